@@ -1,0 +1,20 @@
+"""`pastebin check`: is this configuration right, and what is it in effect?"""
+
+from __future__ import annotations
+
+import argparse
+
+from pastebin.cli import settings
+from pastebin.config import describe
+
+SUMMARY = "validate the configuration, list every problem, print what is in effect (secrets as ***)"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    settings.configure(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 if a node could be started with it, as far as its text tells."""
+    print("\n".join(describe(settings.load(arguments))).rstrip())
+    return 0

@@ -1,0 +1,201 @@
+"""`pastebin get`: the bytes of a paste, on standard output or in a file."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import msgspec
+import orjson
+from aiohttp.payload import BytesPayload
+
+from pastebin.cli import environment, passwords
+from pastebin.cli.download import Download, Part, stream
+from pastebin.cli.failures import AnswerLost, Refused, UsageError
+from pastebin.cli.ledger import Ledger
+from pastebin.cli.messages import tell
+from pastebin.cli.progress import show_progress
+from pastebin.cli.revealed import write_revealed
+from pastebin.cli.session import Request, Session, open_session
+from pastebin.cli.sinks import Sink, open_sink
+from pastebin.cli.target import parse_target
+
+SUMMARY = "Get the bytes of a paste, on standard output or in a file."
+
+_LINES = re.compile(r"[0-9]+(-[0-9]+)?")
+
+
+class File(msgspec.Struct):
+    raw_url: str
+    name: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+
+class Paste(msgspec.Struct):
+    """What the client reads of a paste's metadata."""
+
+    files: list[File]
+    protection: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line asks for."""
+
+    slug: str
+    name: str | None
+    output: str | None
+    lines: str | None
+    password: str | None = field(repr=False)
+    reveals: bool
+
+    @property
+    def goes_to_directory(self) -> bool:
+        return self.output is not None and self.output != "-" and Path(self.output).is_dir()
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("paste", metavar="SLUG_OR_URL", help="which paste; a URL names its own server")
+    add(
+        "--server",
+        metavar="URL",
+        help="where a slug is looked up; else PASTEBIN_SERVER, client.toml, or this machine",
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write to FILE; in an existing directory, every file under its own name",
+    )
+    add("--name", help="which file of a paste with several")
+    add("--lines", metavar="A-B", help="these lines only")
+    add("--reveal", action="store_true", help="read a protected paste; this uses up one of its readings")
+    passwords.configure(parser, "ask for the paste's password on the terminal")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Raises CommandFailed."""
+    target = parse_target(arguments.paste)
+    if arguments.server is not None and target.server is not None:
+        raise UsageError("--server is for a slug; a URL names its own server")
+    if arguments.lines is not None and not _LINES.fullmatch(arguments.lines):
+        raise UsageError("--lines: must be A-B, such as 10-20")
+    if arguments.lines is not None and arguments.reveal:
+        raise UsageError("--lines cannot be used with --reveal")
+    wish = Wish(
+        slug=target.slug,
+        name=arguments.name or target.name,
+        output=arguments.output,
+        lines=arguments.lines,
+        password=passwords.choose(arguments),
+        reveals=arguments.reveal,
+    )
+    asyncio.run(_get(target.server or environment.choose_server(arguments.server), wish))
+    return 0
+
+
+async def _get(server: str, wish: Wish) -> None:
+    async with open_session(server) as session:
+        try:
+            paste, token = await _describe(session, wish.slug)
+        except Refused as error:
+            if not error.kind.endswith("/reveal-required"):
+                raise
+            if not wish.reveals:
+                raise Refused(f"{error.detail}\n--reveal reads it, which uses up one of its readings") from error
+            await _reveal(session, wish)
+            return
+        if paste.protection == "end-to-end":
+            tell("this paste is encrypted by its author; these are the encrypted bytes")
+        for file in choose_files(paste.files, wish):
+            part = Part(path=_path(wish.slug, file, paste), sha256=file.sha256, lines=wish.lines, token=token)
+            with open_sink(wish.output, file.name or wish.slug) as sink:
+                size = None if wish.lines else file.size
+                with show_progress(size if wish.output else 0) as progress:
+                    await Download(session, part, sink, progress).run()
+
+
+def choose_files(files: list[File], wish: Wish) -> list[File]:
+    """The files to fetch: one, or all of them into a directory. Raises Refused, UsageError."""
+    chosen = files if wish.name is None else [file for file in files if file.name == wish.name]
+    names = ", ".join(file.name or "(unnamed)" for file in files)
+    if not chosen:
+        raise Refused(f"this paste has no file {wish.name}; it has: {names}")
+    if len(chosen) > 1 and not wish.goes_to_directory:
+        raise UsageError(
+            f"this paste has {len(files)} files; choose one with --name, or all with -o DIRECTORY: {names}"
+        )
+    return chosen
+
+
+async def _describe(session: Session, slug: str) -> tuple[Paste, str | None]:
+    """The metadata, and the owner token if reading takes it, as that of a private paste does."""
+    try:
+        return await _fetch_metadata(session, slug, None), None
+    except Refused as error:
+        if error.status != 404:
+            raise
+        entry = Ledger(environment.state_directory()).find(session.server, slug)
+        if entry is None or entry.server != session.server:
+            raise
+        return await _fetch_metadata(session, slug, entry.token), entry.token
+
+
+async def _fetch_metadata(session: Session, slug: str, token: str | None) -> Paste:
+    request = Request(method="GET", path=f"/api/v1/pastes/{slug}", headers={"Accept": "application/json"}, token=token)
+    async with session.exchange(request) as response:
+        body = await response.read()
+    try:
+        paste = msgspec.convert(orjson.loads(body), Paste)
+    except ValueError as error:
+        raise Refused(f"{session.server} does not answer as a pastebin server does") from error
+    if not paste.files:
+        raise Refused("this paste has no files")
+    return paste
+
+
+def _path(slug: str, file: File, paste: Paste) -> str:
+    """Where the bytes are, on the server that was asked: the host in `raw_url` may be another name of it."""
+    if len(paste.files) == 1:
+        return f"/{slug}/raw"
+    if file.name is not None:
+        return f"/{slug}/raw/{quote(file.name, safe='')}"
+    path = urlsplit(file.raw_url).path
+    return path[max(path.find(f"/{slug}/"), 0) :]
+
+
+async def _reveal(session: Session, wish: Wish) -> None:
+    """Read a protected paste. There is one chance only: whatever arrives is kept."""
+    content = {} if wish.password is None else {"password": wish.password}
+    request = Request(
+        method="POST",
+        path=f"/api/v1/pastes/{wish.slug}/reveal",
+        headers={"Accept": "application/octet-stream, application/json;q=0.5"},
+        body=lambda: BytesPayload(orjson.dumps(content), content_type="application/json"),
+        is_idempotent=False,
+    )
+    async with session.exchange(request) as response:
+        if response.content_type == "application/json":
+            write_revealed(await response.read(), wish.name, wish.output, several_to=wish.goes_to_directory)
+            return
+        disposition = response.content_disposition
+        name = wish.name or (disposition.filename if disposition else None) or wish.slug
+        with open_sink(wish.output, name) as sink, show_progress(response.content_length) as progress:
+            try:
+                await stream(response, sink, progress)
+            except (aiohttp.ClientError, TimeoutError, Refused) as error:
+                raise _incomplete(error, sink) from error
+
+
+def _incomplete(error: Exception, sink: Sink) -> AnswerLost:
+    kept = sink.salvage()
+    place = f"; what arrived is in {kept}" if kept else ""
+    reason = error.detail if isinstance(error, Refused) else f"the connection broke: {error}"
+    return AnswerLost(f"{reason}\na reading of the paste has been used up{place}")

@@ -1,0 +1,61 @@
+"""`pastebin serve`: run a node."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+import uvloop
+
+from pastebin import log, node
+from pastebin.cli import settings
+from pastebin.config import Config, load_environment
+from pastebin.errors import StartError
+from pastebin.node import Running
+
+SUMMARY = "run a node: its roles, its doors and, unless a database is named, its own PostgreSQL"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    settings.configure(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 after a stop that was asked for; see README, Exit codes, for what else there is."""
+    config = settings.load(arguments)
+    log.configure(level=config.node.log_level, style=config.node.log_style, node=config.node.name)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(config))
+    except BaseExceptionGroup as group:
+        started, others = group.split(StartError)
+        if others is not None or started is None:
+            print("pastebin: stopped because of an error; see the log above", file=sys.stderr)
+            return 1
+        raise _first(started) from None
+    return 0
+
+
+async def _run(config: Config) -> None:
+    async with node.signalled() as stopping:
+        await node.run(config, stopping=stopping, on_ready=_greet, notify_address=load_environment("NOTIFY_SOCKET"))
+
+
+def _greet(running: Running) -> None:
+    """What somebody who has just started it wants to know next."""
+    config = running.config
+    lines = [f"pastebin is ready at {running.url()} (roles: {', '.join(config.node.roles)})"]
+    if config.uses_embedded:
+        lines.append(f"data directory: {config.data_dir}")
+    if "write" in config.node.roles:
+        lines.append(f"try: echo hello | curl --data-binary @- {config.site.url or running.url()}/")
+    print("\n".join(lines), flush=True)
+
+
+def _first(group: BaseExceptionGroup[StartError]) -> StartError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, StartError)  # noqa: S101  (split() keeps nothing else)
+    return found

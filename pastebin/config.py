@@ -1,0 +1,391 @@
+"""Every option of a node: frozen, typed, with its default.
+
+The only reader of TOML, environment and secret files.
+
+`pastebin.toml` at the top of the repository is the same list for people; a test compares the two both ways.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import socket
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from pastebin.decoding import decode
+from pastebin.errors import ConfigError, Problem
+
+RoleName = Literal["web", "read", "write"]
+ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
+
+Count = Annotated[int, Meta(ge=1)]
+Bytes = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+SecondsOrZero = Annotated[float, Meta(ge=0)]
+
+
+class Secret:
+    """A value that never shows itself: `repr`, `str` and logs see stars; `reveal()` is for whom it is for."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "***" if self._value else "''"
+
+    __str__ = __repr__
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the configuration."""
+
+
+class NodeSection(Section, frozen=True):
+    name: str = ""
+    region: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")] = "local"
+    roles: Annotated[list[RoleName], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(ROLE_NAMES))
+    data_dir: Annotated[str, Meta(min_length=1)] = "./data"
+    secret: Secret = msgspec.field(default_factory=Secret)
+    drain_seconds: SecondsOrZero = 0.0
+    shutdown_seconds: Seconds = 20.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_style: Literal["auto", "json", "line"] = "auto"
+
+
+class DoorsSection(Section, frozen=True):
+    origin: str = "127.0.0.1:8080"
+    internal: str = "127.0.0.1:9090"
+    idle_seconds: Seconds = 75.0
+    body_idle_seconds: Seconds = 30.0
+
+
+class SiteSection(Section, frozen=True):
+    title: Annotated[str, Meta(min_length=1, max_length=80)] = "pastebin"
+    url: str = ""
+
+
+class LimitsSection(Section, frozen=True):
+    max_paste_bytes: Annotated[int, Meta(ge=1)] = 5 * 1024**3
+    max_json_bytes: Annotated[int, Meta(ge=1024)] = 32 * 1024**2
+    max_files: Count = 1000
+    max_revisions: Count = 1000
+    max_lifetime_seconds: Annotated[int, Meta(ge=0)] = 0
+    default_lifetime_seconds: Annotated[int, Meta(ge=0)] = 0
+    page_bytes: Bytes = 1024**2
+
+
+class DatabaseSection(Section, frozen=True):
+    primary: Secret = msgspec.field(default_factory=Secret)
+    pool_size: Count = 10
+    connect_timeout_seconds: Seconds = 3.0
+    acquire_timeout_seconds: Seconds = 5.0
+    command_timeout_seconds: Seconds = 15.0
+
+
+class EmbeddedSection(Section, frozen=True):
+    user: str = ""
+    listen: str = ""
+    password: Secret = msgspec.field(default_factory=Secret)
+    shared_buffers_mb: Annotated[int, Meta(ge=1)] = 64
+    max_connections: Annotated[int, Meta(ge=10)] = 50
+    durable: bool = True
+
+
+class BlobsSection(Section, frozen=True):
+    store: Literal["directory"] = "directory"
+    directory: str = ""
+    inline_max_bytes: Annotated[int, Meta(ge=0, le=1024**2)] = 64 * 1024
+    min_free_bytes: Bytes = 256 * 1024**2
+    grace_seconds: SecondsOrZero = 86_400.0
+
+
+class RenderingSection(Section, frozen=True):
+    workers: Count = 1
+    timeout_seconds: Seconds = 5.0
+    memory_mb: Annotated[int, Meta(ge=64)] = 512
+    idle_seconds: Seconds = 60.0
+    queue_size: Count = 64
+    cache_bytes: Bytes = 16 * 1024**2
+
+
+class SweepingSection(Section, frozen=True):
+    interval_seconds: Seconds = 30.0
+    batch_size: Count = 500
+    reconcile_seconds: Seconds = 3600.0
+    tombstone_seconds: SecondsOrZero = 86_400.0
+
+
+class Config(Section, frozen=True):
+    """The whole configuration. Functions receive the Section they need, not this."""
+
+    node: NodeSection = NodeSection()
+    doors: DoorsSection = DoorsSection()
+    site: SiteSection = SiteSection()
+    limits: LimitsSection = LimitsSection()
+    database: DatabaseSection = DatabaseSection()
+    embedded: EmbeddedSection = EmbeddedSection()
+    blobs: BlobsSection = BlobsSection()
+    rendering: RenderingSection = RenderingSection()
+    sweeping: SweepingSection = SweepingSection()
+
+    @property
+    def uses_embedded(self) -> bool:
+        """Whether this node starts PostgreSQL itself, because no database is named."""
+        return not self.database.primary
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.node.data_dir).expanduser().absolute()
+
+    @property
+    def blob_directory(self) -> Path:
+        chosen = self.blobs.directory
+        return Path(chosen).expanduser().absolute() if chosen else self.data_dir / "blobs"
+
+
+def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read the file (if any), lay the `section.key` overrides of the command line over it, check everything.
+
+    Raises ConfigError with every problem found.
+    """
+    data = _read(path) if path else {}
+    problems: list[Problem] = []
+    inline_secrets: list[str] = []
+    sections = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    for name in data:
+        if name not in sections:
+            problems.append(Problem(name, f"is not a section; allowed: {', '.join(sections)}"))
+        elif not isinstance(data[name], dict):
+            problems.append(Problem(name, f"must be a table: [{name}]"))
+            data[name] = {}
+    for key, value in (overrides or {}).items():
+        section, _, option = key.partition(".")
+        data.setdefault(section, {})[option] = value
+        if section not in sections:
+            problems.append(Problem(key, f"is not an option; sections: {', '.join(sections)}"))
+    built: dict[str, Any] = {}
+    for name, kind in sections.items():
+        resolved, unresolved = _resolve(name, kind, data.get(name, {}), inline_secrets)
+        decoded, wrong = decode(kind, resolved, hook=_decode_secret, path=f"{name}.")
+        problems += unresolved + wrong
+        built[name] = None if unresolved else decoded
+    if path and inline_secrets and path.stat().st_mode & stat.S_IROTH:
+        problems += [
+            Problem(
+                key,
+                f"holds a secret in {path}, which everybody can read; use file:/path, env:NAME or chmod o-r",
+            )
+            for key in inline_secrets
+        ]
+    # a section that has problems of its own is replaced by its defaults, so that the others are checked too
+    config = Config(**{name: section for name, section in built.items() if section is not None})
+    problems += [problem for problem in _cross_check(config) if built[problem.field.partition(".")[0]] is not None]
+    if problems:
+        raise ConfigError(problems)
+    if not config.node.name:
+        config = msgspec.structs.replace(
+            config, node=msgspec.structs.replace(config.node, name=socket.gethostname() or "pastebin")
+        )
+    return config
+
+
+def describe(config: Config) -> Iterator[str]:
+    """The effective configuration as TOML lines, secrets as stars."""
+    for field in msgspec.structs.fields(config):
+        yield f"[{field.name}]"
+        section = getattr(config, field.name)
+        for option in msgspec.structs.fields(section):
+            yield f"{option.name} = {_as_toml(getattr(section, option.name))}"
+        yield ""
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`host:port`, `[v6]:port` or `:port` (all addresses) as (host, port). Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port with a port from 0 to 65535, such as 127.0.0.1:8080")
+    if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
+        raise ValueError("must be host:port; an IPv6 address stands in brackets, such as [::1]:8080")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  (the operator asked for all addresses)
+
+
+def with_address(path: Path | None, overrides: Mapping[str, Any], door: str, host: str | None, port: int | None) -> str:
+    """The address of a door with another host or port, the rest as configured."""
+    table = _read(path).get("doors", {}) if path else {}
+    configured = overrides.get(f"doors.{door}") or table.get(door) or getattr(DoorsSection(), door)
+    try:
+        old_host, old_port = parse_address(str(configured))
+    except ValueError:
+        return str(configured)  # reported by load()
+    chosen = host if host is not None else old_host
+    return f"{f'[{chosen}]' if ':' in chosen else chosen}:{old_port if port is None else port}"
+
+
+def load_environment(name: str) -> str:
+    """An environment variable that belongs to the process rather than to a Section; empty if it is not set."""
+    return os.environ.get(name, "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([Problem(str(path), "there is no such file")]) from None
+    except OSError as error:
+        raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), f"is not TOML: {error}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(str(path), "is not TOML: nested too deeply")]) from None
+
+
+def _resolve(
+    section: str, kind: type[Section], table: Mapping[str, Any], inline_secrets: list[str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Replace `file:/path` and `env:NAME` by what they name; note the secrets that stand there themselves."""
+    kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, value in table.items():
+        values[key] = value
+        if not isinstance(value, str):
+            continue
+        try:
+            if value.startswith("file:"):
+                values[key] = Path(value[5:]).read_text(encoding="utf-8").rstrip("\r\n")
+            elif value.startswith("env:"):
+                values[key] = os.environ[value[4:]]
+            elif value and kinds.get(key) is Secret:
+                inline_secrets.append(f"{section}.{key}")
+            if value and not values[key] and kinds.get(key) is Secret:
+                problems.append(Problem(f"{section}.{key}", f"{value} is empty"))
+        except KeyError:
+            problems.append(Problem(f"{section}.{key}", f"environment variable {value[4:]} is not set"))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text, or not a path"
+            problems.append(Problem(f"{section}.{key}", f"secret file {value[5:]} cannot be read: {reason}"))
+    return values, problems
+
+
+def _decode_secret(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError("expected str")
+
+
+def _cross_check(config: Config) -> Iterator[Problem]:
+    """Rules about several options at once, or about text that has a grammar of its own."""
+    yield from _check_doors(config.doors)
+    yield from _check_database(config)
+    if len(set(config.node.roles)) != len(config.node.roles):
+        yield Problem("node.roles", "names a role twice")
+    for option, directory in (
+        ("node.data_dir", config.node.data_dir),
+        ("blobs.directory", config.blobs.directory),
+    ):
+        if not _is_path(directory):
+            yield Problem(option, "is not a path of this machine")
+    if config.site.url and not _is_site(config.site.url):
+        yield Problem("site.url", "must be http(s)://host[:port] without query, fragment or user")
+    limits = config.limits
+    if limits.max_lifetime_seconds and limits.default_lifetime_seconds > limits.max_lifetime_seconds:
+        yield Problem(
+            "limits.default_lifetime_seconds",
+            f"must be at most limits.max_lifetime_seconds ({limits.max_lifetime_seconds})",
+        )
+
+
+def _check_doors(doors: DoorsSection) -> Iterator[Problem]:
+    addresses: dict[tuple[str, int], str] = {}
+    for door in ("origin", "internal"):
+        try:
+            address = parse_address(getattr(doors, door))
+        except ValueError as error:
+            yield Problem(f"doors.{door}", str(error))
+            continue
+        if address[1] and address in addresses:
+            yield Problem(f"doors.{door}", f"is the address of doors.{addresses[address]} too; each door needs its own")
+        addresses[address] = door
+
+
+def _check_database(config: Config) -> Iterator[Problem]:
+    dsn = config.database.primary.reveal()
+    if dsn and not _is_url(dsn, "postgresql", "postgres"):
+        yield Problem("database.primary", "must be postgresql://user@host:port/name, or empty for the embedded server")
+    if config.embedded.listen:
+        try:
+            parse_address(config.embedded.listen)
+        except ValueError as error:
+            yield Problem("embedded.listen", str(error))
+        if not config.embedded.password:
+            yield Problem("embedded.password", "is required when embedded.listen opens PostgreSQL to the network")
+    if secret := config.node.secret.reveal():
+        if len(secret) < 32:
+            yield Problem("node.secret", "must have 32 characters or more; try: openssl rand -hex 32")
+    elif dsn:
+        yield Problem(
+            "node.secret",
+            "is required with a database of your own: every node needs the same; try: openssl rand -hex 32",
+        )
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    try:
+        return urlsplit(text).scheme in schemes
+    except ValueError:
+        return False
+
+
+def _is_site(text: str) -> bool:
+    if not _is_url(text, "http", "https"):
+        return False
+    parts = urlsplit(text)
+    return bool(parts.netloc) and not (parts.query or parts.fragment or parts.username)
+
+
+def _is_path(text: str) -> bool:
+    try:
+        Path(text).expanduser()
+    except RuntimeError:  # ~user, and there is no such user
+        return False
+    return "\0" not in text
+
+
+def _as_toml(value: Any) -> str:
+    if isinstance(value, Secret):
+        return '"***"' if value else '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_toml, value))}]"
+    if isinstance(value, str):
+        return '"' + "".join(_escape(character) for character in value) + '"'
+    return str(value)
+
+
+def _escape(character: str) -> str:
+    if character in '\\"':
+        return "\\" + character
+    return f"\\u{ord(character):04x}" if character < " " or character == "\x7f" else character

@@ -1,0 +1,1 @@
+"""PostgreSQL from the wheel: the primary and replicas of a node without a database of its own."""

@@ -1,0 +1,88 @@
+"""Where a server's unix socket lives: outside its data directory, on a short path, nobody else's to change.
+
+Outside, because a base backup would copy the socket's lock file and the replica would refuse to start; short,
+because a socket's address has room for 107 bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from hashlib import sha256
+from pathlib import Path
+
+from pastebin.embedded.account import Account
+from pastebin.errors import ResourceUnavailable
+
+_MAX_PATH_BYTES = 100
+
+
+def identity(home: Path) -> str:
+    """A short name for the directory with a server's files, the same for every way to write its path."""
+    return sha256(os.fsencode(home.resolve())).hexdigest()[:16]
+
+
+def name(port: int) -> str:
+    return f".s.PGSQL.{port}"
+
+
+def place(home: Path, account: Account) -> Path:
+    """The directory for the socket of the server in `home`, made when absent.
+
+    Raises ResourceUnavailable when every candidate is closed to us or belongs to somebody else.
+    """
+    refusals = []
+    for parent in _parents(account):
+        directory = parent / identity(home)
+        try:
+            make(directory, account)
+        except ResourceUnavailable as error:
+            refusals.append(error.detail)
+        else:
+            return directory
+    raise ResourceUnavailable(f"there is no place for PostgreSQL's socket: {'; '.join(refusals)}")
+
+
+def make(directory: Path, account: Account) -> None:
+    """Make the directory and its parent unless they exist, and make sure that they are ours.
+
+    Raises ResourceUnavailable.
+    """
+    if len(os.fsencode(directory / name(65535))) > _MAX_PATH_BYTES:
+        raise ResourceUnavailable(f"{directory} is too long a path for a socket")
+    try:
+        # the account has to pass through the parent
+        _make_private(directory.parent, os.geteuid(), 0o755 if account.is_switched else 0o700)
+        if not directory.exists():
+            directory.mkdir(mode=0o700)
+            account.own(directory)
+        _make_private(directory, account.uid, 0o700)
+    except OSError as error:
+        raise ResourceUnavailable(f"{directory} cannot be made: {error.strerror}") from error
+
+
+def clear(directory: Path) -> None:
+    """Remove what a server that did not end in order has left; no server may be running here."""
+    for left in directory.glob(".s.PGSQL.*"):
+        left.unlink(missing_ok=True)
+
+
+def _parents(account: Account) -> list[Path]:
+    own = Path(f"/tmp/pastebin-{os.geteuid()}")  # noqa: S108  (its owner and mode are checked)
+    if account.is_switched:
+        return [Path("/run/pastebin"), own]
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return [Path(runtime, "pastebin"), own] if runtime.startswith("/") else [own]
+
+
+def _make_private(directory: Path, uid: int, mode: int) -> None:
+    """A directory in /tmp could have been made by anybody first, or be a link to elsewhere."""
+    try:
+        directory.mkdir(mode=0o700)
+        directory.chmod(mode)
+    except FileExistsError:
+        status = directory.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o022:
+            raise ResourceUnavailable(
+                f"{directory} is not a directory that only user id {uid} can change: remove it"
+            ) from None

@@ -1,0 +1,146 @@
+"""The domain's errors, as words.
+
+The first line of a docstring is the message that a user sees when the raise gives none. HTTP status codes are
+not known here: `pastebin.http.problems` maps each word once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with outside data: where (`files[0].name`, `database.primary`) and what is allowed."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class PastebinError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, detail: str | None = None, **extensions: Any) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.extensions = extensions
+        super().__init__(self.detail)
+
+
+class PasteNotFound(PastebinError):
+    """There is no such paste: it never existed, has expired, or was deleted."""
+
+
+class TokenRequired(PastebinError):
+    """This needs the owner token, sent as 'Authorization: Bearer <token>'."""
+
+
+class EditForbidden(PastebinError):
+    """This is not the owner token of this paste."""
+
+
+class RevealRequired(PastebinError):
+    """This paste is protected: reading it takes a POST to its reveal address."""
+
+
+class WrongPassword(PastebinError):
+    """The password is wrong; no read was used up."""
+
+
+class CrossSiteRequest(PastebinError):
+    """This form was sent from another site and was refused."""
+
+
+class SlugTaken(PastebinError):
+    """Another paste has this slug already."""
+
+
+class RevisionConflict(PastebinError):
+    """The paste has changed since the revision named in If-Match."""
+
+
+class PreconditionFailed(PastebinError):
+    """The paste does not match the condition of this request."""
+
+
+class RangeUnsatisfiable(PastebinError):
+    """The range lies outside the content."""
+
+
+class UnreadableRequest(PastebinError):
+    """The request could not be read."""
+
+
+class InvalidPaste(PastebinError):
+    """The paste is not acceptable."""
+
+    def __init__(self, problems: list[Problem], detail: str | None = None) -> None:
+        super().__init__(detail or "; ".join(str(problem) for problem in problems[:5]))
+        self.problems = problems
+
+
+class IdempotencyMismatch(PastebinError):
+    """This Idempotency-Key was used within 24 hours for a different paste; use a new key."""
+
+
+class PasteTooLarge(PastebinError):
+    """The paste is larger than this instance allows."""
+
+
+class UnsupportedMedia(PastebinError):
+    """This kind of body is not accepted here."""
+
+
+class UploadTooSlow(PastebinError):
+    """The body stopped arriving before it was complete."""
+
+
+class StorageFull(PastebinError):
+    """The server has no room for this paste at the moment; nothing was stored."""
+
+
+class Unavailable(PastebinError):
+    """The service cannot answer at the moment; try again shortly."""
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 2) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached at the moment; try again shortly."""
+
+
+class BlobMissing(Unavailable):
+    """The content cannot be read at the moment; try again shortly."""
+
+
+class Overloaded(Unavailable):
+    """The server has too much to do at the moment; try again shortly."""
+
+
+class StartError(PastebinError):
+    """The node cannot start."""
+
+
+class ConfigError(StartError):
+    """The configuration has problems."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class SchemaMismatch(StartError):
+    """The database schema does not fit this version of pastebin."""
+
+
+class ResourceUnavailable(StartError):
+    """Something the node needs to start cannot be had."""
+
+
+class DataDirectoryUnusable(StartError):
+    """The data directory cannot be used."""

@@ -1,0 +1,59 @@
+"""One `web.Application` per door, made of the routes that the roles behind it yield."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import hdrs, web
+
+from pastebin.config import LimitsSection
+from pastebin.errors import PastebinError, StartError
+from pastebin.http import bodies, problems
+from pastebin.http.middleware import ErrorPage, observed
+from pastebin.metrics import Metrics
+
+Routes = Sequence[web.RouteDef]
+
+
+def build(
+    door: str,
+    routes: Routes,
+    metrics: Metrics,
+    error_page: ErrorPage,
+    is_draining: Callable[[], bool],
+    limits: LimitsSection,
+) -> web.Application:
+    """Raises StartError if two routes claim one method and path."""
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        if (route.method, route.path) in seen:
+            raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
+        seen.add((route.method, route.path))
+    application = web.Application(middlewares=[observed(door, metrics, error_page, is_draining)], client_max_size=1)  # type: ignore[list-item]
+    expect = _expecting(limits)
+    for route in routes:
+        web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect}).register(
+            application.router
+        )
+    return application
+
+
+def _expecting(limits: LimitsSection) -> Callable[[web.Request], object]:
+    """Answer `Expect: 100-continue` (RFC 9110, 10.1.1), or refuse a body that is announced as too large."""
+
+    async def expect(request: web.Request) -> web.StreamResponse | None:
+        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        try:
+            bodies.check_length(request, limits.max_paste_bytes)
+        except PastebinError as error:
+            document = problems.describe(error, "-")
+            response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
+            response.force_close()
+            return response
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # aiohttp counts these bytes as part of the response otherwise
+        request.writer.output_size = 0
+        return None
+
+    return expect

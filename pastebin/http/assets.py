@@ -1,0 +1,108 @@
+"""The package's static files, each under an address that carries its content's hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import PurePosixPath
+
+from aiohttp import hdrs, web
+
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff2": "font/woff2",
+}
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+FOR_A_DAY = "public, max-age=86400"
+
+# Pastes are not for search engines; `$` ends the pattern (RFC 9309 section 2.2.3), so only the front page is open.
+ROBOTS = b"User-agent: *\nAllow: /$\nAllow: /static/\nDisallow: /\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One static file in memory; `digest` is 64 bits of its SHA-256 in hexadecimal."""
+
+    media_type: str
+    digest: str
+    body: bytes = field(repr=False)
+
+
+class Assets:
+    """Every static file, read once at start: a request touches no disk.
+
+    An address names one content for ever, so it may be cached for ever; a changed file gets a new address.
+    """
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        """Take files by name. Names with an extension that has no media type in `MEDIA_TYPES` are left out."""
+        self._urls: dict[str, str] = {}
+        self._by_address: dict[str, Asset] = {}
+        for name, body in contents.items():
+            path = PurePosixPath(name)
+            if (media_type := MEDIA_TYPES.get(path.suffix)) is None:
+                continue
+            asset = _asset(media_type, body)
+            address = f"{path.stem}.{asset.digest}{path.suffix}"
+            self._urls[name] = f"/static/{address}"
+            self._by_address[address] = asset
+        self._robots = _asset(MEDIA_TYPES[".txt"], ROBOTS)
+
+    @classmethod
+    def load(cls) -> Assets:
+        """The files of `pastebin/static`, from a directory or a zip alike."""
+        folder = resources.files("pastebin") / "static"
+        return cls({entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()})
+
+    def url(self, name: str) -> str:
+        """The address of a file, such as `/static/style.0123456789abcdef.css`. Raises KeyError for an unknown name."""
+        return self._urls[name]
+
+    def routes(self) -> list[web.RouteDef]:
+        """GET and HEAD of the files, of `/robots.txt`, and of `/favicon.ico`, which browsers ask for unbidden."""
+        return [
+            web.get("/static/{address}", self.show),
+            web.get("/favicon.ico", self.show_favicon),
+            web.get("/robots.txt", self.show_robots),
+        ]
+
+    async def show(self, request: web.Request) -> web.Response:
+        asset = self._by_address.get(request.match_info["address"])
+        if asset is None:
+            raise web.HTTPNotFound
+        return _respond(request, asset, IMMUTABLE)
+
+    async def show_favicon(self, request: web.Request) -> web.Response:
+        address = self._urls.get("favicon.svg", "").removeprefix("/static/")
+        asset = self._by_address.get(address)
+        if asset is None:
+            raise web.HTTPNotFound
+        return _respond(request, asset, FOR_A_DAY)
+
+    async def show_robots(self, request: web.Request) -> web.Response:
+        return _respond(request, self._robots, FOR_A_DAY)
+
+
+def _asset(media_type: str, body: bytes) -> Asset:
+    return Asset(media_type, hashlib.sha256(body).hexdigest()[:16], body)
+
+
+def _respond(request: web.Request, asset: Asset, cache_control: str) -> web.Response:
+    """The file, or 304 where the client has it (RFC 9110 section 13.1.2: weak comparison, `*` matches)."""
+    headers = {
+        hdrs.ETAG: f'"{asset.digest}"',
+        hdrs.CACHE_CONTROL: cache_control,
+        "X-Content-Type-Options": "nosniff",
+    }
+    if any(known.value in (asset.digest, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    headers[hdrs.CONTENT_TYPE] = asset.media_type
+    return web.Response(body=asset.body, headers=headers)

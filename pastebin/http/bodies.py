@@ -1,0 +1,176 @@
+"""Request bodies as streams: with a deadline for every read, and refused early when their length says too much."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.web_protocol import RequestPayloadError
+
+from pastebin.errors import (
+    InvalidPaste,
+    PasteTooLarge,
+    Problem,
+    UnreadableRequest,
+    UnsupportedMedia,
+    UploadTooSlow,
+)
+
+FIELD_BYTES = 64 * 1024
+MAX_FIELDS = 64
+# how aiohttp's multipart reader says that the body is not what its head promises
+_BROKEN_FORM = (ValueError, AssertionError, LookupError, RequestPayloadError)
+_FILE_FIELDS = frozenset({"content", "f", "file"})
+
+
+async def chunks(request: web.Request, idle_seconds: float) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises UploadTooSlow when nothing came for `idle_seconds`, UnreadableRequest."""
+    while True:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise UploadTooSlow(f"Nothing arrived for {idle_seconds:g} seconds.") from None
+        except RequestPayloadError as error:
+            raise UnreadableRequest(f"The body could not be read: {error}") from None
+        if not chunk:
+            return
+        yield chunk
+
+
+async def whole(request: web.Request, limit: int, idle_seconds: float) -> bytes:
+    """A body that has to be in memory. Raises PasteTooLarge past `limit` bytes."""
+    body = bytearray()
+    async for chunk in chunks(request, idle_seconds):
+        body += chunk
+        if len(body) > limit:
+            raise PasteTooLarge(
+                f"A JSON body holds at most {limit} bytes here; send the content itself, or a form.",
+                max_bytes=limit,
+            )
+    return bytes(body)
+
+
+def check_length(request: web.Request, limit: int) -> None:
+    """Refuse by Content-Length before a byte is read. Raises PasteTooLarge, UnsupportedMedia."""
+    if request.content_length is not None and request.content_length > limit:
+        raise PasteTooLarge(f"A paste holds at most {limit} bytes here.", max_bytes=limit)
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("Send the body without Content-Encoding; it would be kept as it is.")
+
+
+@dataclass(slots=True)
+class FormFile:
+    """A file part; its `chunks` must be used up before the next part is asked for."""
+
+    name: str | None
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(slots=True)
+class Form:
+    """A multipart body: `files()` streams the file parts, the fields beside them are complete when it has ended."""
+
+    request: web.Request
+    idle_seconds: float
+    fields: dict[str, str] = field(default_factory=dict)
+
+    async def files(self) -> AsyncIterator[FormFile]:
+        """Every part with content. Raises UnreadableRequest, InvalidPaste, UploadTooSlow."""
+        problems: list[Problem] = []
+        async for part in self._parts():
+            name = part.name or ""
+            if part.filename is None and name not in _FILE_FIELDS:
+                if name in self.fields:
+                    problems.append(Problem(name, "is given twice"))
+                self.fields[name] = await self._field(part, name)
+                if len(self.fields) > MAX_FIELDS:
+                    raise InvalidPaste([Problem("", f"a form has at most {MAX_FIELDS} fields")])
+                continue
+            content = self._content(part)
+            if self.fields.get("newlines") == "lf" and part.filename is None:
+                content = unix_newlines(content)
+            # browsers send an empty part for an empty text area and for a file input nobody used
+            first = await anext(content, b"")
+            if not first and not part.filename:
+                continue
+            yield FormFile(part.filename or None, _rejoined(first, content))
+        if problems:
+            raise InvalidPaste(problems)
+
+    async def _parts(self) -> AsyncIterator[BodyPartReader]:
+        try:
+            reader = await self.request.multipart()
+            while True:
+                async with asyncio.timeout(self.idle_seconds):
+                    part = await reader.next()
+                if part is None:
+                    return
+                if isinstance(part, MultipartReader):
+                    raise UnreadableRequest("A part of the form is a multipart itself, which is not read here.")
+                yield part
+        except TimeoutError:
+            raise UploadTooSlow from None
+        except _BROKEN_FORM as error:
+            raise UnreadableRequest(f"The form could not be read: {error}") from None
+
+    async def _content(self, part: BodyPartReader) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(self.idle_seconds):
+                    chunk = await part.read_chunk(64 * 1024)
+            except TimeoutError:
+                raise UploadTooSlow(f"Nothing arrived for {self.idle_seconds:g} seconds.") from None
+            except _BROKEN_FORM as error:
+                raise UnreadableRequest(f"The form could not be read: {error}") from None
+            if chunk:
+                yield bytes(chunk)
+            if part.at_eof():
+                return
+
+    async def _field(self, part: BodyPartReader, name: str) -> str:
+        value = bytearray()
+        async for chunk in self._content(part):
+            value += chunk
+            if len(value) > FIELD_BYTES:
+                raise InvalidPaste([Problem(name, f"must be at most {FIELD_BYTES} bytes")])
+        try:
+            return codecs.decode(value, "utf-8")
+        except UnicodeDecodeError:
+            raise InvalidPaste([Problem(name, "must be UTF-8 text")]) from None
+
+
+def urlencoded(body: bytes) -> dict[str, str]:
+    """The fields of a small `application/x-www-form-urlencoded` body. Raises UnreadableRequest, InvalidPaste."""
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise UnreadableRequest(f"The form could not be read: {error}") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidPaste([Problem("", "a field is given twice")])
+    return fields
+
+
+async def unix_newlines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Undo what browsers do to a text area: CR LF becomes LF, also where a chunk ends between the two."""
+    held = b""
+    async for chunk in chunks:
+        text = (held + chunk).replace(b"\r\n", b"\n")
+        held = b"\r" if text.endswith(b"\r") else b""
+        text = text[: len(text) - len(held)]
+        if text:
+            yield text
+    if held:
+        yield held
+
+
+async def _rejoined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for chunk in rest:
+        yield chunk

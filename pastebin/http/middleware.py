@@ -1,0 +1,106 @@
+"""What every request of a door goes through: an id, figures, and one place where errors become answers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from pastebin.errors import PastebinError, PasteNotFound
+from pastebin.http import problems
+from pastebin.http.negotiation import prefers_html
+from pastebin.http.problems import Document
+from pastebin.log import REQUEST_ID
+from pastebin.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+log = logging.getLogger(__name__)
+
+ErrorPage = Callable[[Document], web.Response]
+
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def observed(door: str, metrics: Metrics, error_page: ErrorPage, is_draining: Callable[[], bool]) -> Middleware:
+    """The outermost middleware of a door. Nothing that a handler raises gets past it as a traceback."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = _request_id(request)
+        reset = REQUEST_ID.set(request_id)
+        started = time.perf_counter()
+        status = 499  # the client went away before there was an answer
+        metrics.in_flight.labels(door).inc()
+        try:
+            try:
+                response = await handler(request)
+            except (PastebinError, web.HTTPException) as error:
+                response = _answer(request, error, request_id, error_page)
+            except ConnectionError:
+                raise
+            except Exception:
+                log.exception("unforeseen error in %s %s", request.method, _route(request))
+                response = _shown(request, problems.describe_crash(request_id), error_page)
+            status = response.status
+            if not response.prepared:
+                response.headers["X-Request-Id"] = request_id
+                if is_draining():
+                    response.force_close()
+            return response
+        finally:
+            metrics.in_flight.labels(door).dec()
+            method = request.method if request.method in _METHODS else "other"
+            metrics.requests.labels(door, _route(request), method, str(status)).observe(time.perf_counter() - started)
+            REQUEST_ID.reset(reset)
+
+    return middleware
+
+
+def _answer(
+    request: web.Request, error: PastebinError | web.HTTPException, request_id: str, error_page: ErrorPage
+) -> web.StreamResponse:
+    if isinstance(error, PastebinError):
+        document = problems.describe(error, request_id)
+        if document.status >= 500:
+            log.warning("%s %s: %s", request.method, _route(request), document.detail, exc_info=error.__cause__)
+        return _shown(request, document, error_page)
+    if error.status < 400:
+        raise error
+    if isinstance(error, web.HTTPNotFound):
+        # an address that cannot name a paste looks like one that names none
+        return _shown(request, problems.describe(PasteNotFound(), request_id), error_page)
+    return _shown(request, problems.describe_http(error, request_id), error_page)
+
+
+def _shown(request: web.Request, document: Document, error_page: ErrorPage) -> web.Response:
+    """As a page for who prefers one, else as JSON. A refused body is not read to its end, so the connection closes."""
+    if prefers_html(request.headers.get("Accept")) and not request.path.startswith("/api/"):
+        response = error_page(document)
+    else:
+        response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
+    response.headers.update(document.headers or {})
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Vary"] = "Accept"
+    if not request.content.at_eof() and document.status in (408, 413, 415):
+        response.force_close()
+    return response
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get("X-Request-Id", "")
+    return given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _route(request: web.Request) -> str:
+    """The pattern, never the path: paths hold slugs and are without bound."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"

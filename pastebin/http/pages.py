@@ -1,0 +1,186 @@
+"""HTML pages and the terminal's help text: one Jinja environment, and the headers that keep a page harmless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from aiohttp import hdrs, web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pastebin.config import SiteSection
+from pastebin.errors import Problem
+from pastebin.http.assets import Assets
+from pastebin.models import File
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
+# The raster images that a paste page shows in place; their raw address serves them by their magic bytes.
+SHOWN_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+
+# Control and line-breaking characters, lone surrogates, and the marks that reorder or hide text in a name
+# (UAX #9 section 2, UTS #39 section 5.4). ZWJ and ZWNJ stay: scripts and emoji need them.
+_INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff]"
+)
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+_LIFETIMES = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """One file as `paste.html` shows it.
+
+    `html` is the highlighted lines, or None for what is not shown as text. `note` says why a file is plain or not
+    shown. The addresses are None where a file can be had only by revealing the paste again.
+    """
+
+    file: File
+    label: str
+    html: Markup | None = None
+    note: str | None = None
+    raw_url: str | None = None
+    download_url: str | None = None
+    lines_count: int = 0
+
+
+class Pages:
+    """Every page of the site. Templates are compiled once, here: rendering touches no disk.
+
+    What a template prints is escaped, and a name that its context lacks is an error, never an empty string.
+    """
+
+    def __init__(self, site: SiteSection, assets: Assets) -> None:
+        self._site_url = site.url.rstrip("/")
+        self._environment = Environment(
+            loader=PackageLoader("pastebin"),
+            autoescape=_is_markup,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            auto_reload=False,
+        )
+        self._environment.globals.update(asset=assets.url, site_title=site.title, shown_images=SHOWN_IMAGES)
+        self._environment.filters.update(
+            about=about,
+            duration=duration,
+            elsewhere=elsewhere,
+            filesize=filesize,
+            moment=moment,
+            name=name,
+            visible=visible,
+        )
+        for template in self._environment.list_templates():
+            self._environment.get_template(template)
+
+    def render(self, template: str, **context: Any) -> str:
+        """The page. `site_url` is the configured one unless the context says otherwise.
+
+        Raises jinja2.TemplateNotFound for an unknown template and jinja2.UndefinedError for an incomplete context.
+        """
+        return self._environment.get_template(template).render({"site_url": self._site_url, **context})
+
+
+def html_response(
+    text: str,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    cache_control: str = "no-store",
+    referrer_policy: Literal["same-origin", "no-referrer"] = "same-origin",
+) -> web.Response:
+    """A page that runs no script, loads nothing foreign, cannot be framed, and posts only to its own site.
+
+    Pages of pastes take `no-referrer`, so that a link in a paste does not give its slug away. Pages with a form
+    cannot: a browser then sends `Origin: null` with the POST (Fetch, "append a request Origin header").
+    """
+    safe = {
+        hdrs.CONTENT_TYPE: "text/html; charset=utf-8",
+        hdrs.CACHE_CONTROL: cache_control,
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Referrer-Policy": referrer_policy,
+        "X-Content-Type-Options": "nosniff",
+    }
+    # what a user typed can hold a lone surrogate, which UTF-8 cannot
+    return web.Response(
+        body=text.encode("utf-8", "replace"), status=status, headers={**safe, **(headers or {})}
+    )
+
+
+def filesize(size: int) -> str:
+    """Bytes in IEC units with one decimal at most: `17 B`, `1.5 KiB`, `2 GiB`."""
+    if size < 1024:
+        return f"{size} B"
+    amount = float(size)
+    for unit in _UNITS:
+        amount /= 1024
+        if round(amount, 1) < 1024:
+            break
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def moment(at: datetime) -> Markup:
+    """A `time` element in UTC, to the minute for people and to the second for machines."""
+    utc = at.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def duration(seconds: int) -> str:
+    """A length of time in the largest unit that needs no fraction: `30 days`, `90 minutes`."""
+    for length, unit in _LIFETIMES:
+        if seconds % length == 0:
+            break
+    count = seconds // length
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+
+
+def visible(text: str) -> str:
+    """`text` on one line, in the order it was written: control characters as their pictures, other marks as U+FFFD.
+
+    For attributes and titles; in running text use `name`, which isolates the direction as well.
+    """
+    return _INVISIBLE.sub(_picture, text)
+
+
+def name(text: str) -> Markup:
+    """A hostile name as an isolated element, so that its direction ends where it ends (HTML section 4.5.24)."""
+    return Markup("<bdi>{}</bdi>").format(visible(text))
+
+
+def about(problems: Iterable[Problem], field: str) -> list[str]:
+    """The messages about one field of the form; `files[0].name` and the like belong to `file`."""
+    return [problem.message for problem in problems if _form_field(problem.field) == field]
+
+
+def elsewhere(problems: Iterable[Problem], fields: Container[str]) -> list[Problem]:
+    """The problems that belong to none of the form's fields."""
+    return [problem for problem in problems if _form_field(problem.field) not in fields]
+
+
+def _form_field(path: str) -> str:
+    first = re.split(r"[.\[]", path, maxsplit=1)[0]
+    return {"files": "file", "f": "file", "expires_at": "expires_in", "burn": "max_reads"}.get(first, first)
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else "\ufffd"
+
+
+def _is_markup(template: str | None) -> bool:
+    return template is None or not template.endswith(".txt")

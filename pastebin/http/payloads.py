@@ -1,0 +1,218 @@
+"""What clients may send, as Structs: the handlers decode with them and the OpenAPI document is made of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NoReturn
+
+import msgspec
+import orjson
+from msgspec import Meta
+
+from pastebin.decoding import Decoded, decode
+from pastebin.errors import InvalidPaste, Problem, UnreadableRequest
+from pastebin.http import durations
+from pastebin.models import Options, Visibility
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One object from outside; members nobody knows are refused."""
+
+
+class PasteOptions(Payload, frozen=True):
+    """What can be asked of a paste, the same in JSON, in a form and in a query."""
+
+    title: Annotated[str | None, Meta(description="Shown on the page, at most 200 characters")] = None
+    name: Annotated[str | None, Meta(description="File name of a paste with a single file")] = None
+    syntax: Annotated[str | None, Meta(description="A name from /api/v1/syntaxes; guessed when left out")] = None
+    visibility: Annotated[Visibility | None, Meta(description="unlisted unless said otherwise")] = None
+    expires_in: Annotated[int | str | None, Meta(description=durations.ALLOWED)] = None
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+    max_reads: Annotated[int | None, Meta(description="The paste burns with its last read")] = None
+    burn: Annotated[bool | None, Meta(description="The same as max_reads = 1")] = None
+    password: Annotated[str | None, Meta(description="Asked for before every read")] = None
+    slug: Annotated[str | None, Meta(description="Your own choice of public name")] = None
+    parent: Annotated[str | None, Meta(description="Slug of the paste this one was forked from")] = None
+    encryption: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Parameters of end-to-end encryption, opaque to the server; never a key"),
+    ] = None
+
+
+class FilePayload(Payload, frozen=True):
+    """One file of a paste."""
+
+    content: str
+    name: str | None = None
+    encoding: Literal["utf-8", "base64"] = "utf-8"
+    syntax: str | None = None
+
+
+class CreatePaste(PasteOptions, frozen=True):
+    """A new paste: `content` for one file, or `files`."""
+
+    content: str | None = None
+    files: list[FilePayload] | None = None
+
+
+class RevisePaste(PasteOptions, frozen=True):
+    """Changes to a paste; `content` or `files` make a new revision, a null takes an option away."""
+
+    content: str | None = None
+    files: list[FilePayload] | None = None
+
+
+class RevealPaste(Payload, frozen=True):
+    """Consume one read of a protected paste."""
+
+    password: str | None = None
+
+
+class ReadQuery(Payload, frozen=True):
+    """Query of a metadata request."""
+
+    content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Content that came inside a JSON body."""
+
+    content: bytes
+    name: str | None
+    syntax: str | None
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """A JSON object. Raises UnreadableRequest if it is none, InvalidPaste for duplicate members or lone surrogates.
+
+    The standard library's parser is used because it alone shows both (RFC 8259, sections 4 and 8.2, warns of them).
+    """
+    duplicates: list[Problem] = []
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(members)
+        if len(found) != len(members):
+            names = [name for name, _ in members]
+            duplicates.extend(
+                Problem(name, "is given twice") for name in sorted({n for n in names if names.count(n) > 1})
+            )
+        return found
+
+    try:
+        data = json.loads(body, object_pairs_hook=pairs, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise UnreadableRequest("The body is not UTF-8, which JSON has to be.") from None
+    except (ValueError, RecursionError) as error:
+        raise UnreadableRequest(f"The body is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise UnreadableRequest("The body must be a JSON object.")
+    problems = duplicates + list(_lone_surrogates(data, ""))
+    if problems:
+        raise InvalidPaste(problems)
+    return data
+
+
+def read(struct: type[Decoded], data: Mapping[str, Any], *, strict: bool = True) -> Decoded:
+    """Decode or raise InvalidPaste with every problem; `strict=False` for text from forms and queries."""
+    decoded, problems = decode(struct, data, strict=strict)
+    if decoded is None:
+        raise InvalidPaste(problems)
+    return decoded
+
+
+def read_text_options(fields: Mapping[str, str]) -> tuple[PasteOptions, frozenset[str]]:
+    """Options from form fields or a query, where an empty field is one left out. Also the names of those given."""
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
+    if "encryption" in given:
+        try:
+            given["encryption"] = orjson.loads(given["encryption"])
+        except ValueError:
+            raise InvalidPaste([Problem("encryption", "must be a JSON object")]) from None
+    problems = list(_lone_surrogates(given, ""))
+    if problems:
+        raise InvalidPaste(problems)
+    return read(PasteOptions, given, strict=False), frozenset(given)
+
+
+def to_options(payload: PasteOptions, asked: frozenset[str], idempotency_key: str | None) -> Options:
+    """The domain's view of the options. Raises InvalidPaste for those that contradict each other."""
+    problems: list[Problem] = []
+    lifetime: timedelta | None = None
+    if payload.expires_in is not None:
+        try:
+            lifetime = durations.parse_lifetime(payload.expires_in)
+        except ValueError as error:
+            problems.append(Problem("expires_in", str(error)))
+        if payload.expires_at is not None:
+            problems.append(Problem("expires_at", "cannot be given together with expires_in"))
+    max_reads = payload.max_reads
+    if payload.burn:
+        if max_reads not in (None, 1):
+            problems.append(
+                Problem("burn", "means max_reads = 1, so it cannot be given together with another max_reads")
+            )
+        max_reads = 1
+    if payload.password == "":
+        problems.append(Problem("password", "must not be empty"))
+    if problems:
+        raise InvalidPaste(problems)
+    return Options(
+        asked=asked,
+        title=payload.title,
+        name=payload.name,
+        syntax=payload.syntax,
+        visibility=payload.visibility,
+        lifetime=lifetime,
+        expires_at=payload.expires_at,
+        max_reads=max_reads,
+        password=payload.password,
+        slug=payload.slug,
+        parent=payload.parent,
+        encryption=payload.encryption,
+        idempotency_key=idempotency_key,
+    )
+
+
+def parts_of(payload: CreatePaste | RevisePaste) -> list[Part]:
+    """The content of a JSON body. Raises InvalidPaste for both kinds at once or for bad base64."""
+    if payload.content is not None and payload.files is not None:
+        raise InvalidPaste([Problem("files", "cannot be given together with content")])
+    if payload.content is not None:
+        return [Part(payload.content.encode(), None, None)]
+    parts: list[Part] = []
+    problems: list[Problem] = []
+    for index, file in enumerate(payload.files or []):
+        try:
+            binary = file.encoding == "base64"
+            content = base64.b64decode(file.content, validate=True) if binary else file.content.encode()
+            parts.append(Part(content, file.name, file.syntax))
+        except (binascii.Error, ValueError):
+            problems.append(Problem(f"files[{index}].content", "is not base64"))
+    if problems:
+        raise InvalidPaste(problems)
+    return parts
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _lone_surrogates(value: Any, path: str) -> Iterator[Problem]:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            yield Problem(path, "holds half of a surrogate pair, which is not text")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _lone_surrogates(name, "member name")
+            yield from _lone_surrogates(member, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _lone_surrogates(item, f"{path}[{index}]")

@@ -1,0 +1,41 @@
+"""Response bodies as streams: back-pressure from the client, a deadline for every write, never a short 200."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from pastebin.errors import PastebinError
+
+log = logging.getLogger(__name__)
+
+
+async def send(
+    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
+) -> web.StreamResponse:
+    """Send head and chunks. A failure before the first byte is raised, so that it becomes a problem document; a later one
+    aborts the connection, because the head has promised a whole body (see api.md, Errors)."""
+    first = b"" if request.method == "HEAD" else await anext(chunks, b"")
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    try:
+        if first:
+            await _write(response, first, idle_seconds)
+        async for chunk in chunks:
+            await _write(response, chunk, idle_seconds)
+        await response.write_eof()
+    except (PastebinError, TimeoutError) as error:
+        log.warning("aborting a response under way: %s", error or "the client does not read")
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("response aborted") from error
+    return response
+
+
+async def _write(response: web.StreamResponse, chunk: bytes, idle_seconds: float) -> None:
+    async with asyncio.timeout(idle_seconds):
+        await response.write(chunk)

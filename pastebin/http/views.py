@@ -1,0 +1,177 @@
+"""What clients get to see of a paste: the dataclasses that orjson serialises and the OpenAPI document describes."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+
+from pastebin.http.addresses import raw_path
+from pastebin.models import File, Paste, Protection, Visibility
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
+    """One file of a paste."""
+
+    name: str | None
+    size: int
+    sha256: str
+    media_type: str
+    syntax: str | None
+    raw_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileContentView(FileView):
+    """One file with its content, which is null where it is larger than this instance gives inside JSON."""
+
+    content: str | None
+    encoding: Literal["utf-8", "base64"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasteView:
+    """A paste without its content."""
+
+    slug: str
+    url: str
+    raw_url: str
+    title: str | None
+    visibility: Visibility
+    protection: Protection
+    created_at: datetime
+    revised_at: datetime
+    expires_at: datetime | None
+    max_reads: int | None
+    reads_left: int | None
+    parent: str | None
+    encryption: dict[str, Any] | None
+    revision: int
+    size: int
+    files: list[FileView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasteContentView(PasteView):
+    """A paste with the content of its files."""
+
+    files: list[FileContentView]  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedView(PasteView):
+    """A paste just made, with its owner token: the only time it is shown."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsView:
+    """What this instance allows; 0 lifetimes mean no limit."""
+
+    max_paste_bytes: int
+    max_json_bytes: int
+    max_files: int
+    max_revisions: int
+    max_lifetime_seconds: int
+    default_lifetime_seconds: int
+    max_name_bytes: int
+    max_title_characters: int
+    content_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntaxView:
+    """One syntax that pastes can be highlighted in."""
+
+    name: str
+    label: str
+    aliases: list[str]
+    patterns: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemView:
+    """An RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[FieldProblemView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProblemView:
+    """One thing wrong with a request."""
+
+    field: str
+    message: str
+
+
+def encode(view: Any) -> bytes:
+    """JSON with UTC moments to the second."""
+    return orjson.dumps(view, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS | orjson.OPT_APPEND_NEWLINE)
+
+
+def paste_members(paste: Paste, base: str, contents: dict[int, bytes] | None = None) -> dict[str, Any]:
+    """The members of a PasteView; `contents` by position puts the content of each file inside."""
+    files = [
+        file_view(paste, file, base)
+        if contents is None
+        else content_view(paste, file, base, contents.get(file.position))
+        for file in paste.files
+    ]
+    return {
+        "slug": paste.slug,
+        "url": f"{base}/{paste.slug}",
+        "raw_url": f"{base}/{paste.slug}/raw",
+        "title": paste.title,
+        "visibility": paste.visibility,
+        "protection": paste.protection,
+        "created_at": paste.created_at,
+        "revised_at": paste.revised_at,
+        "expires_at": paste.expires_at,
+        "max_reads": paste.max_reads,
+        "reads_left": paste.reads_left,
+        "parent": paste.parent,
+        "encryption": paste.encryption,
+        "revision": paste.revision,
+        "size": paste.size,
+        "files": files,
+    }
+
+
+def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None) -> PasteView:
+    kind = PasteView if contents is None else PasteContentView
+    return kind(**paste_members(paste, base, contents))
+
+
+def file_view(paste: Paste, file: File, base: str) -> FileView:
+    return FileView(**_file_members(paste, file, base))
+
+
+def content_view(paste: Paste, file: File, base: str, content: bytes | None) -> FileContentView:
+    members = _file_members(paste, file, base)
+    if content is None:
+        return FileContentView(**members, content=None, encoding=None)
+    try:
+        return FileContentView(**members, content=content.decode(), encoding="utf-8")
+    except UnicodeDecodeError:
+        return FileContentView(**members, content=base64.b64encode(content).decode(), encoding="base64")
+
+
+def _file_members(paste: Paste, file: File, base: str) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "size": file.size,
+        "sha256": file.sha256.hex(),
+        "media_type": file.media_type,
+        "syntax": file.syntax,
+        "raw_url": base + raw_path(paste, file),
+    }

@@ -1,0 +1,128 @@
+"""What a paste is, once it is inside: frozen dataclasses that every room above speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+Visibility = Literal["public", "unlisted", "private"]
+Protection = Literal["none", "password", "end-to-end"]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One named part of a revision. Its bytes are in `body` (if it was asked for) or in blob `blob_key`."""
+
+    position: int
+    name: str | None
+    media_type: str
+    syntax: str | None
+    size: int
+    sha256: bytes = field(repr=False)
+    blob_key: str | None = None
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def is_text(self) -> bool:
+        return self.media_type.startswith("text/")
+
+
+@dataclass(frozen=True, slots=True)
+class Paste:
+    """A paste at one of its revisions."""
+
+    id: int
+    slug: str
+    title: str | None
+    visibility: Visibility
+    created_at: datetime
+    revised_at: datetime
+    expires_at: datetime | None
+    max_reads: int | None
+    reads: int
+    parent: str | None
+    encryption: dict[str, Any] | None
+    token_hash: bytes = field(repr=False)
+    password_hash: str | None = field(repr=False)
+    revision: int
+    files: tuple[File, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    @property
+    def protection(self) -> Protection:
+        if self.encryption is not None:
+            return "end-to-end"
+        return "password" if self.password_hash else "none"
+
+    @property
+    def needs_reveal(self) -> bool:
+        """Whether reading takes a POST: GET and HEAD never consume a read and never see protected bytes."""
+        return self.max_reads is not None or self.password_hash is not None
+
+    @property
+    def reads_left(self) -> int | None:
+        return None if self.max_reads is None else max(self.max_reads - self.reads, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What somebody asks of a paste beside its content, decoded but not yet judged.
+
+    `asked` names the options that were given, so that a change can tell "no title" from "leave the title".
+    """
+
+    asked: frozenset[str] = frozenset()
+    title: str | None = None
+    name: str | None = None
+    syntax: str | None = None
+    visibility: Visibility | None = None
+    lifetime: timedelta | None = None
+    expires_at: datetime | None = None
+    max_reads: int | None = None
+    password: str | None = field(default=None, repr=False)
+    slug: str | None = None
+    parent: str | None = None
+    encryption: dict[str, Any] | None = None
+    idempotency_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A validated paste that is not in the database yet; the bytes of its files are stored already.
+
+    `lifetime` and `expires_at` exclude each other; the database's clock turns the former into a moment.
+    """
+
+    slug: str
+    files: tuple[File, ...]
+    token_hash: bytes = field(repr=False)
+    title: str | None = None
+    visibility: Visibility = "unlisted"
+    lifetime: timedelta | None = None
+    expires_at: datetime | None = None
+    max_reads: int | None = None
+    password_hash: str | None = field(default=None, repr=False)
+    encryption: dict[str, Any] | None = None
+    parent: str | None = None
+    idempotency_hash: bytes | None = field(default=None, repr=False)
+    fingerprint: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a PATCH changes; `files` is None where the content stays. Unset members keep their value."""
+
+    files: tuple[File, ...] | None = None
+    members: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A paste that has just become durable, with the only copy of its owner token."""
+
+    paste: Paste
+    token: str = field(repr=False)

@@ -1,0 +1,246 @@
+"""The composition root: resources, roles, doors, ready, drain, close (see design.md, 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+
+from pastebin import resources, roles
+from pastebin.config import Config, parse_address
+from pastebin.errors import ResourceUnavailable, StartError
+from pastebin.http import app
+from pastebin.http.app import Routes
+from pastebin.http.internal import Health, InternalHandlers
+from pastebin.http.middleware import ErrorPage
+from pastebin.http.pages import Pages, html_response
+from pastebin.http.problems import Document
+from pastebin.loops import Loops
+from pastebin.metrics import Metrics
+from pastebin.notify import notify
+from pastebin.resources import Resources
+
+log = logging.getLogger(__name__)
+
+Entered = TypeVar("Entered")
+
+_LAG_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Stopping:
+    """The wish to stop: the first signal asks kindly, the second one does not wait for anybody."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    hurried: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ask(self) -> None:
+        if self.asked.is_set():
+            self.hurried.set()
+        self.asked.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A node that is ready: where its doors really are (a port of 0 has become a real one)."""
+
+    config: Config
+    doors: dict[str, tuple[str, int]]
+
+    def url(self, door: str = "origin") -> str:
+        host, port = self.doors[door]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        return f"http://{shown}:{port}"
+
+
+async def run(
+    config: Config, *, stopping: Stopping, on_ready: Callable[[Running], None], notify_address: str = ""
+) -> None:
+    """Run the node until `stopping` is asked.
+
+    Raises an exception group that holds a StartError if it cannot start, or whatever ended a background loop.
+    """
+    if HttpRequestParser is HttpRequestParserPy:
+        raise StartError(
+            "aiohttp lacks its C parser, and the one in Python is open to request smuggling: install a wheel of it"
+        )
+    metrics = Metrics()
+    async with asyncio.TaskGroup() as tasks:
+        loops = Loops(tasks)
+        open_now: dict[str, None] = {}
+        async with _unwinding(config.node.shutdown_seconds, open_now) as stack:
+            needs = roles.needs_of(config.node.roles)
+            held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
+            health = Health(held.checks)
+            doors = await _open_doors(config, held, health, stopping, stack, open_now)
+            await stack.enter_async_context(loops.running(_watch_lag(metrics), name="loop-lag"))
+            health.started = True
+            notify(notify_address, "READY=1")
+            on_ready(Running(config, doors))
+            await stopping.asked.wait()
+            notify(notify_address, "STOPPING=1")
+            health.draining = True
+            await _drain(config.node.drain_seconds, stopping)
+
+
+async def _open_doors(
+    config: Config,
+    held: Resources,
+    health: Health,
+    stopping: Stopping,
+    stack: AsyncExitStack,
+    open_now: dict[str, None],
+) -> dict[str, tuple[str, int]]:
+    routes: dict[str, list[web.RouteDef]] = {"internal": [*InternalHandlers(health, held.metrics).routes()]}
+    for name in config.node.roles:
+        role = roles.ROLES[name]
+        routes.setdefault(role.door, []).extend(await _enter(stack, open_now, f"role {name}", role.enter(held)))
+    opened: dict[str, tuple[str, int]] = {}
+    for door, behind in routes.items():
+        error_page = _error_page(held.pages) if door != "internal" else _no_page
+        opening = _door(config, door, behind, held.metrics, error_page, health, stopping)
+        opened[door] = await _enter(stack, open_now, f"door {door}", opening)
+    return opened
+
+
+@asynccontextmanager
+async def _door(
+    config: Config,
+    name: str,
+    routes: Routes,
+    metrics: Metrics,
+    error_page: ErrorPage,
+    health: Health,
+    stopping: Stopping,
+) -> AsyncIterator[tuple[str, int]]:
+    """Listen while the block lasts; then let requests finish, unless somebody is in a hurry."""
+    host, port = parse_address(getattr(config.doors, name))
+    application = app.build(name, routes, metrics, error_page, lambda: health.draining, config.limits)
+    runner = web.AppRunner(
+        application,
+        handle_signals=False,
+        access_log=None,
+        keepalive_timeout=config.doors.idle_seconds,
+        shutdown_timeout=config.node.shutdown_seconds,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        yield runner.addresses[0][:2]
+    except OSError as error:
+        raise _cannot_listen(name, getattr(config.doors, name), error) from error
+    finally:
+        await _close(runner, stopping)
+
+
+async def _close(runner: web.AppRunner, stopping: Stopping) -> None:
+    """Let requests under way finish; the wish to hurry cuts them off."""
+
+    async def cut() -> None:
+        await stopping.hurried.wait()
+        if runner.server is not None:
+            for connection in runner.server.connections:
+                connection.force_close()
+
+    async with asyncio.TaskGroup() as tasks:
+        hurry = tasks.create_task(cut(), name="cutting connections")
+        await runner.cleanup()
+        hurry.cancel()
+
+
+def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        option = "--port" if door == "origin" else "--internal-port"
+        return ResourceUnavailable(
+            f"doors.{door}: {address} is in use by another program; choose another with {option}"
+        )
+    if error.errno == errno.EACCES:
+        return ResourceUnavailable(
+            f"doors.{door}: {address} may not be opened by this user; ports below 1024 need root"
+        )
+    return ResourceUnavailable(f"doors.{door}: cannot listen on {address}: {error.strerror or error}")
+
+
+@asynccontextmanager
+async def _unwinding(seconds: float, open_now: dict[str, None]) -> AsyncIterator[AsyncExitStack]:
+    """Close everything in reverse; after `seconds` say who is late, and stop waiting for them."""
+    async with AsyncExitStack() as stack:
+        try:
+            yield stack
+        finally:
+            inner = stack.pop_all()
+            try:
+                async with asyncio.timeout(seconds):
+                    await inner.aclose()
+            except TimeoutError:
+                log.error("not closed after %g s: %s", seconds, ", ".join(open_now) or "nothing")
+
+
+async def _enter(
+    stack: AsyncExitStack, open_now: dict[str, None], name: str, context: AbstractAsyncContextManager[Entered]
+) -> Entered:
+    """Enter a context and keep its name for as long as it is open."""
+    stack.callback(open_now.pop, name, None)
+    entered = await stack.enter_async_context(context)
+    open_now[name] = None
+    return entered
+
+
+async def _drain(seconds: float, stopping: Stopping) -> None:
+    """Not ready, still accepting: balancers get the time to notice."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.hurried.wait()
+    except TimeoutError:
+        pass
+
+
+async def _watch_lag(metrics: Metrics) -> None:
+    while True:
+        due = time.monotonic() + _LAG_SECONDS
+        await asyncio.sleep(_LAG_SECONDS)
+        metrics.loop_lag.set(max(time.monotonic() - due, 0.0))
+
+
+def _error_page(pages: Pages) -> ErrorPage:
+    def page(document: Document) -> web.Response:
+        text = pages.render(
+            "error.html",
+            status=document.status,
+            title=document.title,
+            detail=document.detail,
+            problems=document.errors,
+            request_id=document.request_id,
+        )
+        return html_response(text, document.status)
+
+    return page
+
+
+def _no_page(document: Document) -> web.Response:
+    return web.Response(status=document.status, body=document.as_json(), content_type="application/problem+json")
+
+
+@asynccontextmanager
+async def signalled() -> AsyncIterator[Stopping]:
+    """A `Stopping` that SIGTERM and SIGINT ask, while the block lasts."""
+    loop = asyncio.get_running_loop()
+    stopping = Stopping()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stopping.ask)
+    try:
+        yield stopping
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""The origin wing: web, read and write."""

@@ -1,0 +1,96 @@
+"""The content of a create or a change: three kinds of body (see api.md, Creating), one stream into the intake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from pastebin.config import LimitsSection
+from pastebin.errors import InvalidPaste, Problem
+from pastebin.http import bodies, payloads
+from pastebin.http.payloads import CreatePaste, RevisePaste
+from pastebin.models import Options
+from pastebin.services.intake import Intake
+
+_BIG_JSON = 256 * 1024  # parsed in a thread, so that it does not hold up the loop
+
+
+class ContentReader:
+    """Reads a request into an intake and returns the options that came with it."""
+
+    def __init__(self, limits: LimitsSection, idle_seconds: float) -> None:
+        self._limits = limits
+        self._idle_seconds = idle_seconds
+
+    async def read(
+        self,
+        request: web.Request,
+        taken: Intake,
+        *,
+        struct: type[CreatePaste | RevisePaste] = CreatePaste,
+        name: str | None = None,
+        typed: dict[str, str] | None = None,
+    ) -> Options:
+        """Take body and options; `name` is the file name that the path gave, `typed` gets the fields of a form as they came.
+
+        Raises UnreadableRequest, UnsupportedMedia, PasteTooLarge, UploadTooSlow, InvalidPaste, StorageFull.
+        """
+        bodies.check_length(request, self._limits.max_paste_bytes)
+        key = request.headers.get("Idempotency-Key")
+        if request.content_type == "application/json":
+            return await self._read_json(request, taken, struct, key)
+        if request.content_type == "multipart/form-data":
+            return await self._read_form(request, taken, key, typed if typed is not None else {})
+        return await self._read_raw(request, taken, key, name)
+
+    async def _read_json(
+        self, request: web.Request, taken: Intake, struct: type[CreatePaste | RevisePaste], key: str | None
+    ) -> Options:
+        _no_query(request)
+        body = await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds)
+        data: dict[str, Any]
+        if len(body) > _BIG_JSON:
+            data = await asyncio.to_thread(payloads.parse_json, body)
+        else:
+            data = payloads.parse_json(body)
+        payload = payloads.read(struct, data)
+        options = payloads.to_options(payload, frozenset(data), key)
+        for part in payloads.parts_of(payload):
+            await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
+        return options
+
+    async def _read_form(self, request: web.Request, taken: Intake, key: str | None, typed: dict[str, str]) -> Options:
+        _no_query(request)
+        form = bodies.Form(request, self._idle_seconds, typed)
+        async for file in form.files():
+            await taken.add(file.chunks, name=file.name)
+        given = {name: value for name, value in typed.items() if name != "newlines"}
+        payload, asked = payloads.read_text_options(given)
+        return payloads.to_options(payload, asked, key)
+
+    async def _read_raw(self, request: web.Request, taken: Intake, key: str | None, name: str | None) -> Options:
+        fields = dict(request.query)
+        if len(fields) != len(request.query):
+            raise InvalidPaste(
+                [Problem(field, "is given twice") for field in fields if len(request.query.getall(field)) > 1]
+            )
+        payload, asked = payloads.read_text_options(fields)
+        options = payloads.to_options(payload, asked, key)
+        options = replace(options, name=options.name if options.name is not None else name)
+        await taken.add(bodies.chunks(request, self._idle_seconds), name=options.name)
+        return options
+
+
+def _no_query(request: web.Request) -> None:
+    if request.query:
+        raise InvalidPaste(
+            [Problem(field, "belongs into the body of this request, not into the query") for field in request.query]
+        )
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -1,0 +1,163 @@
+"""What browsers post: the create form, the reveal button, the manage page. Complete without a script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from pastebin.config import LimitsSection
+from pastebin.errors import EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
+from pastebin.http import bodies, streaming
+from pastebin.http.addresses import Addresses
+from pastebin.http.app import Routes
+from pastebin.http.pages import Pages, html_response
+from pastebin.models import Paste
+from pastebin.origin import tokens
+from pastebin.origin.content import ContentReader
+from pastebin.origin.create_form import create_context
+from pastebin.origin.paste_page import PastePage
+from pastebin.origin.raw import headers_of
+from pastebin.services.publishing import Publishing
+from pastebin.services.reading import Reading
+
+_FORM_BYTES = 64 * 1024
+
+
+class FormHandlers:
+    """Forms post to their own site only; a refused one comes back with what was typed."""
+
+    def __init__(
+        self,
+        publishing: Publishing,
+        reading: Reading,
+        content: ContentReader,
+        pages: Pages,
+        page: PastePage,
+        addresses: Addresses,
+        limits: LimitsSection,
+        idle_seconds: float,
+    ) -> None:
+        self._publishing = publishing
+        self._reading = reading
+        self._content = content
+        self._pages = pages
+        self._page = page
+        self._addresses = addresses
+        self._limits = limits
+        self._idle_seconds = idle_seconds
+
+    def routes(self) -> Routes:
+        return [
+            web.post("/{slug:[A-Za-z0-9_-]+}/reveal", self.reveal),
+            web.get("/{slug:[A-Za-z0-9_-]+}/manage", self.manage),
+            web.post("/{slug:[A-Za-z0-9_-]+}/manage", self.delete),
+        ]
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """The new paste's page, with the owner token in a cookie; or the form again, filled in, with what is wrong."""
+        base = self._addresses.base(request)
+        tokens.check_same_site(request, base)
+        typed: dict[str, str] = {}
+        try:
+            async with self._publishing.intake() as taken:
+                try:
+                    options = await self._content.read(request, taken, typed=typed)
+                    published = await self._publishing.create(taken, options)
+                except (InvalidPaste, SlugTaken):
+                    if taken.files and taken.files[0].body is not None and "content" not in typed:
+                        typed["content"] = taken.files[0].body.decode(errors="replace")
+                    raise
+        except InvalidPaste as error:
+            return self._form_again(typed, error.problems)
+        except SlugTaken as error:
+            return self._form_again(typed, [Problem("slug", error.detail)], status=409)
+        response = web.Response(
+            status=303, headers={"Location": f"/{published.paste.slug}", "Cache-Control": "no-store"}
+        )
+        tokens.remember(response, published.paste.slug, published.token, secure=base.startswith("https:"))
+        return response
+
+    def _form_again(self, typed: dict[str, str], problems: list[Problem], status: int = 422) -> web.Response:
+        typed.pop("password", None)
+        context = create_context(self._limits, typed, problems)
+        return html_response(self._pages.render("create.html", **context), status)
+
+    async def reveal(self, request: web.Request) -> web.StreamResponse:
+        """Consume one read and show the paste; what a page cannot show is sent as a download instead."""
+        tokens.check_same_site(request, self._addresses.base(request))
+        slug = request.match_info["slug"]
+        fields = await self._fields(request)
+        token = tokens.presented(request)
+        try:
+            paste = await self._reading.reveal(slug, fields.get("password"), token)
+        except WrongPassword:
+            return reveal_page(self._pages, await self._reading.find(slug, token), wrong=True)
+        file = paste.files[0]
+        if len(paste.files) == 1 and (not file.is_text or file.size > self._limits.page_bytes):
+            response = web.StreamResponse(headers={**headers_of(file, download=True), "Cache-Control": "no-store"})
+            response.content_length = file.size
+            return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
+        return await self._page.answer(request, paste, revealed=True)
+
+    async def manage(self, request: web.Request) -> web.Response:
+        slug = request.match_info["slug"]
+        token = tokens.remembered(request)
+        await self._reading.find(slug, token)
+        return self._manage_page(request, slug, token, [])
+
+    async def delete(self, request: web.Request) -> web.Response:
+        base = self._addresses.base(request)
+        tokens.check_same_site(request, base)
+        slug = request.match_info["slug"]
+        fields = await self._fields(request)
+        token = tokens.remembered(request) or fields.get("token")
+        if fields.get("action") != "delete" or fields.get("confirm") != "yes":
+            return self._manage_page(
+                request,
+                slug,
+                tokens.remembered(request),
+                [Problem("confirm", "Please tick the box first.")],
+                422,
+            )
+        try:
+            await self._publishing.delete(slug, token)
+        except EditForbidden as error:
+            return self._manage_page(request, slug, None, [Problem("token", error.detail)], 403)
+        response = html_response(self._pages.render("deleted.html", slug=slug))
+        tokens.forget(response, slug)
+        return response
+
+    def _manage_page(
+        self, request: web.Request, slug: str, token: str | None, problems: list[Problem], status: int = 200
+    ) -> web.Response:
+        base = self._addresses.base(request)
+        context: dict[str, Any] = {
+            "slug": slug,
+            "token": token,
+            "url": f"{base}/{slug}",
+            "problems": problems,
+            "done": False,
+        }
+        return html_response(self._pages.render("manage.html", **context), status)
+
+    async def _fields(self, request: web.Request) -> dict[str, str]:
+        """A small form, urlencoded or multipart. Raises InvalidPaste, PasteTooLarge, UnreadableRequest."""
+        if request.content_type == "multipart/form-data":
+            form = bodies.Form(request, self._idle_seconds)
+            async for _ in form.files():
+                raise InvalidPaste([Problem("file", "does not belong into this form")])
+            return form.fields
+        return bodies.urlencoded(await bodies.whole(request, _FORM_BYTES, self._idle_seconds))
+
+
+def reveal_page(pages: Pages, paste: Paste, *, wrong: bool = False) -> web.Response:
+    """The button that reading a protected paste takes; shown by GET, which never consumes anything."""
+    text = pages.render(
+        "reveal.html",
+        slug=paste.slug,
+        asks_password=paste.password_hash is not None,
+        reads_left=paste.reads_left,
+        wrong=wrong,
+    )
+    return html_response(text, 403 if wrong else 200, cache_control="private, no-store")

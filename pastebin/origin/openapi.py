@@ -1,0 +1,220 @@
+"""The OpenAPI 3.1 document, made of the Structs that handlers decode with and the views that they answer with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+
+from pastebin import __version__
+from pastebin.http import problems, views
+from pastebin.http.payloads import CreatePaste, PasteOptions, ReadQuery, RevealPaste, RevisePaste
+
+_COMPONENT = "#/components/schemas/{name}"
+_PROBLEM = "ProblemView"
+_OWNER = "owner-token"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path under /api/v1: what goes in, what comes out, what can go wrong."""
+
+    method: str
+    path: str
+    summary: str
+    status: int = 200
+    answers: tuple[Any, ...] = ()
+    body: type | None = None
+    query: type | None = None
+    takes_content: bool = False
+    gives_bytes: bool = False
+    owner: bool = False
+    headers_in: tuple[str, ...] = ()
+    headers_out: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = field(default=())
+
+
+_WRITE_REFUSALS = (
+    "unreadable-request",
+    "upload-too-slow",
+    "paste-too-large",
+    "unsupported-media",
+    "invalid-paste",
+    "storage-full",
+)
+_OWNER_REFUSALS = ("token-required", "edit-forbidden", "paste-not-found")
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/api/v1/pastes",
+        "Create a paste",
+        status=201,
+        answers=(views.CreatedView,),
+        body=CreatePaste,
+        query=PasteOptions,
+        takes_content=True,
+        headers_in=("Idempotency-Key",),
+        headers_out=("Location", "Pastebin-Token", "Pastebin-Expires"),
+        refusals=(*_WRITE_REFUSALS, "slug-taken", "idempotency-mismatch", "paste-not-found"),
+    ),
+    Operation(
+        "GET",
+        "/api/v1/pastes/{slug}",
+        "Show a paste; with content=true also its content, as far as it fits",
+        answers=(views.PasteView, views.PasteContentView),
+        query=ReadQuery,
+        refusals=("paste-not-found", "reveal-required", "invalid-paste", "content-unavailable"),
+    ),
+    Operation(
+        "PATCH",
+        "/api/v1/pastes/{slug}",
+        "Change a paste; new content makes a new revision",
+        answers=(views.PasteView,),
+        body=RevisePaste,
+        query=PasteOptions,
+        takes_content=True,
+        owner=True,
+        headers_in=("If-Match",),
+        headers_out=("ETag",),
+        refusals=(*_WRITE_REFUSALS, *_OWNER_REFUSALS, "revision-conflict"),
+    ),
+    Operation(
+        "DELETE",
+        "/api/v1/pastes/{slug}",
+        "Delete a paste for everybody",
+        status=204,
+        owner=True,
+        headers_out=("Pastebin-Purge",),
+        refusals=_OWNER_REFUSALS,
+    ),
+    Operation(
+        "POST",
+        "/api/v1/pastes/{slug}/reveal",
+        "Read a protected paste, which uses up one of its reads; a single file comes as bytes unless JSON is preferred",
+        answers=(views.PasteContentView,),
+        body=RevealPaste,
+        gives_bytes=True,
+        refusals=(
+            "unreadable-request",
+            "invalid-paste",
+            "paste-too-large",
+            "upload-too-slow",
+            "wrong-password",
+            "paste-not-found",
+            "revision-conflict",
+        ),
+    ),
+    Operation("GET", "/api/v1/limits", "What this instance allows", answers=(views.LimitsView,)),
+    Operation(
+        "GET",
+        "/api/v1/syntaxes",
+        "The syntaxes that pastes can be highlighted in",
+        answers=(list[views.SyntaxView],),
+    ),
+    Operation("GET", "/api/v1/openapi.json", "This document", answers=(dict[str, Any],)),
+)
+
+_EVERYWHERE = ("internal-error", "unavailable", "overloaded", "database-unavailable")
+
+
+def document(base: str) -> bytes:
+    """The whole document as JSON, with this instance as its server."""
+    types: list[Any] = [views.ProblemView, PasteOptions, ReadQuery]
+    for operation in OPERATIONS:
+        types += [*operation.answers, *([operation.body] if operation.body else [])]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_COMPONENT)
+    by_type = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, by_type, components)
+    return orjson.dumps(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "pastebin",
+                "version": __version__,
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
+            "servers": [{"url": base}],
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {
+                    _OWNER: {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "description": "The owner token of the paste",
+                    }
+                },
+            },
+        }
+    )
+
+
+def _operation(operation: Operation, by_type: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": operation.method.lower()
+        + re.sub(r"[^a-z]+", "-", operation.path.removeprefix("/api/v1")).rstrip("-"),
+        "parameters": [*_parameters(operation, components)],
+        "responses": _responses(operation, by_type),
+    }
+    if operation.body is not None:
+        described["requestBody"] = _request_body(operation, by_type)
+    if operation.owner:
+        described["security"] = [{_OWNER: []}]
+    return described
+
+
+def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if "{slug}" in operation.path:
+        found.append({"name": "slug", "in": "path", "required": True, "schema": {"type": "string"}})
+    for name in operation.headers_in:
+        found.append({"name": name, "in": "header", "required": False, "schema": {"type": "string"}})
+    if operation.query is not None:
+        for name, schema in components[operation.query.__name__]["properties"].items():
+            # an object in a query is given as JSON text
+            as_text = {"type": "string", "description": "JSON"} if name == "encryption" else schema
+            found.append({"name": name, "in": "query", "required": False, "schema": as_text})
+    return found
+
+
+def _request_body(operation: Operation, by_type: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": by_type[repr(operation.body)]}}
+    if operation.takes_content:
+        binary = {"type": "string", "format": "binary"}
+        form = {
+            "type": "object",
+            "properties": {"file": {"type": "array", "items": binary}, "content": binary},
+        }
+        content["multipart/form-data"] = {"schema": {"allOf": [form, by_type[repr(PasteOptions)]]}}
+        content["application/octet-stream"] = {"schema": binary}
+    return {"required": operation.takes_content, "content": content}
+
+
+def _responses(operation: Operation, by_type: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": operation.summary}
+    if operation.answers:
+        alternatives = [by_type[repr(kind)] for kind in operation.answers]
+        schema = alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
+        answer["content"] = {"application/json": {"schema": schema}}
+    if operation.gives_bytes:
+        answer["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+        answer["content"]["text/plain"] = {"schema": {"type": "string"}}
+    if operation.headers_out:
+        answer["headers"] = {name: {"schema": {"type": "string"}} for name in operation.headers_out}
+    responses: dict[str, Any] = {str(operation.status): answer}
+    for row in problems.TABLE.values():
+        if row.slug in operation.refusals or row.slug in _EVERYWHERE:
+            key = str(row.status)
+            if key in responses:
+                responses[key]["description"] += f"; {row.title}"
+                continue
+            schema = {"$ref": _COMPONENT.format(name=_PROBLEM)}
+            responses[key] = {"description": row.title, "content": {problems.MEDIA_TYPE: {"schema": schema}}}
+    return responses

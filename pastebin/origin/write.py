@@ -1,0 +1,158 @@
+"""The role `write`: creating, changing, ending and revealing pastes, from programs and from terminals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from pastebin.errors import InvalidPaste, Problem
+from pastebin.http import bodies, payloads, streaming, views
+from pastebin.http.addresses import Addresses
+from pastebin.http.app import Routes
+from pastebin.http.negotiation import prefers_html, prefers_json
+from pastebin.http.payloads import RevealPaste, RevisePaste
+from pastebin.models import Published
+from pastebin.origin import tokens
+from pastebin.origin.content import ContentReader
+from pastebin.origin.forms import FormHandlers
+from pastebin.origin.paste_page import PastePage
+from pastebin.origin.raw import headers_of
+from pastebin.origin.read import json_answer
+from pastebin.resources import Resources
+from pastebin.services.publishing import Publishing
+from pastebin.services.reading import Reading
+
+_REVEAL_BODY_BYTES = 64 * 1024
+
+
+@asynccontextmanager
+async def role(resources: Resources) -> AsyncIterator[Routes]:
+    """Accept pastes and changes to them; sweep what has ended."""
+    config = resources.config
+    idle = config.doors.body_idle_seconds
+    content = ContentReader(config.limits, idle)
+    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses)
+    forms = FormHandlers(
+        resources.publishing,
+        resources.reading,
+        content,
+        resources.pages,
+        page,
+        resources.addresses,
+        config.limits,
+        idle,
+    )
+    handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
+    async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
+        yield [
+            web.post("/", handlers.drop),
+            web.put("/", handlers.drop),
+            web.put("/{name}", handlers.drop),
+            web.post("/api/v1/pastes", handlers.create),
+            web.patch("/api/v1/pastes/{slug}", handlers.revise),
+            web.delete("/api/v1/pastes/{slug}", handlers.delete),
+            web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
+            *forms.routes(),
+        ]
+
+
+class WriteHandlers:
+    """Requests that change something."""
+
+    def __init__(
+        self,
+        publishing: Publishing,
+        reading: Reading,
+        content: ContentReader,
+        forms: FormHandlers,
+        addresses: Addresses,
+        idle_seconds: float,
+    ) -> None:
+        self._publishing = publishing
+        self._reading = reading
+        self._content = content
+        self._forms = forms
+        self._addresses = addresses
+        self._idle_seconds = idle_seconds
+
+    async def create(self, request: web.Request) -> web.Response:
+        base = self._addresses.base(request)
+        async with self._publishing.intake() as taken:
+            options = await self._content.read(request, taken)
+            published = await self._publishing.create(taken, options)
+        return created(published, base)
+
+    async def drop(self, request: web.Request) -> web.StreamResponse:
+        """The same from a terminal: the answer is the address and a newline. A browser's form lands here as well."""
+        if request.method == "POST" and prefers_html(request.headers.get("Accept")):
+            return await self._forms.create(request)
+        base = self._addresses.base(request)
+        async with self._publishing.intake() as taken:
+            options = await self._content.read(request, taken, name=request.match_info.get("name"))
+            published = await self._publishing.create(taken, options)
+        if prefers_json(request.headers.get("Accept")):
+            return created(published, base)
+        url = f"{base}/{published.paste.slug}"
+        return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
+
+    async def revise(self, request: web.Request) -> web.Response:
+        base = self._addresses.base(request)
+        token = tokens.bearer(request)
+        slug = request.match_info["slug"]
+        await self._publishing.authorise(slug, token)  # before a large body is taken from a stranger
+        async with self._publishing.intake() as taken:
+            options = await self._content.read(request, taken, struct=RevisePaste)
+            paste = await self._publishing.revise(slug, token, taken, options, _if_match(request))
+        return json_answer(views.paste_view(paste, base), headers={"ETag": f'"{paste.revision}"'})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        started = time.perf_counter()
+        await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
+        milliseconds = round((time.perf_counter() - started) * 1000)
+        return web.Response(
+            status=204,
+            headers={"Pastebin-Purge": f"confirmed; edges=0; ms={milliseconds}", "Cache-Control": "no-store"},
+        )
+
+    async def reveal(self, request: web.Request) -> web.StreamResponse:
+        """JSON with the content inside, or the bytes themselves where a single file was asked for as bytes."""
+        body = await bodies.whole(request, _REVEAL_BODY_BYTES, self._idle_seconds)
+        payload = payloads.read(RevealPaste, payloads.parse_json(body) if body else {})
+        base = self._addresses.base(request)
+        slug, token = request.match_info["slug"], tokens.bearer(request)
+        as_bytes = not prefers_json(request.headers.get("Accept"))
+        paste = await self._reading.reveal(slug, payload.password, token)
+        if as_bytes and len(paste.files) == 1:
+            file = paste.files[0]
+            response = web.StreamResponse(headers={**headers_of(file, download=True), "Cache-Control": "no-store"})
+            response.content_length = file.size
+            return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
+        contents = {file.position: await self._reading.content(file) for file in paste.files}
+        return json_answer(views.paste_view(paste, base, contents))
+
+
+def created(published: Published, base: str) -> web.Response:
+    """201 with everything the owner needs to know, the token for the only time."""
+    view = views.CreatedView(**views.paste_members(published.paste, base), token=published.token)
+    return json_answer(view, status=201, headers=_created_headers(published, view.url))
+
+
+def _created_headers(published: Published, url: str) -> dict[str, str]:
+    headers = {"Location": url, "Pastebin-Token": published.token, "Cache-Control": "no-store"}
+    if published.paste.expires_at is not None:
+        headers["Pastebin-Expires"] = published.paste.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return headers
+
+
+def _if_match(request: web.Request) -> str | None:
+    """The revision number inside `If-Match: "3"`; `*` matches any."""
+    given = request.headers.get("If-Match")
+    if given is None or given.strip() == "*":
+        return None
+    number = given.strip().strip('"')
+    if not number.isascii() or not number.isdigit():
+        raise InvalidPaste([Problem("If-Match", 'must be the revision in quotes, such as "3"')])
+    return number

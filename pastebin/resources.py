@@ -1,0 +1,162 @@
+"""Everything a node holds open: opened once, only when an enabled role needs it, closed in reverse."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Flag, auto
+from functools import cached_property
+from pathlib import Path
+
+from pastebin import embedded
+from pastebin.config import Config
+from pastebin.errors import DataDirectoryUnusable, SchemaMismatch
+from pastebin.http.addresses import Addresses
+from pastebin.http.assets import Assets
+from pastebin.http.internal import Check
+from pastebin.http.pages import Pages
+from pastebin.loops import Loops
+from pastebin.metrics import Metrics
+from pastebin.services.passwords import Passwords
+from pastebin.services.publishing import Publishing
+from pastebin.services.reading import Reading
+from pastebin.services.rendering import Rendering
+from pastebin.services.sweeping import Sweeping
+from pastebin.store import schema
+from pastebin.store.blobs import Blobs
+from pastebin.store.database import Database
+from pastebin.store.directory import DirectoryBlobs
+from pastebin.store.leftovers import Leftovers
+from pastebin.store.pastes import Pastes
+
+
+class Needs(Flag):
+    """What a role cannot work without."""
+
+    DATABASE = auto()
+    BLOBS = auto()
+    RENDERING = auto()
+    SECRET = auto()
+
+
+@dataclass
+class Resources:
+    """What roles are given. Members that no enabled role needs are absent, and asking for them is a programming error."""
+
+    config: Config
+    metrics: Metrics
+    loops: Loops
+    database: Database = field(init=False)
+    blobs: Blobs = field(init=False)
+    rendering: Rendering = field(init=False)
+    passwords: Passwords = field(init=False)
+    secret: bytes = field(init=False, repr=False)
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    @cached_property
+    def assets(self) -> Assets:
+        return Assets.load()
+
+    @cached_property
+    def pages(self) -> Pages:
+        return Pages(self.config.site, self.assets)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        return Addresses(self.config.site.url)
+
+    @cached_property
+    def leftovers(self) -> Leftovers:
+        return Leftovers(self.database)
+
+    @cached_property
+    def reading(self) -> Reading:
+        return Reading(Pastes(self.database), self.blobs, self.passwords)
+
+    @cached_property
+    def publishing(self) -> Publishing:
+        config = self.config
+        return Publishing(
+            Pastes(self.database),
+            self.blobs,
+            self.leftovers,
+            self.passwords,
+            config.limits,
+            config.blobs.inline_max_bytes,
+            self.secret,
+            self.metrics,
+        )
+
+    @cached_property
+    def sweeping(self) -> Sweeping:
+        return Sweeping(self.leftovers, self.blobs, self.config.sweeping, self.config.blobs, self.metrics)
+
+
+@asynccontextmanager
+async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -> AsyncIterator[Resources]:
+    """Open what `needs` names. Raises a StartError that says what cannot be had."""
+    async with AsyncExitStack() as stack:
+        resources = Resources(config, metrics, loops)
+        if config.uses_embedded or not config.node.secret:
+            stack.enter_context(embedded.claim(config.data_dir))
+        if Needs.SECRET in needs:
+            resources.secret = _secret(config)
+        if Needs.DATABASE in needs:
+            await _open_database(resources, stack)
+        if Needs.BLOBS in needs:
+            blobs = DirectoryBlobs.opened(config.blob_directory, min_free_bytes=config.blobs.min_free_bytes)
+            resources.blobs = await stack.enter_async_context(blobs)
+        if Needs.RENDERING in needs:
+            resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
+        resources.passwords = Passwords()
+        stack.callback(resources.passwords.close)
+        yield resources
+
+
+async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
+    config = resources.config
+    if config.uses_embedded:
+        server = await stack.enter_async_context(embedded.primary(config.embedded, config.data_dir))
+        await stack.enter_async_context(resources.loops.running(server.watch(), name="embedded-postgres"))
+        dsn = server.dsn
+        await schema.migrate(dsn)
+    else:
+        dsn = config.database.primary.reveal()
+        if pending := await schema.check(dsn):
+            raise SchemaMismatch(
+                f"the database lacks {', '.join(pending)}: run 'pastebin migrate' with this configuration"
+            )
+    resources.database = await stack.enter_async_context(Database.opened(config.database, dsn))
+
+    async def answers() -> str | None:
+        return None if await resources.database.answers() else "the primary does not answer"
+
+    resources.checks["database"] = answers
+
+
+def _secret(config: Config) -> bytes:
+    """The secret that signs for the whole installation; an embedded node makes its own at the first start."""
+    if given := config.node.secret.reveal():
+        return given.encode()
+    path = config.data_dir / "secret"
+    try:
+        if not path.exists():
+            _write_secret(path)
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise DataDirectoryUnusable(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _write_secret(path: Path) -> None:
+    """Under its final name the file is complete, whatever happens meanwhile."""
+    unfinished = path.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)

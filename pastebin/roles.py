@@ -1,0 +1,39 @@
+"""The one table of roles: what a word in `[node] roles` switches on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+from pastebin.config import RoleName
+from pastebin.http.app import Routes
+from pastebin.origin import read, web, write
+from pastebin.resources import Needs, Resources
+
+Door = Literal["origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A context manager that yields routes, the door they are served behind, and what it needs."""
+
+    enter: Callable[[Resources], AbstractAsyncContextManager[Routes]]
+    door: Door
+    needs: Needs
+
+
+ROLES: dict[RoleName, Role] = {
+    "web": Role(web.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING),
+    "read": Role(read.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS),
+    "write": Role(write.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
+}
+
+
+def needs_of(names: list[RoleName]) -> Needs:
+    """Everything that these roles need together."""
+    needs = Needs(0)
+    for name in names:
+        needs |= ROLES[name].needs
+    return needs

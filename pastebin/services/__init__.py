@@ -1,0 +1,1 @@
+"""The verbs of a paste, one class each; never HTTP, never SQL."""

@@ -1,0 +1,83 @@
+"""Finding pastes and handing out their bytes."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator
+
+from pastebin import slugs
+from pastebin.errors import BlobMissing, PasteNotFound, RevealRequired, RevisionConflict, WrongPassword
+from pastebin.models import File, Paste
+from pastebin.services.passwords import Passwords
+from pastebin.store.blobs import Blobs
+from pastebin.store.pastes import Bodies, Pastes
+
+_REVEAL_TRIES = 5
+
+
+class Reading:
+    """The read side of a paste. What cannot be seen and what does not exist look the same: PasteNotFound."""
+
+    def __init__(self, pastes: Pastes, blobs: Blobs, passwords: Passwords) -> None:
+        self._pastes = pastes
+        self._blobs = blobs
+        self._passwords = passwords
+
+    async def find(
+        self, slug: str, token: str | None = None, *, bodies: Bodies = "none", body_of: str | None = None
+    ) -> Paste:
+        """The paste as this caller may know of it; a private one needs its owner token. Never checks protection."""
+        if not slugs.is_slug(slug):
+            raise PasteNotFound
+        paste = await self._pastes.find(slug, bodies=bodies, body_of=body_of)
+        if paste.visibility == "private" and not (
+            token and hmac.compare_digest(paste.token_hash, slugs.hash_token(token))
+        ):
+            raise PasteNotFound
+        return paste
+
+    async def open(
+        self, slug: str, token: str | None = None, *, bodies: Bodies = "none", body_of: str | None = None
+    ) -> Paste:
+        """The paste, if its content may be read by a plain GET. Raises RevealRequired."""
+        paste = await self.find(slug, token, bodies=bodies, body_of=body_of)
+        if paste.needs_reveal:
+            raise RevealRequired
+        return paste
+
+    async def reveal(self, slug: str, password: str | None, token: str | None = None) -> Paste:
+        """Consume one read of a protected paste and return it with its inline bodies.
+
+        Raises WrongPassword (nothing is consumed), and PasteNotFound once the reads are used up.
+        """
+        for _ in range(_REVEAL_TRIES):
+            paste = await self.find(slug, token, bodies="all")
+            if paste.password_hash is not None and not (
+                password and await self._passwords.verify(paste.password_hash, password)
+            ):
+                raise WrongPassword
+            if paste.max_reads is None:
+                return paste
+            try:
+                return await self._pastes.take_read(paste)
+            except RevisionConflict:
+                continue  # revised between the look and the read, so perhaps under another password
+        raise RevisionConflict
+
+    async def stream(self, file: File, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Bytes of a file from `start`. Raises BlobMissing if the store does not hold what the row promises."""
+        wanted = file.size - start if length is None else length
+        if file.body is not None:
+            yield file.body[start : start + wanted]
+            return
+        if file.blob_key is None:
+            raise BlobMissing
+        async for chunk in self._blobs.read(file.blob_key, start, wanted):
+            wanted -= len(chunk)
+            yield chunk
+        if wanted:
+            raise BlobMissing
+
+    async def content(self, file: File) -> bytes:
+        """All bytes of a file that the caller knows to be small."""
+        return b"".join([chunk async for chunk in self.stream(file)])

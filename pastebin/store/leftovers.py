@@ -1,0 +1,149 @@
+"""What has ended and what was never finished, in SQL: found, counted and removed in bounded batches.
+
+The order makes every crash harmless: rows point to objects until the object is gone, and an object is only removed when
+no row points to it and the grace period has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pastebin.store.database import Database
+
+_EXPIRE = """
+update pastes set state = 'expired', ended_at = expires_at, title = null, password_hash = null, encryption = null
+where id in (
+    select id from pastes where state = 'live' and expires_at <= now() order by expires_at limit $1 for update skip locked
+)
+"""
+
+# Content of what has ended. A burned paste's last reader may still be streaming a blob: that is what the grace period is for.
+_STRIP = """
+with ended as (
+    select r.paste_id, r.number from revisions r join pastes p on p.id = r.paste_id
+    where p.state <> 'live' order by p.ended_at limit $1 for update of r skip locked
+), file as (
+    delete from files f using ended e where f.paste_id = e.paste_id and f.revision = e.number returning f.blob_key
+), orphan as (
+    update blobs b set state = 'deleting', changed_at = now()
+    where b.state = 'live' and b.key in (select blob_key from file)
+      and not exists (
+          select from files f where f.blob_key = b.key
+          and (f.paste_id, f.revision) not in (select paste_id, number from ended)
+      )
+)
+delete from revisions r using ended e where r.paste_id = e.paste_id and r.number = e.number
+"""
+
+_BURY = """
+delete from pastes where id in (
+    select p.id from pastes p
+    where p.state <> 'live' and p.ended_at < now() - make_interval(secs => $1)
+      and not exists (select from revisions r where r.paste_id = p.id)
+    limit $2 for update skip locked
+)
+"""
+
+_FORGET_IDEMPOTENCY = """
+update pastes set idempotency_hash = null, fingerprint = null
+where id in (
+    select id from pastes where idempotency_hash is not null and created_at < now() - interval '24 hours'
+    limit $1 for update skip locked
+)
+"""
+
+# An upload that outlives the grace period renews its row while it runs, so `pending` and old means abandoned.
+_ORPHANS = """
+select key from blobs b
+where b.state <> 'live' and b.changed_at < now() - make_interval(secs => $1)
+  and not exists (select from files f where f.blob_key = b.key)
+order by b.changed_at limit $2 for update skip locked
+"""
+_REMOVE_BLOBS = "delete from blobs where key = any($1)"
+_PENDING = "insert into blobs (key) values ($1)"
+_RENEW = "update blobs set changed_at = now() where key = $1 and state = 'pending'"
+_ABANDON = "update blobs set state = 'deleting', changed_at = '-infinity' where key = any($1) and state = 'pending'"
+_UNKNOWN = "select k from unnest($1::text[]) k where not exists (select from blobs b where b.key = k)"
+_LIVE_KEYS = "select key from blobs where state = 'live' and key > $1 order by key limit $2"
+
+_FIGURES = """
+select
+    (select count(*) from pastes where state = 'live' and expires_at <= now())
+        + (select count(*) from pastes p where state <> 'live' and exists (select from revisions r where r.paste_id = p.id))
+        as present,
+    greatest(
+        (select extract(epoch from now() - min(expires_at)) from pastes where state = 'live' and expires_at <= now()),
+        (select extract(epoch from now() - min(ended_at)) from pastes p
+         where state <> 'live' and exists (select from revisions r where r.paste_id = p.id)),
+        0)::float8 as oldest_seconds,
+    (select count(*) from blobs where state <> 'live') as orphans
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How much there is left over."""
+
+    present: int
+    oldest_seconds: float
+    orphans: int
+
+
+class Leftovers:
+    """The SQL side of sweeping; every method handles at most `limit` rows and may be called again until it returns 0."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def announce_blob(self, key: str) -> None:
+        """Note a blob before its first byte is stored, so that nothing is ever stored that no row knows."""
+        await self._run(_PENDING, key)
+
+    async def renew_blob(self, key: str) -> None:
+        await self._run(_RENEW, key)
+
+    async def abandon_blobs(self, keys: Sequence[str]) -> None:
+        """Give up blobs that no commit made live; they may be removed at once."""
+        await self._run(_ABANDON, list(keys))
+
+    async def expire(self, limit: int) -> int:
+        return await self._run(_EXPIRE, limit)
+
+    async def strip(self, limit: int) -> int:
+        return await self._run(_STRIP, limit)
+
+    async def bury(self, tombstone_seconds: float, limit: int) -> int:
+        return await self._run(_BURY, tombstone_seconds, limit)
+
+    async def forget_idempotency(self, limit: int) -> int:
+        return await self._run(_FORGET_IDEMPOTENCY, limit)
+
+    @asynccontextmanager
+    async def orphans(self, grace_seconds: float, limit: int) -> AsyncIterator[list[str]]:
+        """Keys of blobs to remove from the store; their rows go when the block has ended well."""
+        async with self._database.primary() as connection, connection.transaction():
+            keys = [row["key"] for row in await connection.fetch(_ORPHANS, grace_seconds, limit)]
+            yield keys
+            if keys:
+                await connection.execute(_REMOVE_BLOBS, keys)
+
+    async def figures(self) -> Figures:
+        async with self._database.primary() as connection:
+            (row,) = await connection.fetch(_FIGURES)
+        return Figures(row["present"], row["oldest_seconds"], row["orphans"])
+
+    async def unknown(self, keys: Sequence[str]) -> list[str]:
+        """Those of `keys` that no row knows."""
+        async with self._database.primary() as connection:
+            return [row["k"] for row in await connection.fetch(_UNKNOWN, list(keys))]
+
+    async def live_keys(self, after: str, limit: int) -> list[str]:
+        async with self._database.primary() as connection:
+            return [row["key"] for row in await connection.fetch(_LIVE_KEYS, after, limit)]
+
+    async def _run(self, sql: str, *arguments: object) -> int:
+        async with self._database.primary() as connection:
+            status = await connection.execute(sql, *arguments)
+        return int(status.rsplit(" ", 1)[-1])
