@@ -233,7 +233,9 @@ def parse_address(text: str) -> tuple[str, int]:
 
 def with_address(path: Path | None, overrides: Mapping[str, Any], door: str, host: str | None, port: int | None) -> str:
     """The address of a door with another host or port, the rest as configured."""
-    table = _read(path).get("doors", {}) if path else {}
+    table = _read(path).get("doors") if path else None
+    if not isinstance(table, dict):
+        table = {}  # load() reports what else it is
     configured = overrides.get(f"doors.{door}") or table.get(door) or getattr(DoorsSection(), door)
     try:
         old_host, old_port = parse_address(str(configured))

@@ -54,7 +54,7 @@ def decode(
 
 
 def _convert(kind: Any, value: Any, strict: bool, hook: Hook | None, path: str) -> tuple[Any, list[Problem]]:
-    nested = _struct_among(_members(kind))
+    nested = _struct_among([member for member in _members(kind) if member is not type(None)])
     if nested is not None and isinstance(value, dict):
         return decode(nested, value, strict=strict, hook=hook, path=f"{path}.")
     nested = _struct_among(_items(kind))
@@ -115,8 +115,7 @@ def _items(kind: Any) -> list[Any]:
 
 
 def _struct_among(kinds: list[Any]) -> type[msgspec.Struct] | None:
-    """The Struct, if it is the only alternative to null; between several only msgspec can choose."""
-    kinds = [kind for kind in kinds if kind is not type(None)]
+    """The Struct, if there is no alternative; between several only msgspec can choose."""
     only = kinds[0] if len(kinds) == 1 else None
     return only if isinstance(only, type) and issubclass(only, msgspec.Struct) else None
 

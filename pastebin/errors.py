@@ -125,9 +125,13 @@ class Overloaded(Unavailable):
 class StartError(PastebinError):
     """The node cannot start."""
 
+    exit_code = 70  # the numbers are those of sysexits.h; README lists them
+
 
 class ConfigError(StartError):
     """The configuration has problems."""
+
+    exit_code = 78
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -137,10 +141,16 @@ class ConfigError(StartError):
 class SchemaMismatch(StartError):
     """The database schema does not fit this version of pastebin."""
 
+    exit_code = 65
+
 
 class ResourceUnavailable(StartError):
     """Something the node needs to start cannot be had."""
 
+    exit_code = 69
+
 
 class DataDirectoryUnusable(StartError):
     """The data directory cannot be used."""
+
+    exit_code = 73

@@ -11,7 +11,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
-class LoopDied(Exception):  # noqa: N818  (a word of the house, like the other errors)
+class LoopDied(Exception):
     """A background loop ended although nobody asked it to."""
 
 

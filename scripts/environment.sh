@@ -1,4 +1,4 @@
-# environment.sh: the set-up that serve, test and check share; they source it, nobody runs it.
+# environment.sh: the set-up that the other scripts share; they source it, nobody runs it.
 #
 # prepare EXTRA... makes sure that .venv, beside scripts/, holds this checkout with the named extras of setup.cfg. What
 # is there already costs a few milliseconds: .venv/stamp.EXTRA names what was installed, and only a mismatch calls pip.
@@ -81,7 +81,7 @@ explain_pip() {
 
 # Make .venv anew if it is missing, broken or was left half-done, then install. Only under prepare's lock.
 install() {
-    local extra extras log=$venv/install.log
+    local extra extras code=0 log=$venv/install.log
     extras=$(IFS=, && echo "$*")
     if [[ -e $venv/unfinished || -z $(fingerprint) ]] || ! "$venv/bin/python" -Im pip --version &>/dev/null; then
         find_python
@@ -90,9 +90,11 @@ install() {
     fi
     echo "pastebin: installing [$extras] with pip; this takes a minute, the first time only" >&2
     : >"$venv/unfinished"
-    if ! (cd -- "$root" && PIP_USER=0 "$venv/bin/python" -Im pip install --no-input --disable-pip-version-check \
-        --progress-bar off --editable ".[$extras]") >"$log" 2>&1 </dev/null; then
-        rm -f -- "$venv/unfinished" # pip has put back what was there
+    (cd -- "$root" && PIP_USER=0 "$venv/bin/python" -Im pip install --no-input --disable-pip-version-check \
+        --progress-bar off --editable ".[$extras]") >"$log" 2>&1 </dev/null || code=$?
+    if [[ $code -ne 0 ]]; then
+        # a pip that failed has put back what was there, one that was killed has not
+        [[ $code -ge 128 ]] || rm -f -- "$venv/unfinished"
         explain_pip "$log"
     fi
     for extra in "$@"; do

@@ -54,9 +54,7 @@ def test_what_is_right_becomes_a_struct() -> None:
         },
     )
     assert found == []
-    assert decoded == Order(
-        title="t", mode="slow", renamed=7, part=Part(name="a"), parts=[Part(size=1), Part(size=2)]
-    )
+    assert decoded == Order(title="t", mode="slow", renamed=7, part=Part(name="a"), parts=[Part(size=1), Part(size=2)])
 
 
 def test_everything_wrong_is_told_at_once() -> None:
@@ -68,8 +66,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         "parts": [{"size": -1}, 7, {"name": "too long"}],
     }
     assert problems(wrong) == [
-        "bogus: is not known here; allowed: "
-        "count, high, low, mode, modes, outside, part, parts, pieces, title, urgent",
+        "bogus: is not known here; allowed: count, high, low, mode, modes, outside, part, parts, pieces, title, urgent",
         "title: is required",
         "mode: must be one of fast, slow",
         "count: expected int <= 9",

@@ -18,6 +18,9 @@ from pastebin.cli.messages import tell
 from pastebin.errors import PastebinError
 
 COMMANDS = {
+    "serve": "pastebin.cli.serve",
+    "check": "pastebin.cli.check",
+    "migrate": "pastebin.cli.migrate",
     "put": "pastebin.cli.put",
     "get": "pastebin.cli.get",
     "rm": "pastebin.cli.rm",

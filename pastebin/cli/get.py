@@ -7,7 +7,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -42,6 +42,11 @@ class Paste(msgspec.Struct):
 
     files: list[File]
     protection: str = "none"
+    max_reads: int | None = None
+
+    @property
+    def is_protected(self) -> bool:
+        return self.protection == "password" or self.max_reads is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +107,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _get(server: str, wish: Wish) -> None:
+    token = None
     async with open_session(server) as session:
         try:
             paste, token = await _describe(session, wish.slug)
+            files = choose_files(paste.files, wish)
+            if not (wish.reveals and paste.is_protected):
+                await _download(session, wish, paste, files, token)
+                return
         except Refused as error:
             if not error.kind.endswith("/reveal-required"):
                 raise
             if not wish.reveals:
                 raise Refused(f"{error.detail}\n--reveal reads it, which uses up one of its readings") from error
-            await _reveal(session, wish)
-            return
-        if paste.protection == "end-to-end":
-            tell("this paste is encrypted by its author; these are the encrypted bytes")
-        for file in choose_files(paste.files, wish):
-            part = Part(path=_path(wish.slug, file, paste), sha256=file.sha256, lines=wish.lines, token=token)
-            with open_sink(wish.output, file.name or wish.slug) as sink:
-                size = None if wish.lines else file.size
-                with show_progress(size if wish.output else 0) as progress:
-                    await Download(session, part, sink, progress).run()
+        await _reveal(session, wish, token)
+
+
+async def _download(session: Session, wish: Wish, paste: Paste, files: list[File], token: str | None) -> None:
+    if paste.protection == "end-to-end":
+        tell("this paste is encrypted by its author; these are the encrypted bytes")
+    for file in files:
+        part = Part(path=_path(wish.slug, file, paste), sha256=file.sha256, lines=wish.lines, token=token)
+        shown_size = file.size if wish.output and not wish.lines else 0
+        with open_sink(wish.output, file.name or wish.slug) as sink, show_progress(shown_size) as progress:
+            await Download(session, part, sink, progress).run()
 
 
 def choose_files(files: list[File], wish: Wish) -> list[File]:
@@ -165,13 +176,12 @@ def _path(slug: str, file: File, paste: Paste) -> str:
     """Where the bytes are, on the server that was asked: the host in `raw_url` may be another name of it."""
     if len(paste.files) == 1:
         return f"/{slug}/raw"
-    if file.name is not None:
-        return f"/{slug}/raw/{quote(file.name, safe='')}"
-    path = urlsplit(file.raw_url).path
-    return path[max(path.find(f"/{slug}/"), 0) :]
+    parts = urlsplit(file.raw_url)
+    path = parts.path[max(parts.path.find(f"/{slug}/"), 0) :]
+    return f"{path}?{parts.query}" if parts.query else path
 
 
-async def _reveal(session: Session, wish: Wish) -> None:
+async def _reveal(session: Session, wish: Wish, token: str | None) -> None:
     """Read a protected paste. There is one chance only: whatever arrives is kept."""
     content = {} if wish.password is None else {"password": wish.password}
     request = Request(
@@ -179,6 +189,7 @@ async def _reveal(session: Session, wish: Wish) -> None:
         path=f"/api/v1/pastes/{wish.slug}/reveal",
         headers={"Accept": "application/octet-stream, application/json;q=0.5"},
         body=lambda: BytesPayload(orjson.dumps(content), content_type="application/json"),
+        token=token,
         is_idempotent=False,
     )
     async with session.exchange(request) as response:

@@ -38,7 +38,7 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `path` is percent-encoded already.
+    """One request; `path` may have a query of its own.
 
     `body` makes the body anew for each try; `is_replayable` tells whether it still can. `is_idempotent` says
     that asking again after a lost answer does no harm.
@@ -124,11 +124,11 @@ class Session:
             if not (request.token.isascii() and request.token.isprintable() and " " not in request.token):
                 raise UsageError("an owner token consists of letters and digits")
             headers["Authorization"] = f"Bearer {request.token}"
-        url = URL(self.server + request.path, encoded=True)
+        url = URL(self.server + request.path)
         try:
             return await self._http.request(
                 request.method,
-                url.with_query(request.params) if request.params else url,
+                url.update_query(request.params) if request.params else url,
                 data=request.body() if request.body else None,
                 headers=headers,
                 proxy_headers=self._proxy_headers or None,
@@ -211,7 +211,8 @@ def translate(error: Exception, server: str) -> PastebinError:
         case aiohttp.TooManyRedirects():
             return Unreachable(f"{server}: redirects in a circle")
         case aiohttp.ClientResponseError():
-            return Unreachable(f"{server}: does not answer as a web server does: {error.message}")
+            reason = error.message.partition("\n")[0].rstrip(":")
+            return Unreachable(f"{server}: does not answer as a web server does: {reason}")
         case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
             return AnswerLost(f"{server}: the connection broke: {_reason(error)}")
     return Unreachable(f"{server}: {_reason(error)}")

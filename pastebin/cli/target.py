@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from yarl import URL
 
@@ -20,14 +21,14 @@ class Target:
 
 
 def parse_server(text: str) -> str:
-    """`http(s)://host[:port][/prefix]` in one spelling: lower case, no default port, no slash at the end.
+    """`http(s)://host[:port]` in one spelling: lower case, no default port, no slash at the end.
 
     Raises UsageError.
     """
     url = _parse_url(text)
-    if url.query_string or url.fragment:
-        raise UsageError(f"{text}: a server's address has no query and no fragment")
-    return _server(url, [segment for segment in url.raw_parts[1:] if segment])
+    if url.raw_path.strip("/") or url.query_string or url.fragment:
+        raise UsageError(f"{text}: a server's address ends after host and port")
+    return _server(url)
 
 
 def parse_target(text: str) -> Target:
@@ -40,14 +41,13 @@ def parse_target(text: str) -> Target:
             raise UsageError(f"{text}: is neither a slug nor an address that begins with http:// or https://")
         return Target(text)
     url = _parse_url(text)
-    segments = [segment for segment in url.raw_parts[1:] if segment]
-    before, slug, name = _split(segments)
+    slug, name = _split([segment for segment in url.raw_parts[1:] if segment])
     if slug.endswith((".zip", ".tar.gz")):
         raise UsageError(f"{text}: is an archive; give the paste's own address, and -o DIRECTORY for all its files")
     slug = slug.partition(".")[0]
     if not is_slug(slug) or is_reserved(slug):
         raise UsageError(f"{text}: is not the address of a paste")
-    return Target(slug, _server(url, before), None if name is None else URL.build(path=name, encoded=True).path)
+    return Target(slug, _server(url), None if name is None else unquote(name))
 
 
 def _parse_url(text: str) -> URL:
@@ -65,18 +65,15 @@ def _parse_url(text: str) -> URL:
     return url
 
 
-def _server(url: URL, prefix: list[str]) -> str:
-    return "/".join([str(url.origin()).rstrip("/"), *prefix])
+def _server(url: URL) -> str:
+    return str(url.origin()).rstrip("/")
 
 
-def _split(segments: list[str]) -> tuple[list[str], str, str | None]:
-    """The prefix before the paste, its slug as written, and the file's name, still percent-encoded."""
-    if segments[-4:-1] == ["api", "v1", "pastes"]:
-        return segments[:-4], segments[-1], None
-    if "raw" in segments:
-        index = segments.index("raw")
-        if index and is_slug(segments[index - 1]):
-            name = "/".join(segments[index + 1 :])
-            return segments[: index - 1], segments[index - 1], name or None
-        return segments[:index], "/".join(segments[index + 1 :]), None
-    return segments[:-1], segments[-1] if segments else "", None
+def _split(segments: list[str]) -> tuple[str, str | None]:
+    """The slug as written and the file's name, still percent-encoded; no slug where the path has another shape."""
+    match segments:
+        case [slug] | ["raw", slug] | [slug, "raw"] | ["api", "v1", "pastes", slug]:
+            return slug, None
+        case [slug, "raw", name]:
+            return slug, name
+    return "", None

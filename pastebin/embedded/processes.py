@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.1
 class Process:
     """A process held by a pidfd, so that a later process with its number is neither awaited nor signalled.
 
-    It need not be a child of this process: an adopted server is not. Without pidfds in the kernel it is polled.
+    It need not be a child of this process: an adopted server is not. Where pidfds are refused it is polled.
     """
 
     def __init__(self, pid: int, child: subprocess.Popen[bytes] | None = None) -> None:
@@ -117,9 +117,7 @@ def spawn(argv: Sequence[str], account: Account, output: IO[bytes] | int) -> sub
             **options,
         )
     except OSError as error:
-        raise ResourceUnavailable(
-            f"{argv[0]} cannot be started as {account.name}: {error.strerror}"
-        ) from error
+        raise ResourceUnavailable(f"{argv[0]} cannot be started as {account.name}: {error.strerror}") from error
 
 
 async def run(argv: Sequence[str], account: Account, *, seconds: float) -> None:
@@ -141,9 +139,7 @@ async def run(argv: Sequence[str], account: Account, *, seconds: float) -> None:
             return
         output.seek(0)
         complaint = logfile.complaint(output.read().decode(errors="replace"))
-        raise ResourceUnavailable(
-            f"{program} failed: {complaint}" if ended else f"{program} took over {seconds:.0f} s"
-        )
+        raise ResourceUnavailable(f"{program} failed: {complaint}" if ended else f"{program} took over {seconds:.0f} s")
 
 
 @dataclass(frozen=True, slots=True)

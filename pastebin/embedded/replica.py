@@ -28,14 +28,12 @@ _DROP_SLOT = "select pg_drop_replication_slot(slot_name) from pg_replication_slo
 _CREATE_SLOT = "select pg_create_physical_replication_slot($1, true)"
 
 
-async def create_replica(
-    primary: Server, directory: Path, *, name: str, settings: Mapping[str, str]
-) -> Server:
+async def create_replica(primary: Server, directory: Path, *, name: str, settings: Mapping[str, str]) -> Server:
     """Start a hot standby of `primary` with its files in `directory`, copied there unless they exist.
 
     The primary knows it as `name` (lower-case letters, digits, '-') and keeps what it needs in a slot of that
-    name. `settings` are PostgreSQL's, such as {"recovery_min_apply_delay": "2s"}. Returns when it streams; the
-    caller stops it. Raises StartError, and ValueError for a name or setting that cannot be written.
+    name. `settings` are PostgreSQL's, such as {"recovery_min_apply_delay": "2s"}. Returns when it streams;
+    the caller stops it. Raises StartError, and ValueError for a name or setting that cannot be written.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a name of lower-case letters, digits and '-'")
@@ -81,9 +79,7 @@ def _slot(name: str) -> str:
 
 
 def _conninfo(primary: Server, **more: str) -> str:
-    return connection_string(
-        {"host": str(primary.socket_dir), "port": str(primary.port), "user": ROLE, **more}
-    )
+    return connection_string({"host": str(primary.socket_dir), "port": str(primary.port), "user": ROLE, **more})
 
 
 async def _copy(primary: Server, cluster: Cluster, slot: str) -> None:
@@ -91,9 +87,7 @@ async def _copy(primary: Server, cluster: Cluster, slot: str) -> None:
     connection = await primary.connect()
     try:
         # a slot of an earlier replica of this name may have lost what this one needs
-        await connection.execute(
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1", slot
-        )
+        await connection.execute(_DROP_SLOT, slot)
         await connection.execute(_CREATE_SLOT, slot)
     except (TimeoutError, asyncpg.PostgresError) as error:
         raise ResourceUnavailable(f"the primary gives no replication slot {slot}: {error}") from error
@@ -106,9 +100,7 @@ async def _copy(primary: Server, cluster: Cluster, slot: str) -> None:
             *("--wal-method=stream", "--checkpoint=fast", "--no-password"),
         ]
         durable = primary.section.durable
-        await processes.run(
-            command if durable else [*command, "--no-sync"], cluster.account, seconds=_BACKUP_SECONDS
-        )
+        await processes.run(command if durable else [*command, "--no-sync"], cluster.account, seconds=_BACKUP_SECONDS)
         with cluster.translated():
             signal_file = temporary / _SIGNAL_FILE
             os.close(os.open(signal_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))

@@ -19,7 +19,7 @@ from pastebin.config import EmbeddedSection
 from pastebin.embedded import account, binaries, logfile, processes, settings, sockets
 from pastebin.embedded.cluster import Cluster
 from pastebin.embedded.processes import Process
-from pastebin.errors import ResourceUnavailable, StartError
+from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, StartError
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ def pause_seconds(attempt: int, jitter: float) -> float:
 class Server:
     """One PostgreSQL whose files lie in one directory.
 
-    It runs in a session of its own and outlives a node that is killed: the next `start` adopts it when it runs
-    with the settings wanted, and starts it anew when not. One node at a time may own the directory
+    It runs in a session of its own and outlives a node that is killed: the next `start` adopts it when it
+    runs with the settings wanted, and starts it anew when not. One node at a time may own the directory
     (`claims.claim`). Methods may be called while `watch` runs.
     """
 
@@ -67,6 +67,8 @@ class Server:
         self._overrides = dict(overrides or {})
         self._process: Process | None = None
         self._lock = asyncio.Lock()
+        self._log_offset = 0
+        self._has_data = False
         self._wanted = False
         self._up = asyncio.Event()
 
@@ -96,9 +98,7 @@ class Server:
                 self.dsn_for(database), timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ResourceUnavailable(
-                f"PostgreSQL in {self.directory} runs but lets nobody in: {error}"
-            ) from error
+            raise ResourceUnavailable(f"PostgreSQL in {self.directory} runs but lets nobody in: {error}") from error
 
     async def start(self) -> None:
         """Adopt or start the server and wait until it answers; does nothing when it does already.
@@ -107,18 +107,18 @@ class Server:
         """
         self._wanted = True
         async with self._lock:
-            offset = 0
             if self._process is None or self._process.has_ended:
                 self._up.clear()
                 self._process = None
-                offset = await self._launch()
+                await self._launch()
             if not self._up.is_set():
-                await self._await_ready(offset)
+                await self._await_ready()
                 await self._prepare()
+                self._has_data = True
                 self._up.set()
 
     async def stop(self) -> None:
-        """Stop the server in order; one that takes too long is stopped at once, and recovers when next started."""
+        """Stop the server in order; when that takes too long, at once: it recovers when it starts next."""
         self._wanted = False
         self._up.clear()
         async with self._lock:
@@ -156,15 +156,18 @@ class Server:
         try:
             if not await connection.fetchval("select pg_promote(true, 60)", timeout=70):
                 raise ResourceUnavailable(f"PostgreSQL in {self.directory} was not promoted within 60 s")
-        except asyncpg.PostgresError as error:
+        except (TimeoutError, asyncpg.PostgresError) as error:
             raise ResourceUnavailable(f"PostgreSQL in {self.directory} was not promoted: {error}") from error
         finally:
             await connection.close(timeout=_CONNECT_SECONDS)
 
-    async def _launch(self) -> int:
-        """Set `_process`; returns where in the log its words begin."""
+    async def _launch(self) -> None:
+        """Set `_process`."""
         cluster = self.cluster
         await asyncio.to_thread(cluster.check)
+        if self._has_data and not cluster.exists:
+            # an empty database in its place would pass for the loss of every paste
+            raise DataDirectoryUnusable(f"the data in {self.directory} is gone; is a file system not mounted?")
         texts = self._texts()
         argv = self._command(texts)
         running = cluster.postmaster()
@@ -173,7 +176,7 @@ class Server:
             if sight.argv == argv and self._is_at_work():
                 log.info("adopted the PostgreSQL in %s, process %d", self.directory, process.pid)
                 self._process = process
-                return _size(cluster.log)
+                return
             log.info(
                 "stopping the PostgreSQL in %s, process %d, to start it with other settings",
                 self.directory,
@@ -184,15 +187,14 @@ class Server:
         if not cluster.exists:
             await cluster.initialise(durable=self.section.durable)
         await asyncio.to_thread(self._ready_files, texts)
-        offset = _size(cluster.log)
         with cluster.translated():
             output = logfile.open_to_append(cluster.log)
+            self._log_offset = cluster.log.stat().st_size
         try:
             child = processes.spawn(argv, cluster.account, output)
         finally:
             os.close(output)
         self._process = Process(child.pid, child)
-        return offset
 
     def _ready_files(self, texts: dict[str, str]) -> None:
         sockets.make(self.socket_dir, self.cluster.account)
@@ -233,7 +235,7 @@ class Server:
     def _socket(self) -> Path:
         return self.socket_dir / sockets.name(self.port)
 
-    async def _await_ready(self, offset: int) -> None:
+    async def _await_ready(self) -> None:
         process = self._process
         assert process is not None  # noqa: S101  (start has set it)
         loop = asyncio.get_running_loop()
@@ -245,9 +247,7 @@ class Server:
                 return
             now = loop.time()
             if now - begun > _START_SECONDS:
-                raise ResourceUnavailable(
-                    f"PostgreSQL in {self.directory} is not ready after {_START_SECONDS:.0f} s"
-                )
+                raise ResourceUnavailable(f"PostgreSQL in {self.directory} is not ready after {_START_SECONDS:.0f} s")
             if now - noted > _PATIENCE_NOTE_SECONDS:
                 noted = now
                 log.warning(
@@ -256,9 +256,9 @@ class Server:
                     now - begun,
                 )
             await asyncio.sleep(_READY_POLL_SECONDS)
-        reason = self.cluster.complaint(offset)
+        reason = self.cluster.complaint(self._log_offset)
         raise ResourceUnavailable(
-            f"PostgreSQL in {self.directory} did not start ({process.ending}): {reason} (see {self.cluster.log})"
+            f"PostgreSQL in {self.directory} did not start, {process.ending}: {reason}; see {self.cluster.log}"
         )
 
     async def _prepare(self) -> None:
@@ -272,9 +272,7 @@ class Server:
             if self.section.listen:
                 await _set_password(connection, self.section.password.reveal())
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ResourceUnavailable(
-                f"PostgreSQL in {self.directory} cannot be prepared: {error}"
-            ) from error
+            raise ResourceUnavailable(f"PostgreSQL in {self.directory} cannot be prepared: {error}") from error
         finally:
             await connection.close(timeout=_CONNECT_SECONDS)
 
@@ -329,7 +327,7 @@ async def primary(section: EmbeddedSection, data_dir: Path) -> AsyncIterator[Ser
 def _install(section: EmbeddedSection, home: Path) -> Cluster:
     found = binaries.find()
     chosen = account.choose(section.user)
-    return Cluster(home.absolute(), chosen, binaries.reachable(found, chosen))
+    return Cluster(home.resolve(), chosen, binaries.reachable(found, chosen))
 
 
 async def _stop(process: Process) -> None:
@@ -338,9 +336,7 @@ async def _stop(process: Process) -> None:
             process.signal(number)
             if await process.ended_within(seconds):
                 return
-            log.warning(
-                "PostgreSQL, process %d, did not end within %.0f s of %s", process.pid, seconds, number.name
-            )
+            log.warning("PostgreSQL, process %d, did not end within %.0f s of %s", process.pid, seconds, number.name)
     except asyncio.CancelledError:
         # whoever has no more time to wait still wants it to end
         process.signal(signal.SIGQUIT)
@@ -353,10 +349,3 @@ async def _set_password(connection: Any, password: str) -> None:
         "select format('alter role %I password %L', $1::text, $2::text)", settings.ROLE, password
     )
     await connection.execute(statement)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

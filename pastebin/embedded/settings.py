@@ -145,6 +145,5 @@ def quote_item(value: str) -> str:
 def connection_string(parameters: Mapping[str, str]) -> str:
     """A libpq connection string."""
     return " ".join(
-        "{}='{}'".format(key, value.replace("\\", "\\\\").replace("'", "\\'"))
-        for key, value in parameters.items()
+        "{}='{}'".format(key, value.replace("\\", "\\\\").replace("'", "\\'")) for key, value in parameters.items()
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -51,12 +52,11 @@ def make(directory: Path, account: Account) -> None:
     if len(os.fsencode(directory / name(65535))) > _MAX_PATH_BYTES:
         raise ResourceUnavailable(f"{directory} is too long a path for a socket")
     try:
-        # the account has to pass through the parent
-        _make_private(directory.parent, os.geteuid(), 0o755 if account.is_switched else 0o700)
-        if not directory.exists():
-            directory.mkdir(mode=0o700)
-            account.own(directory)
-        _make_private(directory, account.uid, 0o700)
+        _make_private(directory.parent, os.geteuid())
+        # the account has to pass through
+        directory.parent.chmod(0o755 if account.is_switched else 0o700)
+        _make_private(directory, os.geteuid(), account.uid)
+        account.own(directory)
     except OSError as error:
         raise ResourceUnavailable(f"{directory} cannot be made: {error.strerror}") from error
 
@@ -71,18 +71,16 @@ def _parents(account: Account) -> list[Path]:
     own = Path(f"/tmp/pastebin-{os.geteuid()}")  # noqa: S108  (its owner and mode are checked)
     if account.is_switched:
         return [Path("/run/pastebin"), own]
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return [Path(runtime, "pastebin"), own] if runtime.startswith("/") else [own]
+    # what XDG_RUNTIME_DIR names in a session; without one the directory is there too as long as the user lingers
+    return [Path(f"/run/user/{account.uid}/pastebin"), own]
 
 
-def _make_private(directory: Path, uid: int, mode: int) -> None:
+def _make_private(directory: Path, *owners: int) -> None:
     """A directory in /tmp could have been made by anybody first, or be a link to elsewhere."""
-    try:
+    with suppress(FileExistsError):
         directory.mkdir(mode=0o700)
-        directory.chmod(mode)
-    except FileExistsError:
-        status = directory.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o022:
-            raise ResourceUnavailable(
-                f"{directory} is not a directory that only user id {uid} can change: remove it"
-            ) from None
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners or status.st_mode & 0o022:
+        raise ResourceUnavailable(
+            f"{directory} is not a directory that only user id {owners[-1]} can change: remove it"
+        )

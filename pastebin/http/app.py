@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from pastebin.config import LimitsSection
 from pastebin.errors import PastebinError, StartError
 from pastebin.http import bodies, problems
-from pastebin.http.middleware import ErrorPage, observed
+from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
 
 Routes = Sequence[web.RouteDef]
@@ -29,7 +29,8 @@ def build(
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
-    application = web.Application(middlewares=[observed(door, metrics, error_page, is_draining)], client_max_size=1)  # type: ignore[list-item]
+    application = web.Application(middlewares=[observed(door, metrics, error_page, is_draining)], client_max_size=1)
+    application.on_response_prepare.append(sign)
     expect = _expecting(limits)
     for route in routes:
         web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect}).register(

@@ -14,15 +14,9 @@ Outcome = Literal["proceed", "not-modified", "failed"]
 # Section 8.8.3; everything above ASCII is obs-text, however it was decoded.
 _ITEM = re.compile('[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*")[ \t]*(?:,|$)')
 _DATES = (
-    re.compile(
-        "[A-Z][a-z]{2}, (?P<day>[0-9]{2}) (?P<month>[A-Za-z]{3}) (?P<year>[0-9]{4}) (?P<time>[0-9:]{8}) GMT"
-    ),
-    re.compile(
-        "[A-Z][a-z]{5,8}, (?P<day>[0-9]{2})-(?P<month>[A-Za-z]{3})-(?P<year>[0-9]{2}) (?P<time>[0-9:]{8}) GMT"
-    ),
-    re.compile(
-        "[A-Z][a-z]{2} (?P<month>[A-Za-z]{3}) (?P<day>[ 0-9][0-9]) (?P<time>[0-9:]{8}) (?P<year>[0-9]{4})"
-    ),
+    re.compile("[A-Z][a-z]{2}, (?P<day>[0-9]{2}) (?P<month>[A-Za-z]{3}) (?P<year>[0-9]{4}) (?P<time>[0-9:]{8}) GMT"),
+    re.compile("[A-Z][a-z]{5,8}, (?P<day>[0-9]{2})-(?P<month>[A-Za-z]{3})-(?P<year>[0-9]{2}) (?P<time>[0-9:]{8}) GMT"),
+    re.compile("[A-Z][a-z]{2} (?P<month>[A-Za-z]{3}) (?P<day>[ 0-9][0-9]) (?P<time>[0-9:]{8}) (?P<year>[0-9]{4})"),
 )
 _TIME = re.compile("([0-9]{2}):([0-9]{2}):([0-9]{2})")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -48,9 +42,7 @@ class Conditions:
         )
 
 
-def evaluate(
-    conditions: Conditions, *, etag: str | None, modified: datetime | None, is_read: bool = True
-) -> Outcome:
+def evaluate(conditions: Conditions, *, etag: str | None, modified: datetime | None, is_read: bool = True) -> Outcome:
     """Weigh the conditions in the order of section 13.2.2.
 
     `etag` is the current one as the ETag header carries it, with quotes; None if there is no representation.
@@ -113,9 +105,7 @@ def parse_date(value: str) -> datetime | None:
     hour, minute, second = (int(part) for part in clock.groups())
     second -= second == 60  # a leap second, which Python does not know
     try:
-        return datetime(
-            year, _MONTHS.index(found["month"]) + 1, int(found["day"]), hour, minute, second, tzinfo=UTC
-        )
+        return datetime(year, _MONTHS.index(found["month"]) + 1, int(found["day"]), hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
 

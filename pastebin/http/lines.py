@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 _LINES = re.compile("([0-9]{1,15})(?:(-)([0-9]{1,15})?)?|-([0-9]{1,15})")
-_ALLOWED = (
-    "must be 10 (one line), 10-20 (both included), 10- (to the end) or -20 (the first 20); lines count from 1"
-)
+_ALLOWED = "must be 10 (one line), 10-20 (both included), 10- (to the end) or -20 (the first 20); lines count from 1"
 
 
 def parse_lines(text: str) -> tuple[int, int | None]:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 ErrorPage = Callable[[Document], web.Response]
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_ID = web.RequestKey("request_id", str)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -34,7 +35,7 @@ def observed(door: str, metrics: Metrics, error_page: ErrorPage, is_draining: Ca
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = _request_id(request)
+        request_id = request[_ID] = _request_id(request)
         reset = REQUEST_ID.set(request_id)
         started = time.perf_counter()
         status = 499  # the client went away before there was an answer
@@ -50,10 +51,8 @@ def observed(door: str, metrics: Metrics, error_page: ErrorPage, is_draining: Ca
                 log.exception("unforeseen error in %s %s", request.method, _route(request))
                 response = _shown(request, problems.describe_crash(request_id), error_page)
             status = response.status
-            if not response.prepared:
-                response.headers["X-Request-Id"] = request_id
-                if is_draining():
-                    response.force_close()
+            if not response.prepared and is_draining():
+                response.force_close()
             return response
         finally:
             metrics.in_flight.labels(door).dec()
@@ -62,6 +61,12 @@ def observed(door: str, metrics: Metrics, error_page: ErrorPage, is_draining: Ca
             REQUEST_ID.reset(reset)
 
     return middleware
+
+
+async def sign(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the request's id on every answer, also on one that is streamed; say nothing of the program's version."""
+    response.headers["X-Request-Id"] = request.get(_ID) or _request_id(request)
+    response.headers["Server"] = "pastebin"
 
 
 def _answer(

@@ -54,7 +54,7 @@ def quality(accept: str | None, media_type: str) -> float:
 
 
 def prefers_html(accept: str | None) -> bool:
-    """Whether HTML is named, and plain text not with a higher quality; `*/*`, as curl sends, names nothing."""
+    """Whether HTML is named, and plain text not with a higher quality; the `*/*` of curl names nothing."""
     html = _named(accept, lambda pair: pair in _HTML)
     return html > 0 and html >= _named(accept, lambda pair: pair == _PLAIN)
 

@@ -113,9 +113,7 @@ def html_response(
         "X-Content-Type-Options": "nosniff",
     }
     # what a user typed can hold a lone surrogate, which UTF-8 cannot
-    return web.Response(
-        body=text.encode("utf-8", "replace"), status=status, headers={**safe, **(headers or {})}
-    )
+    return web.Response(body=text.encode("utf-8", "replace"), status=status, headers={**safe, **(headers or {})})
 
 
 def filesize(size: int) -> str:
@@ -133,9 +131,7 @@ def filesize(size: int) -> str:
 def moment(at: datetime) -> Markup:
     """A `time` element in UTC, to the minute for people and to the second for machines."""
     utc = at.astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M} UTC"
-    )
+    return Markup('<time datetime="{}">{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M} UTC")
 
 
 def duration(seconds: int) -> str:

@@ -39,6 +39,7 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
         web.get("/problems/{problem}", handlers.problem),
         web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
         web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
+        web.get("/{name}", handlers.nowhere),
     ]
 
 
@@ -96,6 +97,10 @@ class WebHandlers:
         else:
             response = await self._raw.answer(request, paste, choose(paste, None), vary="Accept")
         return response
+
+    async def nowhere(self, _request: web.Request) -> web.Response:
+        """What cannot name a paste is a paste that does not exist, not an address that only takes uploads."""
+        raise PasteNotFound
 
     async def problem(self, request: web.Request) -> web.Response:
         """What a problem type means: the page that its `type` member points to."""

@@ -1,7 +1,7 @@
 """What unnamed text most likely is, judged by constructs that hardly occur in anything else.
 
-Pygments' own statistics take Go for Python and prose for GDScript. Here a syntax needs evidence worth `ENOUGH`, and more
-than any other has; else the text stays plain, which is never wrong. Only the highlighting worker runs this.
+Pygments' own statistics take Go for Python and prose for GDScript. Here a syntax needs evidence worth `ENOUGH`, and
+more than any other has; else the text stays plain, which is never wrong. Only the highlighting worker runs this.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 HEAD_CHARACTERS = 8192
-LINE_CHARACTERS = 200  # expressions see no more of a line: none can be slow
+LINE_CHARACTERS = 200  # expressions see no more of a line, and no blank lines: none can be slow
 ENOUGH = 3.0
 
 # What a dialect's base proves, proves nothing against the dialect.
@@ -62,6 +62,7 @@ _EVIDENCE: dict[str, tuple[tuple[float, str], ...]] = {
             2,
             r"\b(?:color|margin|padding|display|font-size|font-family|background|width|border)\s*:\s*[^;{}]+;",
         ),
+        (1.5, r"^\s*[.#]?[\w-]+[ ,.:>#\w-]*\{ *[\w-]+ *:[^;{}]+;"),
         (3, r"^\s*@(?:media|keyframes|font-face|import url)\b"),
     ),
     "diff": (
@@ -139,7 +140,8 @@ _EVIDENCE: dict[str, tuple[tuple[float, str], ...]] = {
     ),
     "make": ((4, r"^[\w./%-]+:(?: [\w./%$() -]*)?\n\t\S"), (3, r"^\.PHONY:"), (1, r"\$\((?:[A-Z]+|[a-z]+ )")),
     "markdown": (
-        (3, r"^(?:```|~~~)\w*\s*$"),
+        (6, r"^(?:```|~~~) ?\w+\s*$"),
+        (3, r"^(?:```|~~~)\s*$"),
         (2, r"\[[^\]\n]+\]\((?:https?://|\.?/|#)[^)\n]*\)"),
         (1, r"^#{1,6} \w"),
         (1, r"\*\*\w[^*\n]*\*\*"),
@@ -176,7 +178,7 @@ _EVIDENCE: dict[str, tuple[tuple[float, str], ...]] = {
     "r": ((3, r"^\s*library\(\w+\)"), (3, r"<- function\("), (2, r"^\s*[\w.]+ <- ")),
     "ruby": (
         (3, r"^\s*def (?:self\.)?\w+[?!]?(?:\([^)\n]*\))?\s*$"),
-        (3, r"^require(?:_relative)? ['\"]"),
+        (3, r"^require(?:_relative)? ['\"][^'\";]+['\"]\s*$"),
         (3, r"\bdo \|\w+|\battr_(?:reader|accessor|writer) :"),
         (1, r"^\s*end\s*$"),
         (1, r"^\s*puts "),
@@ -196,11 +198,12 @@ _EVIDENCE: dict[str, tuple[tuple[float, str], ...]] = {
     ),
     "scheme": ((4, r"^\s*\(define \(?\w"),),
     "sql": (
-        (4, r"\b(?:SELECT|select)\b[^;]{1,300}\b(?:FROM|from)\b[^;]{1,600};"),
+        (4, r"^\s*(?:SELECT|select)\b[^;]{1,300}\b(?:FROM|from)\b[^;]{1,600};"),
         (3, r"^\s*SELECT\b[^;]{1,300}\bFROM\b"),
         (
             4,
-            r"(?i)^\s*(?:create (?:or replace )?(?:temp )?(?:table|index|view|function|database)|alter table|drop table) [\w.\"`(]",
+            r"(?i)^\s*(?:create (?:or replace )?(?:temp )?(?:table|index|view|function|database)|(?:alter|drop) table)"
+            r" [\w.\"`(]",
         ),
         (4, r"(?i)^\s*insert into [\w.\"`]+\s*(?:\(|values|select)"),
         (3, r"^\s*(?:UPDATE \S+ SET|DELETE FROM) "),
@@ -236,7 +239,8 @@ _COMPILED = {
 
 def recognize(text: str) -> str | None:
     """The alias of the one syntax that the beginning of `text` proves; None if none does, or several do."""
-    head = "\n".join(line[:LINE_CHARACTERS] for line in text[:HEAD_CHARACTERS].split("\n"))
+    lines = (line[:LINE_CHARACTERS].rstrip() for line in text[:HEAD_CHARACTERS].split("\n"))
+    head = "\n".join(line for line in lines if line)
     scores = {alias: _score(alias, head) for alias in _COMPILED}
     for dialect, base in _DIALECTS.items():
         if scores[dialect] >= ENOUGH - 1:

@@ -88,13 +88,13 @@ _PREFERRED = {
     "*.lean": "lean4",
     "*.m": "objective-c",
     "*.mac": "maxima",
-    "*.mi": "objective-c",
     "*.mm": "objective-c++",
     "*.n": "nemerle",
     "*.pl": "perl",
     "*.pm": "perl",
     "*.pro": "prolog",
     "*.prolog": "prolog",
+    "*.p": "openedge",
     "*.r": "r",
     "*.s": "gas",
     "*.sc": "supercollider",
@@ -183,9 +183,7 @@ _VERSION = re.compile(r"-?[\d.]+$")
 _VIM = re.compile(
     rb"(?:^|[ \t])(?:vim?|ex)\d*:(?:[ \t]*set?[ \t])?[^\n]{0,200}?\b(?:ft|filetype|syntax|syn)=([\w+#.-]{1,40})"
 )
-_EMACS = re.compile(
-    rb"-\*-[ \t]*(?:[^\n]{0,200}?\bmode:[ \t]*)?([\w+#-]{1,40})[ \t]*(?:;[^\n]{0,200}?)?-\*-", re.I
-)
+_EMACS = re.compile(rb"-\*-[ \t]*(?:[^\n]{0,200}?\bmode:[ \t]*)?([\w+#-]{1,40})[ \t]*(?:;[^\n]{0,200}?)?-\*-", re.I)
 
 
 def find(word: str) -> Syntax | None:
@@ -296,15 +294,12 @@ def _load() -> Iterator[Syntax]:
 
 
 def _index_patterns(syntaxes: Iterable[Syntax]) -> dict[str, Syntax]:
-    """Pattern -> syntax, each with the one that is preferred for it."""
+    """Pattern -> the syntax that has it."""
     index: dict[str, Syntax] = {}
     for syntax in syntaxes:
         for pattern in syntax.patterns:
-            if syntax.name == _PREFERRED.get(pattern.lower()):
-                index[pattern] = syntax
-            else:
-                index.setdefault(pattern, syntax)
-    return index
+            index.setdefault(pattern, syntax)
+    return index | {pattern: _BY_ALIAS[alias] for pattern, alias in _PREFERRED.items()}
 
 
 def _lower(patterns: dict[str, Syntax]) -> dict[str, Syntax]:

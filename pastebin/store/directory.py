@@ -98,6 +98,11 @@ class DirectoryBlobs:
         with _translating("remove", key):
             await _finished(self._writers, partial(place.unlink, missing_ok=True))
 
+    async def exists(self, key: str) -> bool:
+        """See `Blobs.exists`."""
+        with _translating("look for", key):
+            return await _finished(self._readers, self._shelves.place(checked(key)).is_file)
+
     async def entries(self) -> AsyncIterator[BlobEntry]:
         """See `Blobs.entries`; no more than a few directories at a time are held in memory."""
         with _translating("list"):

@@ -68,16 +68,27 @@ class Shelves:
         if disk.f_bavail * disk.f_frsize < self._min_free_bytes:
             raise StorageFull
 
-    def make_leaf(self, key: str) -> None:
-        """Make `ab/cd` and see it on the disk, even if somebody made it who did not wait for the disk."""
+    def put(self, file: Path, key: str) -> Path:
+        """Move a file that is on the disk to its place; once `sync_place` has returned it survives a crash there."""
+        place = self.place(key)
+        if not place.parent.is_dir():
+            self._durable[_number(key)] = 0
+            place.parent.parent.mkdir(mode=0o700, exist_ok=True)
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+        return file.rename(place)
+
+    def sync_place(self, key: str) -> None:
+        """See the directories of a key on the disk.
+
+        Somebody else may have made those above `ab/cd` and not waited for the disk: so each writer waits, until this
+        process has once seen them there.
+        """
         leaf = self.place(key).parent
-        number = int(key[:4], 16)
-        if not self._durable[number] or not leaf.is_dir():
-            leaf.parent.mkdir(mode=0o700, exist_ok=True)
-            leaf.mkdir(mode=0o700, exist_ok=True)
+        _sync(leaf)  # first, for where there is a journal this writes the others along
+        if not self._durable[_number(key)]:
             _sync(leaf.parent)
             _sync(self.root)
-            self._durable[number] = 1
+            self._durable[_number(key)] = 1
 
     def branches(self) -> list[Path]:
         """The directories `ab`."""
@@ -146,9 +157,8 @@ class Unfinished:
         """Add `rest`, then make the file durable under its key."""
         with self._lock:
             os.fsync(self._append(rest))
-            self._shelves.make_leaf(self.key)
-            self._path = self._path.rename(self._shelves.place(self.key))
-            _sync(self._path.parent)
+            self._path = self._shelves.put(self._path, self.key)
+            self._shelves.sync_place(self.key)
             self._close()
 
     def discard(self) -> None:
@@ -246,6 +256,11 @@ def listed(waiting: list[Path]) -> list[BlobEntry]:
                         moment = datetime.fromtimestamp(status.st_mtime, UTC)
                         found.append(BlobEntry(entry.name, status.st_size, moment))
     return found
+
+
+def _number(key: str) -> int:
+    """Which of the 65,536 directories `ab/cd` a key belongs to."""
+    return int(key[:4], 16)
 
 
 def _short(path: Path, size: int) -> OSError:

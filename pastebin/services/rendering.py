@@ -1,0 +1,238 @@
+"""Files as HTML: highlighted by a worker within its limits, else plain, always harmless, never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pygments
+
+from pastebin.config import RenderingSection
+from pastebin.errors import Unavailable
+from pastebin.metrics import Metrics
+from pastebin.services import plaintext, syntaxes
+from pastebin.services.jobs import Trouble
+from pastebin.services.syntaxes import Syntax
+from pastebin.services.workers import NoWorker, WorkerLost, Workers, task_group
+
+logger = logging.getLogger(__name__)
+
+# Two nodes with the same version make the same HTML of the same bytes: for validators of pages.
+RENDERER_VERSION = f"1-{pygments.__version__}"
+
+HIGHLIGHT_BYTES = 2 * 1024**2  # no lexer is fast enough for more
+LOOP_BYTES = 16 * 1024  # larger files are escaped in a thread
+TROUBLE_SECONDS = 600.0  # after so long a file that took too long, or killed its worker, gets another chance
+
+_NOTES: dict[Trouble, str | None] = {
+    "unknown": None,
+    "long-line": "This file has very long lines, so it is shown as plain text.",
+    "markup": "Highlighted, this file would be too large for a page, so it is shown as plain text.",
+    "lexer": "This file does not read as {label}, so it is shown as plain text.",
+    "memory": "Highlighting took too much memory, so this is shown as plain text.",
+}
+
+Key = tuple[bytes, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One file as HTML: `html` is its lines, each self-contained, joined by LF.
+
+    `note` says, for the reader, why a file of a known syntax is not highlighted.
+    """
+
+    html: str
+    line_count: int
+    syntax: str
+    label: str
+    highlighted: bool
+    note: str | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        return self.html.split("\n") if self.line_count else []
+
+    @property
+    def has_bidi_controls(self) -> bool:
+        """Whether the text holds characters that could have made it read differently from what it is."""
+        return plaintext.BIDI_MARK in self.html
+
+
+def page_html(rendered: Rendered, prefix: str = "") -> str:
+    """The lines for a `<pre>`: each in a span with an id and an empty link to itself, whose number is up to CSS.
+
+    `prefix` tells the files of a page apart; it stands in ids as it is. Each LF stands inside its span, so that lines
+    may be displayed as blocks and are still copied as lines.
+    """
+    return "".join(
+        [
+            f'<span class="line" id="{prefix}L{number}"><a class="n" href="#{prefix}L{number}" aria-hidden="true" '
+            f'tabindex="-1"></a>{line}\n</span>'
+            for number, line in enumerate(rendered.lines, 1)
+        ]
+    )
+
+
+class Rendering:
+    """The service: a cache, one flight for identical files, and the workers behind them."""
+
+    def __init__(self, section: RenderingSection, metrics: Metrics, workers: Workers, tasks: asyncio.TaskGroup) -> None:
+        self._section = section
+        self._metrics = metrics
+        self.workers = workers
+        self._tasks = tasks
+        self._cache = RenderedCache(section.cache_bytes)
+        self._flights: dict[Key, asyncio.Task[Rendered | Exception]] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, section: RenderingSection, metrics: Metrics) -> AsyncIterator[Rendering]:
+        """Rendering for a node; leaving ends every worker and flight."""
+        async with Workers.running(section) as workers, task_group() as tasks:
+            rendering = cls(section, metrics, workers, tasks)
+            try:
+                yield rendering
+            finally:
+                for flight in list(rendering._flights.values()):
+                    flight.cancel()
+
+    async def render(self, content: bytes, *, sha256: bytes, syntax: str | None, name: str | None) -> Rendered:
+        """Show a file as `syntax`, or as what its name or content says it is.
+
+        `sha256` must be that of `content`. Trouble with highlighting is never raised: the file is plain then, with a
+        note. Raises Unavailable while the node is stopping.
+        """
+        chosen = syntaxes.find(syntax) if syntax else None
+        chosen = chosen or syntaxes.guess(name, content[: syntaxes.HEAD_BYTES])
+        if len(content) <= LOOP_BYTES and (chosen is syntaxes.PLAIN or not content):
+            return self._count("plain", _plain(content, chosen))
+        key = (sha256, chosen.name if chosen else None)
+        rendered = self._cache.get(key, time.monotonic())
+        if rendered is not None:
+            return self._count("cached", rendered)
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._tasks.create_task(self._fly(key, content, chosen), name="rendering")
+            self._flights[key] = flight
+        else:
+            self._metrics.renders.labels("cached").inc()
+        try:
+            result = await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if flight.cancelled() and caller is not None and not caller.cancelling():
+                raise Unavailable("The server is stopping.") from None
+            raise
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def _fly(self, key: Key, content: bytes, chosen: Syntax | None) -> Rendered | Exception:
+        try:
+            return await self._render(key, content, chosen)
+        except Exception as error:  # belongs to the callers; raised here it would end the TaskGroup and the node
+            return error
+        finally:
+            del self._flights[key]
+
+    async def _render(self, key: Key, content: bytes, chosen: Syntax | None) -> Rendered:
+        rendered, outcome = await self._highlight(content, chosen)
+        if outcome in ("timeout", "crashed"):
+            logger.warning(
+                "a file was not highlighted",
+                extra={"outcome": outcome, "syntax": rendered.syntax, "size_bytes": len(content)},
+            )
+            self._cache.put(key, rendered, time.monotonic() + TROUBLE_SECONDS)
+        elif outcome != "overloaded":
+            self._cache.put(key, rendered)
+        return self._count(outcome, rendered)
+
+    async def _highlight(self, content: bytes, chosen: Syntax | None) -> tuple[Rendered, str]:
+        """The file, and the word for the metric."""
+        if chosen is syntaxes.PLAIN:
+            return await self._show_plain(content, chosen), "plain"
+        if len(content) > HIGHLIGHT_BYTES:
+            note = f"Files over {HIGHLIGHT_BYTES // 1024**2} MiB are not highlighted."
+            return await self._show_plain(content, chosen, note), "plain"
+        try:
+            answer = await self.workers.ask(content, chosen.name if chosen else None)
+        except TimeoutError:
+            seconds = self._section.timeout_seconds
+            note = f"Highlighting took longer than {seconds:g} seconds, so this is shown as plain text."
+            return await self._show_plain(content, chosen, note), "timeout"
+        except WorkerLost:
+            note = "Highlighting failed, so this is shown as plain text."
+            return await self._show_plain(content, chosen, note), "crashed"
+        except NoWorker as reason:
+            logger.warning("no highlighting worker: %s", reason)
+            note = "There is too much to highlight at the moment, so this is shown as plain text."
+            return await self._show_plain(content, chosen, note), "overloaded"
+        used = syntaxes.find(answer.syntax) if answer.syntax else None
+        if answer.html is not None and used is not None:
+            return Rendered(answer.html, answer.line_count, used.name, used.label, highlighted=True), "highlighted"
+        used = used or syntaxes.PLAIN
+        note_of_trouble = _NOTES[answer.trouble or "lexer"]
+        note_or_none = note_of_trouble.format(label=used.label) if note_of_trouble else None
+        outcome = "crashed" if answer.trouble == "memory" else "plain"
+        return await self._show_plain(content, used, note_or_none), outcome
+
+    async def _show_plain(self, content: bytes, syntax: Syntax | None, note: str | None = None) -> Rendered:
+        if len(content) <= LOOP_BYTES:
+            return _plain(content, syntax, note)
+        return await asyncio.to_thread(_plain, content, syntax, note)
+
+    def _count(self, outcome: str, rendered: Rendered) -> Rendered:
+        self._metrics.renders.labels(outcome).inc()
+        return rendered
+
+
+class RenderedCache:
+    """Rendered files, the least recently used forgotten first; together never more than `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[Key, tuple[Rendered, float]] = OrderedDict()
+        self.size_bytes = 0
+
+    def get(self, key: Key, now: float) -> Rendered | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        rendered, forget_at = entry
+        if now >= forget_at:
+            self._forget(key)
+            return None
+        self._entries.move_to_end(key)
+        return rendered
+
+    def put(self, key: Key, rendered: Rendered, forget_at: float = float("inf")) -> None:
+        """Keep a file until `forget_at` (of `time.monotonic`); one that would fill the cache alone is not kept."""
+        if key in self._entries:
+            self._forget(key)
+        if _cost(rendered) > self._max_bytes:
+            return
+        self._entries[key] = (rendered, forget_at)
+        self.size_bytes += _cost(rendered)
+        while self.size_bytes > self._max_bytes:
+            self._forget(next(iter(self._entries)))
+
+    def _forget(self, key: Key) -> None:
+        rendered, _ = self._entries.pop(key)
+        self.size_bytes -= _cost(rendered)
+
+
+def _cost(rendered: Rendered) -> int:
+    return sys.getsizeof(rendered.html) + 512  # the rest of an entry, roughly
+
+
+def _plain(content: bytes, syntax: Syntax | None, note: str | None = None) -> Rendered:
+    html, line_count = plaintext.render(content)
+    shown = syntax or syntaxes.PLAIN
+    return Rendered(html, line_count, shown.name, shown.label, highlighted=False, note=note)

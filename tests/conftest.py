@@ -1,0 +1,37 @@
+"""Fixtures for every room."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.nodes import Node, directory, started
+
+pytest_plugins = ["tests.postgres"]
+
+
+@pytest.fixture(scope="session")
+async def node(session_database_dsn: str) -> AsyncIterator[Node]:
+    """A node with every role and default limits, shared by tests that only use it."""
+    async with directory() as path, started(session_database_dsn, path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def node_url(node: Node) -> str:
+    """Where the shared node is."""
+    return node.url
+
+
+@pytest.fixture
+async def small_node(database_dsn: str) -> AsyncIterator[Node]:
+    """A node of its own with small limits."""
+    limits = {
+        "limits__max_paste_bytes": 200_000,
+        "limits__max_json_bytes": 50_000,
+        "limits__max_files": 5,
+        "limits__max_lifetime_seconds": 86_400,
+    }
+    async with directory() as path, started(database_dsn, path, **limits) as running:
+        yield running

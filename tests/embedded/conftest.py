@@ -1,0 +1,45 @@
+"""Directories and accounts for servers that tests break."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pastebin.config import EmbeddedSection
+from pastebin.embedded import account
+from pastebin.embedded.account import Account
+from pastebin.embedded.server import primary
+from tests.embedded.servers import SECTION, execute
+from tests.postgres import reachable_directory
+
+
+@pytest.fixture(scope="session")
+def section() -> EmbeddedSection:
+    return SECTION
+
+
+@pytest.fixture(scope="session")
+def postgres_account() -> Account:
+    return account.choose("")
+
+
+@pytest.fixture(scope="session")
+async def _made(section: EmbeddedSection) -> AsyncIterator[Path]:
+    """The data of a server that has been made and stopped, to be copied: faster than making them each time."""
+    with reachable_directory() as directory:
+        async with primary(section, directory) as server:
+            await execute(server, "create table notes (text text)")
+        yield directory / "postgres"
+
+
+@pytest.fixture
+def data_dir(_made: Path, reachable_path: Path, postgres_account: Account) -> Path:
+    """A data directory in which PostgreSQL has run before; its database has the table `notes`."""
+    copy = reachable_path / "postgres"
+    shutil.copytree(_made, copy)
+    for path in (copy, *copy.rglob("*")):
+        postgres_account.own(path)
+    return reachable_path

@@ -1,0 +1,96 @@
+"""Servers and nodes to kill, and questions to ask them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from pastebin.config import EmbeddedSection
+from pastebin.embedded.server import Server
+from pastebin.errors import ResourceUnavailable
+
+# `serving.py` uses the same: a server is adopted only with the settings it has
+SECTION = EmbeddedSection(durable=False)
+
+_SERVING = Path(__file__).with_name("serving.py")
+
+
+@asynccontextmanager
+async def node(data_dir: Path, **options: Any) -> AsyncIterator[tuple[Process, int]]:
+    """A process that runs `serving.py`, and the number of its postmaster; killed at the latest when the block ends."""
+    process = await start_node(data_dir, **options)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            said = (await process.stdout.readline()).split()
+        assert said, "the node did not start"
+        yield process, int(said[1])
+    finally:
+        await kill(process)
+
+
+async def start_node(data_dir: Path, **options: Any) -> Process:
+    """The process only: it may not have got far."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, str(_SERVING), str(data_dir), stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/", **options
+    )
+
+
+async def kill(process: Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGKILL)
+    # closes its pipes as well
+    await process.communicate()
+
+
+async def end(process: Process) -> None:
+    """Ask it to end in order."""
+    assert process.stdin is not None
+    process.stdin.close()
+    async with asyncio.timeout(30):
+        await process.communicate()
+
+
+async def execute(server: Server, statement: str, *arguments: Any) -> None:
+    connection = await server.connect()
+    try:
+        await connection.execute(statement, *arguments)
+    finally:
+        await connection.close()
+
+
+async def fetchval(server: Server, query: str, *arguments: Any) -> Any:
+    connection = await server.connect()
+    try:
+        return await connection.fetchval(query, *arguments)
+    finally:
+        await connection.close()
+
+
+async def eventually(server: Server, query: str, *arguments: Any) -> None:
+    """Return when the query, asked again and again, says true; a server that is on its way may refuse."""
+
+    async def is_true() -> bool:
+        with suppress(ResourceUnavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return bool(await fetchval(server, query, *arguments))
+        return False
+
+    await until(is_true)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Return when the condition, tried again and again, holds."""
+    async with asyncio.timeout(20):
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            await asyncio.sleep(0.01)
