@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from pastebin.errors import Problem
+
 Visibility = Literal["public", "unlisted", "private"]
 Protection = Literal["none", "password", "end-to-end"]
 
@@ -72,7 +74,8 @@ class Paste:
 class Options:
     """What somebody asks of a paste beside its content, decoded but not yet judged.
 
-    `asked` names the options that were given, so that a change can tell "no title" from "leave the title".
+    `asked` names the options that were given, so that a change can tell "no title" from "leave the title"; `problems` are
+    those of the decoding, kept until the judging so that all of them can be told at once.
     """
 
     asked: frozenset[str] = frozenset()
@@ -88,6 +91,7 @@ class Options:
     parent: str | None = None
     encryption: dict[str, Any] | None = None
     idempotency_key: str | None = field(default=None, repr=False)
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

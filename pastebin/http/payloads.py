@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NoReturn
@@ -126,23 +128,38 @@ def read(struct: type[Decoded], data: Mapping[str, Any], *, strict: bool = True)
     return decoded
 
 
-def read_text_options(fields: Mapping[str, str]) -> tuple[PasteOptions, frozenset[str]]:
-    """Options from form fields or a query, where an empty field is one left out. Also the names of those given."""
+def read_all(
+    struct: type[Decoded], data: Mapping[str, Any], *, strict: bool = True
+) -> tuple[Decoded, tuple[Problem, ...]]:
+    """Decode the members that can be decoded; with the problems of the others, so that those of the rest can join them.
+
+    For Structs whose members all have defaults.
+    """
+    decoded, problems = decode(struct, data, strict=strict)
+    if decoded is not None:
+        return decoded, ()
+    broken = {re.split(r"[.\[]", problem.field, maxsplit=1)[0] for problem in problems}
+    return read(struct, {name: data[name] for name in data if name not in broken}, strict=strict), tuple(problems)
+
+
+def text_options(fields: Mapping[str, str], idempotency_key: str | None) -> Options:
+    """Options from form fields or a query, where an empty field is one left out. Raises InvalidPaste for what is no text."""
     given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
-    if "encryption" in given:
-        try:
-            given["encryption"] = orjson.loads(given["encryption"])
-        except ValueError:
-            raise InvalidPaste([Problem("encryption", "must be a JSON object")]) from None
     problems = list(_lone_surrogates(given, ""))
     if problems:
         raise InvalidPaste(problems)
-    return read(PasteOptions, given, strict=False), frozenset(given)
+    if "encryption" in given:
+        with suppress(ValueError):  # text that is no JSON is refused as no object
+            given["encryption"] = orjson.loads(given["encryption"])
+    payload, found = read_all(PasteOptions, given, strict=False)
+    return to_options(payload, frozenset(given), idempotency_key, found)
 
 
-def to_options(payload: PasteOptions, asked: frozenset[str], idempotency_key: str | None) -> Options:
-    """The domain's view of the options. Raises InvalidPaste for those that contradict each other."""
-    problems: list[Problem] = []
+def to_options(
+    payload: PasteOptions, asked: frozenset[str], idempotency_key: str | None, found: tuple[Problem, ...] = ()
+) -> Options:
+    """The domain's view of the options, with what was `found` wrong with them so far and what contradicts itself."""
+    problems = list(found)
     lifetime: timedelta | None = None
     if payload.expires_in is not None:
         try:
@@ -160,9 +177,8 @@ def to_options(payload: PasteOptions, asked: frozenset[str], idempotency_key: st
         max_reads = 1
     if payload.password == "":
         problems.append(Problem("password", "must not be empty"))
-    if problems:
-        raise InvalidPaste(problems)
     return Options(
+        problems=tuple(problems),
         asked=asked,
         title=payload.title,
         name=payload.name,
@@ -179,14 +195,14 @@ def to_options(payload: PasteOptions, asked: frozenset[str], idempotency_key: st
     )
 
 
-def parts_of(payload: CreatePaste | RevisePaste) -> list[Part]:
-    """The content of a JSON body. Raises InvalidPaste for both kinds at once or for bad base64."""
-    if payload.content is not None and payload.files is not None:
-        raise InvalidPaste([Problem("files", "cannot be given together with content")])
-    if payload.content is not None:
-        return [Part(payload.content.encode(), None, None)]
+def parts_of(payload: CreatePaste | RevisePaste) -> tuple[list[Part], list[Problem]]:
+    """The content of a JSON body, and what is wrong with it: both kinds at once, bad base64."""
     parts: list[Part] = []
     problems: list[Problem] = []
+    if payload.content is not None and payload.files is not None:
+        problems.append(Problem("files", "cannot be given together with content"))
+    if payload.content is not None:
+        return [Part(payload.content.encode(), None, None)], problems
     for index, file in enumerate(payload.files or []):
         try:
             binary = file.encoding == "base64"
@@ -194,9 +210,7 @@ def parts_of(payload: CreatePaste | RevisePaste) -> list[Part]:
             parts.append(Part(content, file.name, file.syntax))
         except (binascii.Error, ValueError):
             problems.append(Problem(f"files[{index}].content", "is not base64"))
-    if problems:
-        raise InvalidPaste(problems)
-    return parts
+    return parts, problems
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -57,11 +57,11 @@ class ContentReader:
             data = await asyncio.to_thread(payloads.parse_json, body)
         else:
             data = payloads.parse_json(body)
-        payload = payloads.read(struct, data)
-        options = payloads.to_options(payload, frozenset(data), key)
-        for part in payloads.parts_of(payload):
+        payload, problems = payloads.read_all(struct, data)
+        parts, more = payloads.parts_of(payload)
+        for part in parts:
             await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
-        return options
+        return payloads.to_options(payload, frozenset(data), key, (*problems, *more))
 
     async def _read_form(self, request: web.Request, taken: Intake, key: str | None, typed: dict[str, str]) -> Options:
         _no_query(request)
@@ -69,8 +69,7 @@ class ContentReader:
         async for file in form.files():
             await taken.add(file.chunks, name=file.name)
         given = {name: value for name, value in typed.items() if name != "newlines"}
-        payload, asked = payloads.read_text_options(given)
-        return payloads.to_options(payload, asked, key)
+        return payloads.text_options(given, key)
 
     async def _read_raw(self, request: web.Request, taken: Intake, key: str | None, name: str | None) -> Options:
         fields = dict(request.query)
@@ -78,8 +77,7 @@ class ContentReader:
             raise InvalidPaste(
                 [Problem(field, "is given twice") for field in fields if len(request.query.getall(field)) > 1]
             )
-        payload, asked = payloads.read_text_options(fields)
-        options = payloads.to_options(payload, asked, key)
+        options = payloads.text_options(fields, key)
         options = replace(options, name=options.name if options.name is not None else name)
         await taken.add(bodies.chunks(request, self._idle_seconds), name=options.name)
         return options

@@ -38,16 +38,20 @@ class Intake:
         self._inline_max_bytes = inline_max_bytes
         self._metrics = metrics
         self.files: list[File] = []
+        self.problems: list[Problem] = []
         self.size = 0
         self.blob_keys: list[str] = []
 
     async def add(self, chunks: AsyncIterator[bytes], *, name: str | None, syntax: str | None = None) -> None:
-        """Take one file. Raises PasteTooLarge as soon as the paste is, InvalidPaste, StorageFull."""
+        """Take one file. Raises PasteTooLarge as soon as the paste is, InvalidPaste, StorageFull.
+
+        A name that is refused is kept in `problems`, to be told with everything else that is wrong.
+        """
         position = len(self.files)
         if position >= self._limits.max_files:
             raise InvalidPaste([Problem("files", f"a paste has at most {self._limits.max_files} files")])
         if name is not None:
-            check_name(name, f"files[{position}].name")
+            self.problems += name_problems(name, f"files[{position}].name")
         counted = self._counted(chunks)
         head = bytearray()
         async for chunk in counted:
@@ -86,6 +90,8 @@ class Intake:
 
     async def _store(self, start: bytes, rest: AsyncIterator[bytes]) -> tuple[str, int, bytes]:
         """Stream to the blob store; returns key, size and digest once everything is durable."""
+        if self.problems:
+            raise InvalidPaste(self.problems)  # no need to take the rest of something large
         key = new_key()
         digest = hashlib.sha256()
         size = 0
@@ -130,16 +136,17 @@ def too_large(limits: LimitsSection) -> PasteTooLarge:
     )
 
 
-def check_name(name: str, field: str) -> None:
+def name_problems(name: str, field: str) -> list[Problem]:
     """File names are kept as given and never become paths; they only have to be text that fits."""
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
-        raise InvalidPaste([Problem(field, "must be valid Unicode text")]) from None
+        return [Problem(field, "must be valid Unicode text")]
     if "\0" in name:
-        raise InvalidPaste([Problem(field, "must not contain NUL")])
+        return [Problem(field, "must not contain NUL")]
     if not 1 <= length <= NAME_BYTES:
-        raise InvalidPaste([Problem(field, f"must be 1 to {NAME_BYTES} bytes of UTF-8")])
+        return [Problem(field, f"must be 1 to {NAME_BYTES} bytes of UTF-8")]
+    return []
 
 
 async def _pieces(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -40,8 +40,10 @@ def frame(message: Job | Answer | None) -> bytes:
 
 
 def read(stream: BinaryIO) -> bytes | None:
-    """The body of the next frame; None at the end of the stream. Blocks."""
+    """The body of the next frame; None at the end of the stream, be it within a frame. Blocks."""
     header = stream.read(LENGTH.size)
     if len(header) < LENGTH.size:
         return None
-    return stream.read(LENGTH.unpack(header)[0])
+    (length,) = LENGTH.unpack(header)
+    body = stream.read(length)
+    return body if len(body) == length else None

@@ -75,7 +75,9 @@ class Publishing:
     async def create(self, taken: Intake, options: Options) -> Published:
         """Make the paste durable and visible. Raises InvalidPaste with every problem, SlugTaken, IdempotencyMismatch."""
         files = _named(taken.files, options)
-        problems = [*_content_problems(files), *self._problems(options), *_protected_problems(options, files)]
+        problems = self._problems(options) + _unless_named(taken.problems, options)
+        if not any(problem.field.startswith(("content", "files")) for problem in problems):
+            problems += [*_content_problems(files), *_protected_problems(options, files)]
         if problems:
             raise InvalidPaste(problems)
         key = options.idempotency_key
@@ -124,7 +126,7 @@ class Publishing:
         if if_match is not None and if_match != str(paste.revision):
             raise RevisionConflict(revision=paste.revision)
         files = _named(taken.files, options)
-        problems = self._problems(options)
+        problems = self._problems(options) + _unless_named(taken.problems, options)
         if files:
             problems += _content_problems(files)
             if paste.revision >= self._limits.max_revisions:
@@ -175,7 +177,9 @@ class Publishing:
 
     def _problems(self, options: Options) -> list[Problem]:
         """Everything wrong with the options of a create or a change."""
-        found: list[Problem] = []
+        found = list(options.problems)
+        if options.name is not None:
+            found += intake.name_problems(options.name, "name")
         if options.title is not None and (len(options.title) > TITLE_CHARACTERS or "\0" in options.title):
             found.append(Problem("title", f"must be at most {TITLE_CHARACTERS} characters without NUL"))
         if options.syntax is not None and syntaxes.find(options.syntax) is None:
@@ -224,8 +228,6 @@ def _named(files: list[File], options: Options) -> tuple[File, ...]:
     if len(files) == 1:
         file = files[0]
         name = options.name if options.name is not None else file.name
-        if options.name is not None:
-            intake.check_name(options.name, "name")
         syntax = chosen.name if chosen else file.syntax
         if not chosen and options.name is not None and file.is_text and file.body is not None and file.syntax is None:
             guessed = syntaxes.guess(name, file.body[:4096])
@@ -235,6 +237,11 @@ def _named(files: list[File], options: Options) -> tuple[File, ...]:
         replace(file, name=file.name or f"file-{file.position + 1}", syntax=chosen.name if chosen else file.syntax)
         for file in files
     )
+
+
+def _unless_named(problems: list[Problem], options: Options) -> list[Problem]:
+    """The option `name` stands for the name of a single file, so it is told once."""
+    return [] if options.name is not None else problems
 
 
 def _content_problems(files: tuple[File, ...]) -> list[Problem]:

@@ -113,15 +113,27 @@ async def test_a_password_opens(client, node_url: str, tmp_path: Path, names: tu
     paths = [tmp_path / name for name in names]
     put = await client.run("put", "--password-file", tmp_path / "right", *paths, PASTEBIN_SERVER=node_url)
     assert put.code == 0, put.err
-    for arguments in ((), ("--reveal",), ("--reveal", "--password-file", tmp_path / "wrong")):
-        refused = await client.run("get", put.line, *arguments)
-        assert (refused.code, refused.out) == (1, b""), arguments
     (tmp_path / "all").mkdir()
-    got = await client.run("get", put.line, "--reveal", "--password-file", tmp_path / "right", "-o", tmp_path / "all")
+    get = ("get", put.line, "-o", tmp_path / "all")
+    for arguments in ((), ("--reveal",), ("--reveal", "--password-file", tmp_path / "wrong")):
+        refused = await client.run(*get, *arguments)
+        assert (refused.code, refused.out) == (1, b""), arguments
+        assert list((tmp_path / "all").iterdir()) == []
+    got = await client.run(*get, "--reveal", "--password-file", tmp_path / "right")
     assert got.code == 0, got.err
     assert {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()} == {
         name: name.encode() for name in names
     }
+
+
+async def test_no_reading_is_used_up_before_it_is_known_where_to_write(client, node_url: str, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    put = await client.run("put", "--burn", tmp_path / "a.txt", tmp_path / "b.txt", PASTEBIN_SERVER=node_url)
+    assert (await client.run("get", put.line, "--reveal")).code == 2
+    assert (await client.run("get", put.line, "--reveal", "--name", "c.txt")).code == 1
+    got = await client.run("get", put.line, "--reveal", "--name", "b.txt")
+    assert (got.code, got.out) == (0, b"b.txt")
 
 
 async def test_a_private_paste_opens_with_the_kept_token_only(client, node_url: str) -> None:
@@ -163,10 +175,10 @@ async def test_a_key_makes_one_paste(client, node_url: str) -> None:
 
 async def test_what_the_server_refuses_is_said(client, node_url: str) -> None:
     refused = await client.run(
-        *("put", "--expires-in", "soon", "--max-reads", "-1", "--slug", "a"), stdin=b"x", PASTEBIN_SERVER=node_url
+        *("put", "--syntax", "no-such", "--max-reads", "-1", "--slug", "a"), stdin=b"x", PASTEBIN_SERVER=node_url
     )
     assert (refused.code, refused.out) == (1, b"")
-    for field in ("expires_in", "max_reads", "slug"):
+    for field in ("syntax", "max_reads", "slug"):
         assert field in refused.err
     missing = await client.run("get", f"{node_url}/nosuchpaste")
     assert (missing.code, missing.out) == (1, b"")

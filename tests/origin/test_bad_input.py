@@ -33,6 +33,12 @@ async def refused(node: Node, body: Any, path: str = "/api/v1/pastes", **headers
             {"content": "x", "nonsense": 1, "title": 7}, 422, ["nonsense", "title"], id="all problems at once"
         ),
         pytest.param(
+            {"content": "", "nonsense": 1, "title": 7, "expires_in": "soon", "max_reads": 0, "syntax": "klingon"},
+            422,
+            ["content", "expires_in", "max_reads", "nonsense", "syntax", "title"],
+            id="problems of every kind at once",
+        ),
+        pytest.param(
             {"files": [{"name": "a"}, {"content": 5, "bogus": 1}]},
             422,
             ["files[0].content", "files[1].bogus", "files[1].content"],

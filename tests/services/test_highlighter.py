@@ -6,9 +6,11 @@ import re
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pygments.token import Keyword
 
 import pastebin
 from pastebin.services import highlighter, jobs, plaintext
@@ -17,8 +19,8 @@ from pastebin.services.jobs import Answer, Job
 
 OURS = re.compile(r'<span class="[a-z]{1,4}">|<span class="bidi" title="U\+[0-9A-F]{4}">|</span>')
 STYLES = (Path(pastebin.__file__).parent / "static" / "highlight.css").read_text()
-LIGHT = ("#ffffff", "#f6f8fa", "#fff3c4")
-DARK = ("#0d1117", "#161b22", "#1a1e21", "#3b3517")
+LIGHT = ("#ffffff", "#f6f8fa", "#f8f7f4", "#fff3c4")
+DARK = ("#0d1117", "#131618", "#161b22", "#1a1e21", "#3b3517")
 
 
 def shown(answer: Answer) -> str:
@@ -76,7 +78,7 @@ def test_what_is_not_highlighted(
 def test_a_lexer_that_drops_text_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Forgetful:
         def get_tokens_unprocessed(self, text: str) -> list[tuple[int, object, str]]:
-            return [(0, highlighter.Keyword, text[1:])]
+            return [(0, Keyword, text[1:])]
 
     class Failing:
         def get_tokens_unprocessed(self, text: str) -> list[tuple[int, object, str]]:
@@ -119,9 +121,15 @@ def test_a_conversation() -> None:
     highlighter.serve(said, heard)
     heard.seek(0)
     assert jobs.read(heard) == b"", "it says first that it is ready"
-    answers = [highlighter.msgspec.msgpack.decode(jobs.read(heard) or b"", type=Answer) for _ in range(2)]
+    answers = [msgspec.msgpack.decode(jobs.read(heard) or b"", type=Answer) for _ in range(2)]
     assert answers == [Answer("python", 'x = <span class="m">1</span>', 1), Answer(None, trouble="unknown")]
     assert jobs.read(heard) is None
+
+
+def test_half_a_job_is_the_end_of_the_conversation() -> None:
+    heard = io.BytesIO()
+    highlighter.serve(io.BytesIO(jobs.frame(Job(b"x = 1\n", "python", 60))[:-1]), heard)
+    assert heard.getvalue() == jobs.frame(None)
 
 
 # The colours
