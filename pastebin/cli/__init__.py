@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         _silence_stdout()
         return BROKEN_PIPE
     except OSError as error:
-        tell(str(error))
+        tell(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
         _silence_stdout()
         return 4
     except Exception as error:  # whoever meets a bug gets one line; python -X dev shows where it is
@@ -77,7 +77,6 @@ def _overview() -> argparse.ArgumentParser:
     parser = _Overview(prog="pastebin", description="A paste service: its server and its client.")
     parser.add_argument("--version", action="version", version=f"pastebin {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
@@ -91,6 +90,8 @@ class _Overview(argparse.ArgumentParser):
 
 def _silence_stdout() -> None:
     """Let the interpreter's last flush of standard output meet nothing that could fail."""
+    if sys.stdout is None:
+        return
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.close(devnull)

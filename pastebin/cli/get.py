@@ -21,11 +21,11 @@ from pastebin.cli.ledger import Ledger
 from pastebin.cli.messages import tell
 from pastebin.cli.progress import show_progress
 from pastebin.cli.revealed import write_revealed
-from pastebin.cli.session import Request, Session, open_session
+from pastebin.cli.session import Request, Session, open_session, read_answer
 from pastebin.cli.sinks import Sink, open_sink
 from pastebin.cli.target import parse_target
 
-SUMMARY = "Get the bytes of a paste, on standard output or in a file."
+SUMMARY = "get the bytes of a paste, on standard output or in a file"
 
 _LINES = re.compile(r"[0-9]+(-[0-9]+)?")
 
@@ -162,7 +162,7 @@ async def _describe(session: Session, slug: str) -> tuple[Paste, str | None]:
 async def _fetch_metadata(session: Session, slug: str, token: str | None) -> Paste:
     request = Request(method="GET", path=f"/api/v1/pastes/{slug}", headers={"Accept": "application/json"}, token=token)
     async with session.exchange(request) as response:
-        body = await response.read()
+        body = await read_answer(response)
     try:
         paste = msgspec.convert(orjson.loads(body), Paste)
     except ValueError as error:

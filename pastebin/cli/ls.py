@@ -11,9 +11,9 @@ import orjson
 
 from pastebin.cli import environment
 from pastebin.cli.ledger import Entry, Ledger
-from pastebin.cli.messages import printable
+from pastebin.cli.messages import printable, show
 
-SUMMARY = "List the pastes made from here, the oldest first."
+SUMMARY = "list the pastes made from here, the oldest first"
 
 _HEADINGS = ("ADDRESS", "CREATED", "EXPIRES", "TITLE")
 
@@ -27,9 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     entries = Ledger(environment.state_directory()).entries()
     now = datetime.now(UTC)
     if arguments.json:
-        print(as_json(entries, now))
+        show(as_json(entries, now))
     elif entries:
-        print("\n".join(as_table(entries, now)))
+        show("\n".join(as_table(entries, now)))
     return 0
 
 

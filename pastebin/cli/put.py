@@ -17,12 +17,12 @@ from aiohttp.payload import Payload, StringPayload
 from pastebin.cli import environment, passwords
 from pastebin.cli.failures import AnswerLost, LocalFileError, Refused, UsageError
 from pastebin.cli.ledger import Entry, Ledger, Moment
-from pastebin.cli.messages import tell
+from pastebin.cli.messages import show, tell
 from pastebin.cli.progress import Progress, show_progress
-from pastebin.cli.session import Request, open_session
+from pastebin.cli.session import Request, open_session, read_answer
 from pastebin.cli.sources import Body, Source, opened
 
-SUMMARY = "Make a paste of files or of standard input, and print its address."
+SUMMARY = "make a paste of files or of standard input, and print its address"
 
 _OPTIONS = (
     "title",
@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
         if ledger is not None and answer.token is not None:
             _keep(ledger, server, answer, answer.token)
     finally:
-        print(body.decode() if arguments.json else answer.raw_url if arguments.raw else answer.url, flush=True)
+        show(body.decode().rstrip("\n") if arguments.json else answer.raw_url if arguments.raw else answer.url)
     return 0
 
 
@@ -164,7 +164,7 @@ async def _send(server: str, parcel: Parcel) -> bytes:
         async with open_session(server) as session:
             try:
                 async with session.exchange(_request(parcel, progress)) as response:
-                    return await response.read()
+                    return await read_answer(response)
             except AnswerLost as error:
                 raise AnswerLost(
                     f"{error.detail}\nthe paste may have been made; to find out, repeat the command with "

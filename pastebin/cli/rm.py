@@ -12,7 +12,7 @@ from pastebin.cli.messages import tell
 from pastebin.cli.session import Request, open_session
 from pastebin.cli.target import Target, parse_target
 
-SUMMARY = "Delete pastes with the owner tokens that were kept when they were made."
+SUMMARY = "delete pastes with the owner tokens that were kept when they were made"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

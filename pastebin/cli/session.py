@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -29,7 +29,7 @@ LONGEST_WAIT_SECONDS = 30.0
 _BACKOFF_SECONDS = 0.5
 _NOTABLE_WAIT_SECONDS = 2.0
 _MAX_REDIRECTS = 5
-_REFUSAL_BYTES = 64 * 1024
+_ANSWER_BYTES = 8 * 1024**2  # a thousand files with the longest names take two
 
 
 def _always() -> bool:
@@ -237,7 +237,9 @@ async def _read_refusal(response: aiohttp.ClientResponse) -> Refused:
         return Refused(f"the server redirects to {elsewhere}; if you trust that, name it with --server", status=status)
     document = None
     if response.content_type == "application/problem+json":
-        document = _parse_problem(await _read_start(response))
+        # the status is known, whatever happens to the rest
+        with suppress(aiohttp.ClientError, TimeoutError, Refused):
+            document = _parse_problem(await read_answer(response))
     if document is None:
         return Refused(f"{response.url.origin()} answered {status} {response.reason or ''}".rstrip(), status=status)
     lines = describe_problem(document, status)
@@ -247,14 +249,13 @@ async def _read_refusal(response: aiohttp.ClientResponse) -> Refused:
     return Refused("\n".join(lines), status=status, kind=document.type)
 
 
-async def _read_start(response: aiohttp.ClientResponse) -> bytes:
-    """The first bytes of an error's body, as far as they can be read: the status is known in any case."""
+async def read_answer(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer about a paste. Raises Refused for one that is too long to be that."""
     body = bytearray()
-    try:
-        while len(body) < _REFUSAL_BYTES and (chunk := await response.content.read(_REFUSAL_BYTES - len(body))):
-            body += chunk
-    except (aiohttp.ClientError, TimeoutError):
-        pass
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _ANSWER_BYTES:
+            raise Refused(f"{response.url.origin()} does not answer as a pastebin server does", status=response.status)
     return bytes(body)
 
 

@@ -136,8 +136,7 @@ def open_sink(output: str | None, file_name: str) -> Iterator[Sink]:
 
 def safe_name(name: str) -> str:
     """A file name that stays in its directory, is not hidden, not an option, and cannot steer a terminal."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    plain = "".join(letter if letter.isprintable() else "_" for letter in last)
+    plain = "".join(letter if letter.isprintable() and letter not in "/\\" else "_" for letter in name)
     if plain[:1] in (".", "-", "~", " ", ""):
         plain = f"_{plain}"
     encoded = plain.encode("utf-8", "replace")

@@ -6,10 +6,11 @@ import asyncio
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import PurePath
 from typing import Protocol
 
 from aiohttp.abc import AbstractStreamWriter
@@ -150,7 +151,11 @@ def opened(paths: Sequence[str]) -> Iterator[list[Source]]:
     if paths.count("-") > 1:
         raise UsageError("standard input (-) can be given once only")
     with ExitStack() as stack:
-        yield [_open_standard_input() if path == "-" else _open(path, stack) for path in paths]
+        sources = [_open_standard_input() if path == "-" else _open(path, stack) for path in paths]
+        if len(sources) > 1:  # a single file may go without a name, several have to be told apart
+            for source, name in zip(sources, distinct_names(paths), strict=True):
+                source.name = name
+        yield sources
 
 
 def _open(path: str, stack: ExitStack) -> Source:
@@ -183,9 +188,32 @@ def _open_standard_input() -> Source:
     return Stream("standard input", descriptor)
 
 
+def distinct_names(paths: Sequence[str]) -> list[str]:
+    """A name for each path: its last part, or as many of the last parts as tell it from the others.
+
+    Only the same path given twice has the same name twice.
+    """
+    parts = [("stdin",) if path == "-" else PurePath(path).parts for path in paths]
+    depths = [1] * len(parts)
+    while True:
+        names = [_joined(part[-depth:]) for part, depth in zip(parts, depths, strict=True)]
+        counts = Counter(names)
+        extended = [
+            depth + 1 if counts[name] > 1 and depth < len(part) else depth
+            for name, part, depth in zip(names, parts, depths, strict=True)
+        ]
+        if extended == depths:
+            return names
+        depths = extended
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "/".join(plain_name(part) for part in parts if part != "/")
+
+
 def plain_name(path: str) -> str:
     """The last part of a path as text that fits a header: printable, whatever bytes the name consists of."""
-    name = os.fsencode(Path(path).name).decode("utf-8", "replace")
+    name = os.fsencode(PurePath(path).name).decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else "_" for letter in name)
 
 

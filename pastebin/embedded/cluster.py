@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -25,6 +26,7 @@ from pastebin.embedded.claims import make_directory
 from pastebin.embedded.processes import Process, Sight
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch
 
+_PID = re.compile(r"[1-9][0-9]{0,8}")
 _INITDB_SECONDS = 120.0
 _FULL_BYTES = 1024**2
 # Backends notice by themselves that their postmaster is gone; one that computes may take longer.
@@ -43,10 +45,9 @@ class PidFile:
     def parse(cls, text: str) -> PidFile | None:
         """None when the file is not complete yet, or is none."""
         lines = text.splitlines()
-        try:
-            return cls(int(lines[0]), lines[7].strip() if len(lines) > 7 else "")
-        except (IndexError, ValueError):
+        if not lines or not _PID.fullmatch(lines[0]):
             return None
+        return cls(int(lines[0]), lines[7].strip() if len(lines) > 7 else "")
 
 
 @dataclass(frozen=True, slots=True)

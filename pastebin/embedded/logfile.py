@@ -12,7 +12,7 @@ _EXCERPT_BYTES = 64 * 1024
 
 _FAILURE = re.compile(r"\b(?:PANIC|FATAL|ERROR|error|fatal): +(.+)")
 # the reason of some failures stands in a line of its own, such as which address is taken
-_REASON = re.compile(r"\bLOG: +(could not .+)")
+_REASON = re.compile(r"\bLOG: +((?:could not|unrecognized|invalid|syntax error|parameter) .+)")
 
 
 def complaint(text: str) -> str:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import msgspec
 
 from pastebin.embedded import processes, sockets
@@ -84,15 +83,10 @@ def _conninfo(primary: Server, **more: str) -> str:
 
 async def _copy(primary: Server, cluster: Cluster, slot: str) -> None:
     """A base backup; the slot keeps what the primary writes from its beginning on."""
-    connection = await primary.connect()
-    try:
+    async with primary.connected() as connection:
         # a slot of an earlier replica of this name may have lost what this one needs
         await connection.execute(_DROP_SLOT, slot)
         await connection.execute(_CREATE_SLOT, slot)
-    except (TimeoutError, asyncpg.PostgresError) as error:
-        raise ResourceUnavailable(f"the primary gives no replication slot {slot}: {error}") from error
-    finally:
-        await connection.close()
     async with cluster.making() as temporary:
         command = [
             cluster.binaries.program("pg_basebackup"),
@@ -108,14 +102,11 @@ async def _copy(primary: Server, cluster: Cluster, slot: str) -> None:
 
 
 async def _await_streaming(server: Server) -> None:
-    connection = await server.connect()
     try:
-        async with asyncio.timeout(_STREAMING_SECONDS):
+        async with asyncio.timeout(_STREAMING_SECONDS), server.connected() as connection:
             while not await connection.fetchval(_IS_STREAMING):  # noqa: ASYNC110  (a view has no events)
                 await asyncio.sleep(_POLL_SECONDS)
-    except (TimeoutError, asyncpg.PostgresError) as error:
+    except TimeoutError:
         raise ResourceUnavailable(
             f"the replica in {server.directory} does not stream (its log: {server.cluster.log})"
-        ) from error
-    finally:
-        await connection.close()
+        ) from None

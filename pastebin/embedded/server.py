@@ -32,6 +32,8 @@ _PATIENCE_NOTE_SECONDS = 10.0
 _STOPPING = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 6.0), (signal.SIGKILL, 5.0))
 _CONNECT_SECONDS = 10.0
 _COMMAND_SECONDS = 30.0
+# A server that dies while it is asked can confuse the driver: that is its InternalClientError.
+_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _LOOK_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
@@ -91,14 +93,19 @@ class Server:
         query = urlencode({"host": str(self.socket_dir), "port": self.port})
         return f"postgresql://{settings.ROLE}@/{quote(database, safe='')}?{query}"
 
-    async def connect(self, database: str = DATABASE) -> asyncpg.Connection[asyncpg.Record]:
-        """One connection for a moment's work; the caller closes it. Raises ResourceUnavailable."""
+    @asynccontextmanager
+    async def connected(self, database: str = DATABASE) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        """One connection for a moment's work. Whatever goes wrong with it is raised as ResourceUnavailable."""
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self.dsn_for(database), timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ResourceUnavailable(f"PostgreSQL in {self.directory} runs but lets nobody in: {error}") from error
+            try:
+                yield connection
+            finally:
+                await connection.close(timeout=_CONNECT_SECONDS)
+        except _TROUBLE as error:
+            raise ResourceUnavailable(f"PostgreSQL in {self.directory} does not do as asked: {error}") from error
 
     async def start(self) -> None:
         """Adopt or start the server and wait until it answers; does nothing when it does already.
@@ -125,8 +132,8 @@ class Server:
             process, self._process = self._process, None
             if process is not None:
                 await _stop(process)
-                with suppress(OSError):
-                    self.socket_dir.rmdir()
+            with suppress(OSError):
+                self.socket_dir.rmdir()
 
     async def watch(self) -> None:
         """Until cancelled: start the server again, with growing pauses, whenever it ends unasked."""
@@ -152,14 +159,9 @@ class Server:
 
     async def promote(self) -> None:
         """Make a replica a primary of its own; returns when it takes writes. Raises ResourceUnavailable."""
-        connection = await self.connect()
-        try:
+        async with self.connected() as connection:
             if not await connection.fetchval("select pg_promote(true, 60)", timeout=70):
                 raise ResourceUnavailable(f"PostgreSQL in {self.directory} was not promoted within 60 s")
-        except (TimeoutError, asyncpg.PostgresError) as error:
-            raise ResourceUnavailable(f"PostgreSQL in {self.directory} was not promoted: {error}") from error
-        finally:
-            await connection.close(timeout=_CONNECT_SECONDS)
 
     async def _launch(self) -> None:
         """Set `_process`."""
@@ -263,18 +265,13 @@ class Server:
 
     async def _prepare(self) -> None:
         """See that the server answers, has the database, and knows the password that the network needs."""
-        connection = await self.connect("postgres")
-        try:
+        async with self.connected("postgres") as connection:
             if await connection.fetchval("select pg_is_in_recovery()"):
                 return
             if not await connection.fetchval("select true from pg_database where datname = $1", DATABASE):
                 await connection.execute(f"create database {DATABASE}")
             if self.section.listen:
                 await _set_password(connection, self.section.password.reveal())
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise ResourceUnavailable(f"PostgreSQL in {self.directory} cannot be prepared: {error}") from error
-        finally:
-            await connection.close(timeout=_CONNECT_SECONDS)
 
     async def _failure(self) -> str | None:
         """Wait until the server has failed; why. None when it was stopped on purpose."""

@@ -56,7 +56,8 @@ _ALWAYS: Mapping[str, str] = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
-_NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+# Commits stay synchronous: a replica, or a reader who waits for an LSN, must meet them as it does on a durable server.
+_NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 def address(section: EmbeddedSection) -> tuple[str, int]:

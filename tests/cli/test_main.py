@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from pastebin import __version__
 
@@ -52,6 +54,35 @@ async def test_an_unknown_host_is_told(client) -> None:
     ended = await client.run("get", "http://no-such-host.invalid/h8Kq2ZtV0aB")
     assert (ended.code, ended.out) == (3, b"")
     assert "no-such-host.invalid: cannot be found" in ended.err
+
+
+async def test_a_proxy_of_the_environment_is_used(client, start_server) -> None:
+    seen = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        seen.append((request.headers["Host"], request.headers.get("Proxy-Authorization")))
+        return web.Response(status=404)
+
+    url = await start_server(proxy)
+    address = url.replace("http://", "http://user:p%40ss@")
+    ended = await client.run("get", "http://p.invalid/h8Kq2ZtV0aB", http_proxy=address)
+    assert (ended.code, ended.err) == (1, "pastebin: http://p.invalid answered 404 Not Found\n")
+    assert seen == [("p.invalid", "Basic dXNlcjpwQHNz")]
+
+
+async def test_results_that_cannot_be_written_are_told(client) -> None:
+    client.ledger.parent.mkdir(parents=True)
+    entry = b'{"server":"http://a","slug":"aaa","url":"http://a/aaa","token":"t","created_at":"2026-11-22T10:00:00Z"}\n'
+    client.ledger.write_bytes(entry)
+    with Path("/dev/full").open("wb") as full:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pastebin", "ls"),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+            env=client.environment(),
+        )
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (4, b"pastebin: standard output: No space left on device\n")
 
 
 async def test_something_that_is_no_web_server_is_told(client) -> None:

@@ -85,6 +85,21 @@ async def test_several_files_are_one_paste(client, node_url: str, tmp_path: Path
     assert {path.name: path.read_bytes() for path in (tmp_path / "all").iterdir()} == contents
 
 
+async def test_files_of_one_name_are_told_apart_by_their_directories(client, node_url: str, tmp_path: Path) -> None:
+    for directory in ("one", "two"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "a.txt").write_bytes(directory.encode())
+    put = await client.run(
+        *("put", tmp_path / "one" / "a.txt", tmp_path / "two" / "a.txt", "-"), stdin=b"piped", PASTEBIN_SERVER=node_url
+    )
+    assert put.code == 0, put.err
+    for name, content in (("one/a.txt", b"one"), ("two/a.txt", b"two"), ("stdin", b"piped")):
+        assert (await client.run("get", put.line, "--name", name)).out == content
+    (tmp_path / "all").mkdir()
+    assert (await client.run("get", put.line, "-o", tmp_path / "all")).code == 0
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"one_a.txt", "two_a.txt", "stdin"}
+
+
 async def test_lines_alone(client, node_url: str) -> None:
     put = await client.run(
         "put", stdin=b"".join(b"%d\n" % number for number in range(1, 100)), PASTEBIN_SERVER=node_url

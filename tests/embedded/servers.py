@@ -15,7 +15,6 @@ import asyncpg
 
 from pastebin.config import EmbeddedSection
 from pastebin.embedded.server import Server
-from pastebin.errors import ResourceUnavailable
 
 # `serving.py` uses the same: a server is adopted only with the settings it has
 SECTION = EmbeddedSection(durable=False)
@@ -24,23 +23,23 @@ _SERVING = Path(__file__).with_name("serving.py")
 
 
 @asynccontextmanager
-async def node(data_dir: Path, **options: Any) -> AsyncIterator[tuple[Process, int]]:
-    """A process that runs `serving.py`, and the number of its postmaster; killed at the latest when the block ends."""
-    process = await start_node(data_dir, **options)
+async def node(data_dir: Path, *user: str) -> AsyncIterator[tuple[Process, int, str]]:
+    """A process that runs `serving.py`, the number of its postmaster and its DSN; killed at the latest at the end."""
+    process = await start_node(data_dir, *user)
     try:
         assert process.stdout is not None
         async with asyncio.timeout(30):
             said = (await process.stdout.readline()).split()
-        assert said, "the node did not start"
-        yield process, int(said[1])
+        assert said, await process.communicate()
+        yield process, int(said[1]), said[2].decode()
     finally:
         await kill(process)
 
 
-async def start_node(data_dir: Path, **options: Any) -> Process:
+async def start_node(data_dir: Path, *user: str) -> Process:
     """The process only: it may not have got far."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, str(_SERVING), str(data_dir), stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/", **options
+        sys.executable, str(_SERVING), str(data_dir), *user, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd="/"
     )
 
 
@@ -60,7 +59,7 @@ async def end(process: Process) -> None:
 
 
 async def execute(server: Server, statement: str, *arguments: Any) -> None:
-    connection = await server.connect()
+    connection = await asyncpg.connect(server.dsn, timeout=10)
     try:
         await connection.execute(statement, *arguments)
     finally:
@@ -68,7 +67,7 @@ async def execute(server: Server, statement: str, *arguments: Any) -> None:
 
 
 async def fetchval(server: Server, query: str, *arguments: Any) -> Any:
-    connection = await server.connect()
+    connection = await asyncpg.connect(server.dsn, timeout=10)
     try:
         return await connection.fetchval(query, *arguments)
     finally:
@@ -79,7 +78,7 @@ async def eventually(server: Server, query: str, *arguments: Any) -> None:
     """Return when the query, asked again and again, says true; a server that is on its way may refuse."""
 
     async def is_true() -> bool:
-        with suppress(ResourceUnavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return bool(await fetchval(server, query, *arguments))
         return False
 

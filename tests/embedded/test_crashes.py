@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import psutil
 import pytest
@@ -19,11 +20,11 @@ from pastebin.embedded.account import Account
 from pastebin.embedded.claims import claim
 from pastebin.embedded.server import primary
 from pastebin.errors import ResourceUnavailable
-from tests.embedded.servers import end, eventually, execute, fetchval, kill, node, start_node, until
+from tests.embedded.servers import end, eventually, fetchval, kill, node, start_node, until
 
 
 async def test_a_server_outlives_its_node_and_is_adopted(section: EmbeddedSection, data_dir: Path) -> None:
-    async with node(data_dir) as (process, pid):
+    async with node(data_dir) as (process, pid, _):
         await kill(process)
     with claim(data_dir):
         async with primary(section, data_dir) as server:
@@ -33,7 +34,7 @@ async def test_a_server_outlives_its_node_and_is_adopted(section: EmbeddedSectio
 
 
 async def test_an_adopted_server_is_watched_too(section: EmbeddedSection, data_dir: Path) -> None:
-    async with node(data_dir) as (process, pid):
+    async with node(data_dir) as (process, pid, _):
         await kill(process)
     async with primary(section, data_dir) as server, asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(server.watch())
@@ -44,7 +45,7 @@ async def test_an_adopted_server_is_watched_too(section: EmbeddedSection, data_d
 
 
 async def test_with_other_settings_it_is_started_anew(section: EmbeddedSection, data_dir: Path) -> None:
-    async with node(data_dir) as (process, pid):
+    async with node(data_dir) as (process, pid, _):
         await kill(process)
     async with primary(msgspec.structs.replace(section, shared_buffers_mb=32), data_dir) as server:
         assert server.pid != pid
@@ -53,28 +54,26 @@ async def test_with_other_settings_it_is_started_anew(section: EmbeddedSection, 
 
 
 async def test_a_node_that_ends_in_order_takes_its_server_along(data_dir: Path) -> None:
-    async with node(data_dir) as (process, pid):
+    async with node(data_dir) as (process, pid, _):
         await end(process)
         assert process.returncode == 0
     assert not _is_alive(pid)
 
 
 async def test_the_terminal_cannot_interrupt_the_server(data_dir: Path) -> None:
-    async with node(data_dir) as (process, pid):
+    async with node(data_dir) as (process, pid, _):
         assert os.getsid(pid) != os.getsid(process.pid)
         assert os.getpgid(pid) != os.getpgid(process.pid)
         await end(process)
 
 
 async def test_both_are_killed(section: EmbeddedSection, data_dir: Path) -> None:
-    async with node(data_dir) as (process, pid):
-        await kill(process)
-    async with primary(section, data_dir) as server:
-        await execute(server, "insert into notes values ('committed')")
-        await server.stop()
-    async with node(data_dir) as (process, pid):
+    async with node(data_dir) as (process, pid, dsn):
+        connection = await asyncpg.connect(dsn, timeout=10)
+        await connection.execute("insert into notes values ('committed')")
         await kill(process)
         os.kill(pid, signal.SIGKILL)
+        connection.terminate()
     async with primary(section, data_dir) as server:
         assert server.pid != pid
         assert await fetchval(server, "select text from notes") == "committed"
@@ -82,13 +81,14 @@ async def test_both_are_killed(section: EmbeddedSection, data_dir: Path) -> None
 
 async def test_processes_that_a_killed_postmaster_leaves_are_ended(section: EmbeddedSection, data_dir: Path) -> None:
     async with primary(section, data_dir) as server:
-        connection = await server.connect()
+        connection = await asyncpg.connect(server.dsn, timeout=10)
         backend = await connection.fetchval("select pg_backend_pid()")
         # one that computes does not notice
         busy = asyncio.create_task(connection.fetchval("select sum(i) from generate_series(1, 1e12::bigint) i"))
         await eventually(server, "select state = 'active' from pg_stat_activity where pid = $1", backend)
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
+        await until(lambda: server.pid is None)
         await server.start()
         assert not _is_alive(backend)
         assert await fetchval(server, "select true")

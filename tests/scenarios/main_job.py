@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 
 from tests.scenarios.processes import NodeProcess
 
@@ -119,7 +120,9 @@ async def all_at_once(work: list[Any]) -> float:
     return time.perf_counter() - began
 
 
-async def paste_library(http: aiohttp.ClientSession, node: NodeProcess, files: list[Path], report: Report) -> list[Kept]:
+async def paste_library(
+    http: aiohttp.ClientSession, node: NodeProcess, files: list[Path], report: Report
+) -> list[Kept]:
     kept: list[Kept] = []
 
     async def one(index: int, path: Path) -> None:
@@ -270,12 +273,7 @@ async def nothing_half_written(http: aiohttp.ClientSession, node: NodeProcess, r
 
 async def every_slug(node: NodeProcess) -> list[str]:
     """What the embedded database holds, asked as its owner."""
-    from pastebin.embedded import settings, sockets  # noqa: PLC0415  (only this check looks behind the doors)
-
-    import asyncpg
-
-    directory = sockets.directory_of(node.data_dir)
-    connection = await asyncpg.connect(user=settings.ROLE, host=str(directory), database="pastebin")
+    connection = await asyncpg.connect(node.dsn, timeout=10)
     try:
         return [row["slug"] for row in await connection.fetch("select slug from pastes where state = 'live'")]
     finally:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 
@@ -51,6 +52,12 @@ class NodeProcess:
     @property
     def postmaster_pid(self) -> int:
         return int((self.data_dir / "postgres" / "postmaster.pid").read_text(encoding="ascii").split()[0])
+
+    @property
+    def dsn(self) -> str:
+        """Where its embedded database is: postmaster.pid names port and socket directory on its 4th and 5th line."""
+        lines = (self.data_dir / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        return f"postgresql://pastebin@/pastebin?host={quote(lines[4], safe='')}&port={lines[3]}"
 
     @property
     def log_text(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pygments.token import Keyword
 
@@ -103,6 +103,7 @@ SCRAPS = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | SCRAPS.map(str.encode), SYNTAXES)
 def test_whatever_it_is_the_page_shows_it_and_nothing_else(content: bytes, syntax: str) -> None:
     answer = highlight(content, syntax)

@@ -5,7 +5,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pastebin.services import plaintext
@@ -60,6 +60,7 @@ def test_lines_as_they_are_shown(content: bytes, lines: list[str]) -> None:
     assert rendered == "\n".join(lines)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_any_bytes_become_text_and_nothing_but_text(content: bytes) -> None:
     rendered, count = plaintext.render(content)
@@ -72,6 +73,7 @@ def test_any_bytes_become_text_and_nothing_but_text(content: bytes) -> None:
     assert count == text.count("\n") == (len(rendered.split("\n")) if content.removeprefix(b"\xef\xbb\xbf") else 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab<&\u202e \t", max_size=5), min_size=1, max_size=20), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_the_kind_of_line_end_makes_no_difference(lines: list[str], end: str) -> None:
     content = "".join(f"{line}{end}" for line in lines).encode()

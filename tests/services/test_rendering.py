@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pastebin.config import RenderingSection
@@ -293,6 +293,7 @@ def test_lines_can_be_pointed_at() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab <&\u202e", max_size=8), max_size=20))
 def test_the_text_of_the_page_is_the_text_of_the_file(lines: list[str]) -> None:
     rendered = module._plain("".join(f"{line}\n" for line in lines).encode(), None)
@@ -319,6 +320,7 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [letter for letter in (b"a", b"b", b"c", b"d") if cache.get((letter, None), 0)] == [b"a", b"c", b"d"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3000), st.floats(0, 10)), max_size=40), st.integers(0, 6000)
 )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pastebin.services import signatures, syntaxes
@@ -65,6 +65,7 @@ def test_every_alias_is_the_name_of_a_syntax() -> None:
         assert found.name == alias
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_any_text_is_something_or_nothing(text: str) -> None:
     alias = signatures.recognize(text)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pygments.lexers import find_lexer_class_by_name, get_all_lexers
 
@@ -178,6 +178,7 @@ def test_who_speaks_first() -> None:
     assert name_of("vector.h", b"// -*- C++ -*-\n") == "cpp", "what the author wrote for editors goes before the name"
 
 
+@settings(deadline=None)
 @given(st.none() | st.text(max_size=300), st.binary(max_size=600))
 def test_a_guess_is_always_a_syntax_of_the_list(file_name: str | None, head: bytes) -> None:
     found = syntaxes.guess(file_name, head)
@@ -185,12 +186,14 @@ def test_a_guess_is_always_a_syntax_of_the_list(file_name: str | None, head: byt
     assert found is syntaxes.guess(file_name, head)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([b"# vim: ft=", b"-*- ", b"#!", b"#!/usr/bin/env ", b"<?", b""]), st.binary(max_size=100))
 def test_a_broken_first_line_is_no_error(start: bytes, rest: bytes) -> None:
     found = syntaxes.guess(None, start + rest)
     assert found is None or found in syntaxes.ALL
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_a_word_is_found_in_any_case_or_never(word: str) -> None:
     assert syntaxes.find(word) is syntaxes.find(f" {word} ")
