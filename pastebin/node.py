@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 import time
@@ -16,10 +15,11 @@ from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from pastebin import resources, roles
-from pastebin.config import Config, parse_address
-from pastebin.errors import ResourceUnavailable, StartError
+from pastebin.config import Config
+from pastebin.errors import StartError
 from pastebin.http import app
-from pastebin.http.app import Routes
+from pastebin.http import door as http_door
+from pastebin.http.door import Traffic
 from pastebin.http.internal import Health, InternalHandlers
 from pastebin.http.middleware import ErrorPage
 from pastebin.http.pages import Pages, html_response
@@ -107,68 +107,18 @@ async def _open_doors(
     opened: dict[str, tuple[str, int]] = {}
     for door, behind in routes.items():
         error_page = _error_page(held.pages) if door != "internal" else _no_page
-        opening = _door(config, door, behind, held.metrics, error_page, health, stopping)
+        traffic = Traffic()
+        application = app.build(door, behind, traffic, held.metrics, error_page, lambda: health.draining, config.limits)
+        opening = http_door.opened(
+            door,
+            application,
+            traffic,
+            config.doors,
+            shutdown_seconds=config.node.shutdown_seconds,
+            hurried=stopping.hurried,
+        )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
     return opened
-
-
-@asynccontextmanager
-async def _door(
-    config: Config,
-    name: str,
-    routes: Routes,
-    metrics: Metrics,
-    error_page: ErrorPage,
-    health: Health,
-    stopping: Stopping,
-) -> AsyncIterator[tuple[str, int]]:
-    """Listen while the block lasts; then let requests finish, unless somebody is in a hurry."""
-    host, port = parse_address(getattr(config.doors, name))
-    application = app.build(name, routes, metrics, error_page, lambda: health.draining, config.limits)
-    runner = web.AppRunner(
-        application,
-        handle_signals=False,
-        access_log=None,
-        keepalive_timeout=config.doors.idle_seconds,
-        shutdown_timeout=config.node.shutdown_seconds,
-        auto_decompress=False,
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        yield runner.addresses[0][:2]
-    except OSError as error:
-        raise _cannot_listen(name, getattr(config.doors, name), error) from error
-    finally:
-        await _close(runner, stopping)
-
-
-async def _close(runner: web.AppRunner, stopping: Stopping) -> None:
-    """Let requests under way finish; the wish to hurry cuts them off."""
-
-    async def cut() -> None:
-        await stopping.hurried.wait()
-        if runner.server is not None:
-            for connection in runner.server.connections:
-                connection.force_close()
-
-    async with asyncio.TaskGroup() as tasks:
-        hurry = tasks.create_task(cut(), name="cutting connections")
-        await runner.cleanup()
-        hurry.cancel()
-
-
-def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
-    if error.errno == errno.EADDRINUSE:
-        option = "--port" if door == "origin" else "--internal-port"
-        return ResourceUnavailable(
-            f"doors.{door}: {address} is in use by another program; choose another with {option}"
-        )
-    if error.errno == errno.EACCES:
-        return ResourceUnavailable(
-            f"doors.{door}: {address} may not be opened by this user; ports below 1024 need root"
-        )
-    return ResourceUnavailable(f"doors.{door}: cannot listen on {address}: {error.strerror or error}")
 
 
 @asynccontextmanager

@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from pastebin.config import EmbeddedSection
+from pastebin.embedded import account, binaries
+from pastebin.embedded.cluster import Cluster
 from pastebin.embedded.server import Server, primary
-from pastebin.errors import StartError
 from pastebin.store import schema
 
 _PREFIX = "pastebin-tests-"
@@ -51,7 +53,7 @@ def reachable_path() -> Iterator[Path]:
 async def postgres() -> AsyncIterator[Server]:
     """The server of the session. Tests that stop, kill or configure a server start their own."""
     section = EmbeddedSection(durable=False, max_connections=200)
-    await _remove_leftovers(section)
+    await _remove_leftovers()
     with reachable_directory() as directory:
         async with primary(section, directory) as server:
             yield server
@@ -115,16 +117,15 @@ def _place() -> Path | None:
     return memory if has_room else None
 
 
-async def _remove_leftovers(section: EmbeddedSection) -> None:
-    """A test run that was killed leaves its server running: adopt it, stop it, remove its files."""
-    place = _place() or Path(tempfile.gettempdir())
-    for directory in place.glob(f"{_PREFIX}*-*"):
+async def _remove_leftovers() -> None:
+    """A test run that was killed leaves its servers running: end them and remove their files."""
+    for directory in (_place() or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*-*"):
         owner = directory.name.removeprefix(_PREFIX).partition("-")[0]
-        if directory.owner() != Path("/proc/self").owner() or Path("/proc", owner).exists():
+        if directory.stat().st_uid != os.geteuid() or Path("/proc", owner).exists():
             continue
-        for data in directory.glob("**/PG_VERSION"):
-            if data.parent.name == "postgres":
-                with suppress(StartError):
-                    async with primary(section, data.parent.parent):
-                        pass
+        for data in directory.glob("**/postgres/PG_VERSION"):
+            cluster = Cluster(data.parent.parent.resolve(), account.choose(""), binaries.find())
+            if running := cluster.postmaster():
+                running[0].signal(signal.SIGQUIT)
+                await running[0].ended_within(10)
         shutil.rmtree(directory, ignore_errors=True)

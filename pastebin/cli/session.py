@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ class Session:
         self._http = http
         self._proxy_headers = proxy_headers
         self.server = server
+        self._is_tunnelled = server.startswith("https:")
 
     @asynccontextmanager
     async def exchange(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -120,6 +122,8 @@ class Session:
 
     async def _send(self, request: Request) -> aiohttp.ClientResponse:
         headers = dict(request.headers)
+        if not self._is_tunnelled:  # then the proxy reads the request itself
+            headers |= self._proxy_headers
         if request.token is not None:
             if not (request.token.isascii() and request.token.isprintable() and " " not in request.token):
                 raise UsageError("an owner token consists of letters and digits")
@@ -145,8 +149,8 @@ async def open_session(server: str) -> AsyncIterator[Session]:
     proxy = environment.proxy_for(server)
     proxy_headers: dict[str, str] = {}
     if proxy is not None and (parts := urlsplit(proxy)).username is not None:
-        credentials = aiohttp.BasicAuth(unquote(parts.username or ""), unquote(parts.password or ""))
-        proxy_headers["Proxy-Authorization"] = credentials.encode()
+        credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        proxy_headers["Proxy-Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
         proxy = str(URL(proxy).with_user(None))
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(

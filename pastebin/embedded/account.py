@@ -100,6 +100,6 @@ def _can_enter(directory: Path, account: Account) -> bool:
             timeout=_PROBE_SECONDS,
             **account.spawning,
         )
-    except OSError as error:
-        raise ResourceUnavailable(f"cannot become the account {account.name}: {error.strerror}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ResourceUnavailable(f"cannot look at {directory} as {account.name}: {error}") from error
     return done.returncode == 0

@@ -63,7 +63,9 @@ def reachable(binaries: Binaries, account: Account, cache: Path = _CACHE) -> Bin
         return binaries
     copy = Binaries(cache / f"postgresql-{binaries.version}", binaries.version)
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        if not cache.exists():
+            cache.mkdir(parents=True)
+            cache.chmod(0o755)
         if not copy.root.exists():
             _copy(binaries.root, copy.root)
         for directory in (cache, copy.root):
@@ -96,8 +98,8 @@ def _can_run(binaries: Binaries, account: Account) -> bool:
         )
     except PermissionError:
         return False
-    except OSError as error:
-        raise ResourceUnavailable(f"{binaries.program('pg_basebackup')} cannot run: {error.strerror}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ResourceUnavailable(f"{binaries.program('pg_basebackup')} cannot run: {error}") from error
     return done.returncode == 0
 
 

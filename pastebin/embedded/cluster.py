@@ -121,6 +121,8 @@ class Cluster:
                 self.account.own(temporary)
             yield temporary
             with self.translated():
+                # what the caller has added to what the program had synchronised
+                _synchronise(temporary)
                 temporary.rename(self.data)
                 _synchronise(self.home)
         finally:

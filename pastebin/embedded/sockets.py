@@ -62,9 +62,12 @@ def make(directory: Path, account: Account) -> None:
 
 
 def clear(directory: Path) -> None:
-    """Remove what a server that did not end in order has left; no server may be running here."""
-    for left in directory.glob(".s.PGSQL.*"):
-        left.unlink(missing_ok=True)
+    """Remove what a killed server has left; none may be running here. Raises ResourceUnavailable."""
+    try:
+        for left in directory.glob(".s.PGSQL.*"):
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise ResourceUnavailable(f"{directory} cannot be cleared: {error.strerror}") from error
 
 
 def _parents(account: Account) -> list[Path]:

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from pastebin.config import LimitsSection
 from pastebin.errors import PastebinError, StartError
 from pastebin.http import bodies, problems
+from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
 
@@ -18,6 +19,7 @@ Routes = Sequence[web.RouteDef]
 def build(
     door: str,
     routes: Routes,
+    traffic: Traffic,
     metrics: Metrics,
     error_page: ErrorPage,
     is_draining: Callable[[], bool],
@@ -29,7 +31,9 @@ def build(
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
-    application = web.Application(middlewares=[observed(door, metrics, error_page, is_draining)], client_max_size=1)
+    application = web.Application(
+        middlewares=[observed(door, traffic, metrics, error_page, is_draining)], client_max_size=1
+    )
     application.on_response_prepare.append(sign)
     expect = _expecting(limits)
     for route in routes:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from pastebin.errors import PastebinError, PasteNotFound
 from pastebin.http import problems
+from pastebin.http.door import Traffic
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.problems import Document
 from pastebin.log import REQUEST_ID
@@ -30,7 +31,9 @@ _ID = web.RequestKey("request_id", str)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def observed(door: str, metrics: Metrics, error_page: ErrorPage, is_draining: Callable[[], bool]) -> Middleware:
+def observed(
+    door: str, traffic: Traffic, metrics: Metrics, error_page: ErrorPage, is_draining: Callable[[], bool]
+) -> Middleware:
     """The outermost middleware of a door. Nothing that a handler raises gets past it as a traceback."""
 
     @web.middleware
@@ -42,7 +45,8 @@ def observed(door: str, metrics: Metrics, error_page: ErrorPage, is_draining: Ca
         metrics.in_flight.labels(door).inc()
         try:
             try:
-                response = await handler(request)
+                with traffic.passing():
+                    response = await handler(request)
             except (PastebinError, web.HTTPException) as error:
                 response = _answer(request, error, request_id, error_page)
             except ConnectionError:

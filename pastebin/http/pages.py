@@ -67,7 +67,7 @@ class Pages:
         self._site_url = site.url.rstrip("/")
         self._environment = Environment(
             loader=PackageLoader("pastebin"),
-            autoescape=_is_markup,
+            autoescape=_is_markup,  # noqa: S701  (it decides by the template's name)
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -130,11 +130,9 @@ def filesize(size: int) -> str:
     """Bytes in IEC units with one decimal at most: `17 B`, `1.5 KiB`, `2 GiB`."""
     if size < 1024:
         return f"{size} B"
-    amount = float(size)
-    for unit in _UNITS:
-        amount /= 1024
-        if round(amount, 1) < 1024:
-            break
+    amounts = [(size / 1024**power, unit) for power, unit in enumerate(_UNITS, 1)]
+    # what would be rounded to 1024 is one of the next unit
+    amount, unit = next((one for one in amounts if round(one[0], 1) < 1024), amounts[-1])
     return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
 
 
@@ -146,9 +144,7 @@ def moment(at: datetime) -> Markup:
 
 def duration(seconds: int) -> str:
     """A length of time in the largest unit that needs no fraction: `30 days`, `90 minutes`."""
-    for length, unit in _LIFETIMES:
-        if seconds % length == 0:
-            break
+    length, unit = next((length, unit) for length, unit in _LIFETIMES if seconds % length == 0)
     count = seconds // length
     return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
@@ -158,7 +154,8 @@ def visible(text: str) -> str:
 
     For attributes and titles; in running text use `name`, which isolates the direction as well.
     """
-    return _INVISIBLE.sub(_picture, text)
+    # str() also makes Jinja complain of a missing name, which `re` would only call a wrong type
+    return _INVISIBLE.sub(_picture, str(text))
 
 
 def name(text: str) -> Markup:

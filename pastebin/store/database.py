@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 
 from pastebin.config import DatabaseSection
-from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable, StorageFull
+from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable, StorageFull, UploadTooSlow
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,9 @@ def translated() -> Iterator[None]:
         yield
     except (asyncpg.DiskFullError, asyncpg.OutOfMemoryError) as error:
         raise StorageFull from error
+    except asyncpg.ForeignKeyViolationError as error:
+        # the only rows of others that ours point to are the blobs of an upload, which can be given up as abandoned
+        raise UploadTooSlow("The upload was given up because it stood still; please send it again.") from error
     except asyncpg.QueryCanceledError as error:
         raise Overloaded("The database took too long; try again shortly.") from error
     except _AWAY as error:

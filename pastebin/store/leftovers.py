@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from pastebin.store.database import Database
 
+PENDING_SECONDS = 3600.0
+
 _EXPIRE = """
 update pastes set state = 'expired', ended_at = expires_at, title = null, password_hash = null, encryption = null
 where id in (
@@ -54,11 +56,11 @@ where id in (
 )
 """
 
-# An upload that outlives the grace period renews its row while it runs, so `pending` and old means abandoned.
+# A running upload renews its row long before PENDING_SECONDS are over, so `pending` and older means abandoned.
 _ORPHANS = """
 select key from blobs b
-where b.state <> 'live' and b.changed_at < now() - make_interval(secs => $1)
-  and not exists (select from files f where f.blob_key = b.key)
+where b.changed_at < now() - make_interval(secs => case b.state when 'pending' then $3::float8 else $1::float8 end)
+  and b.state <> 'live' and not exists (select from files f where f.blob_key = b.key)
 order by b.changed_at limit $2 for update skip locked
 """
 _REMOVE_BLOBS = "delete from blobs where key = any($1)"
@@ -124,7 +126,7 @@ class Leftovers:
     async def orphans(self, grace_seconds: float, limit: int) -> AsyncIterator[list[str]]:
         """Keys of blobs to remove from the store; their rows go when the block has ended well."""
         async with self._database.primary() as connection, connection.transaction():
-            keys = [row["key"] for row in await connection.fetch(_ORPHANS, grace_seconds, limit)]
+            keys = [row["key"] for row in await connection.fetch(_ORPHANS, grace_seconds, limit, PENDING_SECONDS)]
             yield keys
             if keys:
                 await connection.execute(_REMOVE_BLOBS, keys)

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from pastebin import __version__
+from pastebin.cli import main
 
 
 async def test_version(client) -> None:
@@ -23,11 +24,47 @@ async def test_help_names_every_command(client) -> None:
         assert f"\n  {name} " in ended.out.decode()
 
 
-@pytest.mark.parametrize("arguments", [(), ("nope",), ("put", "--nope"), ("get",), ("rm",), ("ls", "extra")])
-async def test_what_cannot_be_understood_is_usage(client, arguments: tuple[str, ...]) -> None:
-    ended = await client.run(*arguments)
-    assert (ended.code, ended.out) == (2, b"")
-    assert "usage: pastebin" in ended.err
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "nope",
+        "put --nope",
+        "put --name x a b",
+        "put - -",
+        "put --burn --max-reads 2",
+        "put --max-reads many",
+        "put --expires-in 1h --expires-at 2030-01-01T00:00:00Z",
+        "put --visibility secret",
+        "put --idempotency-key \N{SNOWMAN}",
+        "put --server p.example",
+        "put --raw --json",
+        "get",
+        "get h8Kq2ZtV0aB https://p.example/h8Kq2ZtV0aB",
+        "get --server https://p.example https://p.example/h8Kq2ZtV0aB",
+        "get --lines ten h8Kq2ZtV0aB",
+        "get --lines 1-2 --reveal h8Kq2ZtV0aB",
+        "get no/slug",
+        "rm",
+        "rm https://p.example/h8Kq2ZtV0aB/raw/a.txt",
+        "rm h8Kq2ZtV0aB",
+        "ls extra",
+    ],
+)
+def test_what_cannot_be_understood_is_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    """In this process: nothing gets as far as a connection."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("PASTEBIN_SERVER", "http://127.0.0.1:9")
+    monkeypatch.delenv("PASTEBIN_TOKEN", raising=False)
+    try:
+        code: object = main(line.split())
+    except SystemExit as exited:
+        code = exited.code
+    shown = capsys.readouterr()
+    assert (code, shown.out) == (2, "")
+    assert shown.err.startswith(("usage: pastebin", "pastebin: "))
 
 
 @pytest.mark.parametrize(

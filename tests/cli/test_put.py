@@ -258,21 +258,6 @@ async def test_files_that_cannot_be_read_stop_everything(client, start_server, t
     assert server.requests == []
 
 
-async def test_wrong_combinations_are_usage(client, tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x")
-    for arguments in (
-        ("--name", "x", tmp_path / "a", tmp_path / "a"),
-        ("-", "-"),
-        ("--burn", "--max-reads", "2"),
-        ("--expires-in", "1h", "--expires-at", "2030-01-01T00:00:00Z"),
-        ("--visibility", "secret"),
-        ("--idempotency-key", "a\nb"),
-        ("--server", "p.example"),
-    ):
-        ended = await client.run("put", *arguments)
-        assert (ended.code, ended.out) == (2, b""), arguments
-
-
 async def test_files_without_a_size_are_sent_whole(client, start_server) -> None:
     server = Recorder(created)
     ended = await client.run("put", "/proc/version", PASTEBIN_SERVER=await start_server(server))

@@ -1,7 +1,7 @@
 """A node's share in the life of the embedded server, as a process to be killed: `serving.py DATA_DIR [USER]`.
 
-Says `ready PID DSN` when PostgreSQL answers, and ends when its standard input does. When started by root it can become an
-ordinary user: only here, because that user may not be able to read the modules.
+Says `ready PID DSN` when PostgreSQL answers, and ends when its standard input does. When started by root it can become
+an ordinary user: only here, because that user may not be able to read the modules.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from pastebin.config import EmbeddedSection
+from pastebin.embedded import binaries
 from pastebin.embedded.claims import claim
 from pastebin.embedded.server import primary
 from pastebin.errors import StartError
@@ -27,6 +28,8 @@ async def serve(data_dir: Path) -> None:
 
 
 def become(name: str) -> None:
+    # loads what is loaded late
+    binaries.find()
     user = pwd.getpwnam(name)
     os.initgroups(name, user.pw_gid)
     os.setgid(user.pw_gid)

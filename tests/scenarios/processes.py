@@ -96,7 +96,17 @@ class NodeProcess:
         assert self._process is not None
         if self._process.returncode is None:
             self._process.terminate()
+        return await self.wait()
+
+    async def wait(self) -> int:
+        """The exit code, once it has ended."""
+        assert self._process is not None
         return await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it ended without having stopped its database."""
+        return self._process is not None and (self._process.returncode or 0) < 0
 
     async def kill(self, *, database: bool = False) -> None:
         """kill -9 of the node, and of its database at the same moment if asked."""
@@ -128,6 +138,6 @@ async def node_process(data_dir: Path, *options: str) -> AsyncIterator[NodeProce
     try:
         yield process
     finally:
-        if process._process is not None and process._process.returncode is not None:
+        if process.was_killed:
             await process.start()  # so that it adopts and stops the database it left behind
         await process.stop()

@@ -1,0 +1,122 @@
+"""A door: the socket of one `web.Application`, opened and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from aiohttp import web
+
+from pastebin.config import DoorsSection, parse_address
+from pastebin.errors import ResourceUnavailable, StartError
+
+_BACKLOG = 1024
+
+
+class Traffic:
+    """The requests inside a door, counted so that the last one can be waited for."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """One request is inside while the block lasts."""
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    async def ended(self) -> None:
+        """Return when nobody is inside."""
+        await self._empty.wait()
+
+
+@asynccontextmanager
+async def opened(
+    name: str,
+    application: web.Application,
+    traffic: Traffic,
+    section: DoorsSection,
+    *,
+    shutdown_seconds: float,
+    hurried: asyncio.Event,
+) -> AsyncIterator[tuple[str, int]]:
+    """Listen while the block lasts, and yield the real address.
+
+    Then let the requests inside finish, for `shutdown_seconds` at most or until `hurried`. Raises ResourceUnavailable.
+    """
+    address = getattr(section, name)
+    host, port = parse_address(address)
+    runner = web.AppRunner(
+        application,
+        handle_signals=False,
+        access_log=None,
+        keepalive_timeout=section.idle_seconds,
+        shutdown_timeout=shutdown_seconds,
+        # request bodies stay as they are: unpacking them is what CVE-2026-54278 and its like are about
+        auto_decompress=False,
+    )
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    try:
+        await _listen(site, name, address)
+        try:
+            yield runner.addresses[0][:2]
+        finally:
+            await site.stop()
+            # aiohttp's own shutdown stops reading at once, which would cut off every upload under way
+            await _ended(traffic, hurried, shutdown_seconds)
+    finally:
+        await _close(runner, hurried)
+
+
+async def _listen(site: web.TCPSite, name: str, address: str) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise _cannot_listen(name, address, error) from error
+
+
+def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        option = "--port" if door == "origin" else "--internal-port"
+        return ResourceUnavailable(
+            f"doors.{door}: {address} is in use by another program; choose another with {option}"
+        )
+    if error.errno == errno.EACCES:
+        return ResourceUnavailable(
+            f"doors.{door}: {address} may not be opened by this user; ports below 1024 need root"
+        )
+    return ResourceUnavailable(f"doors.{door}: cannot listen on {address}: {error.strerror or error}")
+
+
+async def _ended(traffic: Traffic, hurried: asyncio.Event, seconds: float) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        waits = [tasks.create_task(traffic.ended()), tasks.create_task(hurried.wait())]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+async def _close(runner: web.AppRunner, hurried: asyncio.Event) -> None:
+    """Let answers under way be written; the wish to hurry cuts them off."""
+
+    async def cut() -> None:
+        await hurried.wait()
+        if runner.server is not None:
+            for connection in runner.server.connections:
+                connection.force_close()
+
+    async with asyncio.TaskGroup() as tasks:
+        hurry = tasks.create_task(cut(), name="cutting connections")
+        await runner.cleanup()
+        hurry.cancel()

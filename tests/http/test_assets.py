@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from pastebin.http.assets import Assets
+
+Client = TestClient[web.Request, web.Application]
+
+
+@pytest.fixture(scope="module")
+def assets() -> Assets:
+    return Assets.load()
+
+
+@pytest.fixture(scope="module")
+async def client(assets: Assets) -> AsyncIterator[Client]:
+    application = web.Application()
+    application.add_routes(assets.routes())
+    async with TestClient(TestServer(application)) as client:
+        yield client
+
+
+def test_address_follows_the_content() -> None:
+    one, same, other = (Assets({"a.css": body}).url("a.css") for body in (b"a{}", b"a{}", b"b{}"))
+    assert one == same != other
+    assert re.fullmatch(r"/static/a\.[0-9a-f]{16}\.css", one)
+
+
+def test_version_changes_with_any_file() -> None:
+    versions = {
+        Assets(contents).version
+        for contents in ({"a.css": b"1", "b.css": b"2"}, {"a.css": b"1", "b.css": b"3"}, {"a.css": b"1"})
+    }
+    assert len(versions) == 3
+
+
+def test_files_of_unknown_kind_are_not_served() -> None:
+    with pytest.raises(KeyError):
+        Assets({"style.css~": b"", "notes": b""}).url("style.css~")
+
+
+def test_style_sheets_are_small_and_load_nothing(assets: Assets) -> None:
+    for name in ("style.css", "highlight.css"):
+        asset = assets._by_address[assets.url(name).removeprefix("/static/")]
+        assert len(asset.body) < 12 * 1024
+        assert b"url(" not in asset.body
+        assert b"@import" not in asset.body
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"), [("style.css", "text/css; charset=utf-8"), ("favicon.svg", "image/svg+xml")]
+)
+async def test_file_may_be_kept_for_ever(client: Client, assets: Assets, name: str, media_type: str) -> None:
+    async with client.get(assets.url(name)) as response:
+        body = await response.read()
+        assert response.status == 200
+        assert response.headers["Content-Type"] == media_type
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert len(body) == response.content_length
+    async with client.head(assets.url(name)) as head:
+        assert head.status == 200
+        assert await head.read() == b""
+        assert _lasting(head) == _lasting(response)
+
+
+async def test_known_file_is_not_sent_again(client: Client, assets: Assets) -> None:
+    address = assets.url("style.css")
+    async with client.get(address) as response:
+        etag = response.headers["ETag"]
+    for condition in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        for method in ("GET", "HEAD"):
+            async with client.request(method, address, headers={"If-None-Match": condition}) as again:
+                assert again.status == 304, condition
+                assert await again.read() == b""
+                assert again.headers["ETag"] == etag
+                assert again.headers["Cache-Control"] == response.headers["Cache-Control"]
+    async with client.get(address, headers={"If-None-Match": '"other"'}) as changed:
+        assert changed.status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/style.css", "/static/style.0000000000000000.css", "/static/..%2fpages.py", "/static/%00", "/static/"],
+)
+async def test_other_addresses_hold_nothing(client: Client, path: str) -> None:
+    async with client.get(path) as response:
+        assert response.status == 404
+
+
+async def test_favicon_answers_where_browsers_look_for_it(client: Client) -> None:
+    async with client.get("/favicon.ico") as response:
+        assert response.headers["Content-Type"] == "image/svg+xml"
+        assert "immutable" not in response.headers["Cache-Control"]
+        assert (await response.read()).startswith(b"<svg")
+    async with client.get("/favicon.ico", headers={"If-None-Match": response.headers["ETag"]}) as again:
+        assert again.status == 304
+
+
+async def test_robots_may_read_the_front_page_only(client: Client) -> None:
+    async with client.get("/robots.txt") as response:
+        lines = (await response.text()).splitlines()
+    assert lines[0] == "User-agent: *"
+    assert {"Allow: /$", "Disallow: /"} <= set(lines)
+
+
+def _lasting(response: ClientResponse) -> dict[str, str]:
+    """The headers, without the one that the clock writes."""
+    return {name: value for name, value in response.headers.items() if name != "Date"}
