@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-from pastebin.config import RoleName
 from pastebin.http.app import Routes
 from pastebin.origin import read, web, write
 from pastebin.resources import Needs, Resources
+from pastebin.sections import RoleName
 
 Door = Literal["origin"]
 

@@ -11,16 +11,16 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded import account, binaries
 from pastebin.embedded.cluster import Cluster
 from pastebin.embedded.server import Server, primary
+from pastebin.sections import EmbeddedSection
 from pastebin.store import schema
 
 _PREFIX = "pastebin-tests-"
@@ -121,11 +121,16 @@ async def _remove_leftovers() -> None:
     """A test run that was killed leaves its servers running: end them and remove their files."""
     for directory in (_place() or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*-*"):
         owner = directory.name.removeprefix(_PREFIX).partition("-")[0]
-        if directory.stat().st_uid != os.geteuid() or Path("/proc", owner).exists():
-            continue
-        for data in directory.glob("**/postgres/PG_VERSION"):
-            cluster = Cluster(data.parent.parent.resolve(), account.choose(""), binaries.find())
-            if running := cluster.postmaster():
-                running[0].signal(signal.SIGQUIT)
-                await running[0].ended_within(10)
-        shutil.rmtree(directory, ignore_errors=True)
+        # another run may end, or do the same, at the same time
+        with suppress(OSError):
+            if directory.stat().st_uid == os.geteuid() and not Path("/proc", owner).exists():
+                await _remove(directory)
+
+
+async def _remove(directory: Path) -> None:
+    for data in directory.glob("**/postgres/PG_VERSION"):
+        cluster = Cluster(data.parent.parent.resolve(), account.choose(""), binaries.find())
+        if running := cluster.postmaster():
+            running[0].signal(signal.SIGQUIT)
+            await running[0].ended_within(10)
+    shutil.rmtree(directory, ignore_errors=True)

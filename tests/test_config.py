@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin import config
-from pastebin.config import Config, Secret, describe, load, parse_address
+from pastebin import config, sections
+from pastebin.config import Config, describe, load, parse_address
 from pastebin.errors import ConfigError
+from pastebin.sections import Secret
 
 REFERENCE = Path(__file__).resolve().parent.parent / "pastebin.toml"
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Config)}
@@ -84,7 +85,7 @@ def test_the_reference_is_a_configuration_like_none_at_all() -> None:
 
 def test_without_a_file_everything_has_its_default() -> None:
     chosen = load(None)
-    assert chosen.node.roles == list(config.ROLE_NAMES)
+    assert chosen.node.roles == list(sections.ROLE_NAMES)
     assert chosen.node.name
     assert chosen.uses_embedded
     assert chosen.blob_directory == chosen.data_dir / "blobs"
@@ -287,7 +288,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@given(TEXT.filter(bool), st.lists(st.sampled_from(config.ROLE_NAMES), min_size=1, unique=True), TEXT)
+@given(TEXT.filter(bool), st.lists(st.sampled_from(sections.ROLE_NAMES), min_size=1, unique=True), TEXT)
 def test_the_description_is_toml_that_says_the_same(title: str, roles: list[str], name: str) -> None:
     chosen = load(None, {"site.title": title, "node.roles": roles, "node.name": name or "n"})
     described = tomllib.loads("\n".join(describe(chosen)))

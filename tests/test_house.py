@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pastebin import config, errors
+from pastebin import errors, sections
 from pastebin.http import problems
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FOUNDATION = "config decoding errors log loops metrics models notify slugs surrogates"
+FOUNDATION = "config decoding errors log loops metrics models notify positions sections slugs surrogates"
 # Rooms on one floor do not know each other; imports go down, or stay in the room.
 FLOORS = [
     [FOUNDATION],
@@ -308,7 +308,7 @@ def test_roles_have_one_name() -> None:
     """The same words in the configuration, in the table of roles and in README's."""
     readme = read(ROOT / "README.md")
     table = importlib.import_module("pastebin.roles").ROLES  # here: the other rules hold without it
-    assert set(config.ROLE_NAMES) == set(table)
+    assert set(sections.ROLE_NAMES) == set(table)
     assert [name for name in table if not re.search(rf"^\| *`{name}` *\|", readme, re.MULTILINE)] == []
 
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pastebin import config
+from pastebin import config, sections
 from pastebin.config import Config, load_environment
 from pastebin.errors import ConfigError, Problem
 
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--role",
         action="append",
         metavar="ROLE[,ROLE...]",
-        help=f"any of {', '.join(config.ROLE_NAMES)}; instead of [node] roles",
+        help=f"any of {', '.join(sections.ROLE_NAMES)}; instead of [node] roles",
     )
     parser.add_argument(
         "--data-dir", metavar="DIR", help="where the embedded database and the blobs live (default ./data)"

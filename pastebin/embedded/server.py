@@ -15,11 +15,11 @@ from urllib.parse import quote, urlencode
 
 import asyncpg
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded import account, binaries, logfile, processes, settings, sockets
 from pastebin.embedded.cluster import Cluster
 from pastebin.embedded.processes import Process
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, StartError
+from pastebin.sections import EmbeddedSection
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from pastebin.config import EmbeddedSection, parse_address
+from pastebin.config import parse_address
 from pastebin.errors import ConfigError, Problem
+from pastebin.sections import EmbeddedSection
 
 ROLE = "pastebin"
 SOCKET_PORT = 5432

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import hdrs, web
 
-from pastebin.config import LimitsSection
 from pastebin.errors import PastebinError, StartError
 from pastebin.http import bodies, problems
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
+from pastebin.sections import LimitsSection
 
 Routes = Sequence[web.RouteDef]
 

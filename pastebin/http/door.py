@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
-from pastebin.config import DoorsSection, parse_address
+from pastebin.config import parse_address
 from pastebin.errors import ResourceUnavailable, StartError
+from pastebin.sections import DoorsSection
 
 _BACKLOG = 1024
 

@@ -14,10 +14,10 @@ from aiohttp import hdrs, web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pastebin.config import SiteSection
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
 from pastebin.models import File
+from pastebin.sections import SiteSection
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "

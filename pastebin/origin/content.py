@@ -9,11 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
-from pastebin.config import LimitsSection
 from pastebin.errors import InvalidPaste, Problem
 from pastebin.http import bodies, payloads
 from pastebin.http.payloads import CreatePaste, RevisePaste
 from pastebin.models import Options
+from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
 
 _BIG_JSON = 256 * 1024  # parsed in a thread, so that it does not hold up the loop

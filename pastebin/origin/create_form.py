@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pastebin.config import LimitsSection
 from pastebin.errors import Problem
+from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 
 _LIFETIMES = (

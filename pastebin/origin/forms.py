@@ -6,7 +6,6 @@ from typing import Any
 
 from aiohttp import web
 
-from pastebin.config import LimitsSection
 from pastebin.errors import EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
 from pastebin.http import bodies, streaming
 from pastebin.http.addresses import Addresses
@@ -18,6 +17,7 @@ from pastebin.origin.content import ContentReader
 from pastebin.origin.create_form import create_context
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
+from pastebin.sections import LimitsSection
 from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from aiohttp import web
 from markupsafe import Markup
 
-from pastebin.config import LimitsSection
 from pastebin.http.addresses import Addresses, raw_path
 from pastebin.http.pages import SHOWN_IMAGES, FileView, Pages, html_response
 from pastebin.models import File, Paste
+from pastebin.sections import LimitsSection
 from pastebin.services import rendering, syntaxes
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
@@ -86,7 +86,7 @@ class PastePage:
         )
         prefix = "" if len(paste.files) == 1 else f"f{file.position + 1}-"
         html = Markup(rendering.page_html(rendered, prefix))  # noqa: S704  (the worker escaped every byte of the user's)
-        view = FileView(file, rendered.label, html, rendered.note, raw_url, download_url, len(rendered.lines))
+        view = FileView(file, rendered.label, html, rendered.note, raw_url, download_url, rendered.line_count)
         return Shown(view, stable=rendered.highlighted)
 
 

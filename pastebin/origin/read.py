@@ -8,7 +8,6 @@ from functools import cached_property
 
 from aiohttp import web
 
-from pastebin.config import LimitsSection
 from pastebin.http import payloads, views
 from pastebin.http.addresses import Addresses, raw_path
 from pastebin.http.app import Routes
@@ -17,6 +16,7 @@ from pastebin.models import Paste
 from pastebin.origin import openapi, tokens
 from pastebin.origin.raw import SECURITY_HEADERS, RawAnswers, choose
 from pastebin.resources import Resources
+from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.intake import NAME_BYTES
 from pastebin.services.publishing import TITLE_CHARACTERS

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from pastebin.config import LimitsSection
 from pastebin.errors import PasteNotFound
 from pastebin.http import problems
 from pastebin.http.addresses import Addresses
@@ -23,6 +22,7 @@ from pastebin.origin.paste_page import PastePage, cache_control, page_etag
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.read import raw_list
 from pastebin.resources import Resources
+from pastebin.sections import LimitsSection
 from pastebin.services.reading import Reading
 
 

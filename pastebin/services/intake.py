@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from pastebin.config import LimitsSection
 from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem
 from pastebin.metrics import Metrics
 from pastebin.models import File
+from pastebin.sections import LimitsSection
 from pastebin.services import media, syntaxes
 from pastebin.store.blobs import Blobs, new_key
 from pastebin.store.leftovers import Leftovers

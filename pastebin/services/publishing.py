@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 
 from pastebin import slugs
-from pastebin.config import LimitsSection
 from pastebin.errors import (
     EditForbidden,
     InvalidPaste,
@@ -25,6 +24,7 @@ from pastebin.errors import (
 )
 from pastebin.metrics import Metrics
 from pastebin.models import Changes, Draft, File, Options, Paste, Published
+from pastebin.sections import LimitsSection
 from pastebin.services import intake, syntaxes
 from pastebin.services.intake import Intake
 from pastebin.services.passwords import Passwords

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pygments
 
-from pastebin.config import RenderingSection
 from pastebin.errors import Unavailable
 from pastebin.metrics import Metrics
+from pastebin.sections import RenderingSection
 from pastebin.services import plaintext, syntaxes
 from pastebin.services.jobs import Trouble
 from pastebin.services.syntaxes import Syntax

@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from pastebin.config import BlobsSection, SweepingSection
 from pastebin.errors import PastebinError
 from pastebin.metrics import Metrics
+from pastebin.sections import BlobsSection, SweepingSection
 from pastebin.store.blobs import Blobs
 from pastebin.store.leftovers import Leftovers
 

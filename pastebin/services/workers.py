@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from pastebin.config import RenderingSection, load_environment
+from pastebin.config import load_environment
+from pastebin.sections import RenderingSection
 from pastebin.services import jobs
 from pastebin.services.jobs import Answer, Job
 

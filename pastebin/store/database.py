@@ -11,8 +11,8 @@ from typing import Any, cast
 import asyncpg
 import orjson
 
-from pastebin.config import DatabaseSection
 from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable, StorageFull, UploadTooSlow
+from pastebin.sections import DatabaseSection
 
 log = logging.getLogger(__name__)
 

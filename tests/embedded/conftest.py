@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded import account
 from pastebin.embedded.account import Account
 from pastebin.embedded.server import primary
+from pastebin.sections import EmbeddedSection
 from tests.embedded.servers import SECTION, execute
 from tests.postgres import reachable_directory
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import asyncpg
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded.server import Server
+from pastebin.sections import EmbeddedSection
 
 # `serving.py` uses the same: a server is adopted only with the settings it has
 SECTION = EmbeddedSection(durable=False)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import uvloop
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded import binaries
 from pastebin.embedded.claims import claim
 from pastebin.embedded.server import primary
 from pastebin.errors import StartError
+from pastebin.sections import EmbeddedSection
 
 
 async def serve(data_dir: Path) -> None:

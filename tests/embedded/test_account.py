@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded import account, binaries
 from pastebin.embedded.account import Account
 from pastebin.embedded.binaries import Binaries
 from pastebin.embedded.cluster import Cluster
 from pastebin.embedded.server import primary
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable
+from pastebin.sections import EmbeddedSection
 from tests.embedded.servers import end, node, start_node
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="choosing another account takes root")

@@ -15,11 +15,11 @@ import msgspec
 import psutil
 import pytest
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded.account import Account
 from pastebin.embedded.claims import claim
 from pastebin.embedded.server import primary
 from pastebin.errors import ResourceUnavailable
+from pastebin.sections import EmbeddedSection
 from tests.embedded.servers import end, eventually, fetchval, kill, node, start_node, until
 
 

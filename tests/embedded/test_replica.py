@@ -8,10 +8,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from pastebin.config import EmbeddedSection
 from pastebin.embedded.replica import create_replica, replica
 from pastebin.embedded.server import Server, primary
 from pastebin.errors import ResourceUnavailable
+from pastebin.sections import EmbeddedSection
 from tests.embedded.servers import eventually, execute, fetchval
 
 NOTES = "select array_agg(text order by text) = $1::text[] from notes"

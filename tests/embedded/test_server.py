@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.config import EmbeddedSection, Secret
 from pastebin.embedded import server as server_module
 from pastebin.embedded.account import Account
 from pastebin.embedded.server import Server, pause_seconds, primary
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch
+from pastebin.sections import EmbeddedSection, Secret
 from tests.embedded.servers import eventually, execute, fetchval, until
 
 

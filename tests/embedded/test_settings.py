@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.config import EmbeddedSection, Secret
 from pastebin.embedded import settings
 from pastebin.errors import ConfigError
+from pastebin.sections import EmbeddedSection, Secret
 
 one_line = st.text(st.characters(exclude_characters="\n\r"))
 

@@ -223,7 +223,7 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_recovers_without_a_rest
                 address = (await response.text()).strip()
             statuses = []
             tokens: list[tuple[str, str]] = []
-            for _ in range(12):
+            for _ in range(20):
                 async with http.post(f"{node.url}/api/v1/pastes", data=io.BytesIO(os.urandom(10_000_000))) as response:
                     statuses.append(response.status)
                     answer = json.loads(await response.read())

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pastebin.config import RenderingSection
 from pastebin.errors import Unavailable
 from pastebin.metrics import Metrics
+from pastebin.sections import RenderingSection
 from pastebin.services import rendering as module
 from pastebin.services.rendering import Rendered, RenderedCache, Rendering, page_html
 

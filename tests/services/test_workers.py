@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pastebin.config import RenderingSection
+from pastebin.sections import RenderingSection
 from pastebin.services.workers import NoWorker, Workers, task_group
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through pidfd and /proc")
@@ -135,7 +135,7 @@ async def test_the_group_lets_errors_through_as_they_are() -> None:
 
 NODE = """
 import asyncio, sys
-from pastebin.config import RenderingSection
+from pastebin.sections import RenderingSection
 from pastebin.services.workers import Workers
 
 async def main():

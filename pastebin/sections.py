@@ -1,0 +1,129 @@
+"""The sections of the configuration: every option of a node, frozen, typed, with its default.
+
+`pastebin.toml` at the top of the repository is the same list for people; a test compares the two both ways.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+RoleName = Literal["web", "read", "write"]
+ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
+
+_LONGEST_SECONDS = 36_525 * 86_400  # a century
+
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Bytes = Annotated[int, Meta(ge=0, le=2**60)]
+Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_SECONDS)]
+SecondsOrZero = Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)]
+
+Lifetime = Annotated[int, Meta(ge=0, le=_LONGEST_SECONDS)]
+
+
+class Secret:
+    """A value that never shows itself: `repr`, `str` and logs see stars; `reveal()` is for whom it is for."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "***" if self._value else "''"
+
+    __str__ = __repr__
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the configuration."""
+
+
+class NodeSection(Section, frozen=True):
+    name: str = ""
+    region: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")] = "local"
+    roles: Annotated[list[RoleName], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(ROLE_NAMES))
+    data_dir: Annotated[str, Meta(min_length=1)] = "./data"
+    secret: Secret = msgspec.field(default_factory=Secret)
+    drain_seconds: SecondsOrZero = 0.0
+    shutdown_seconds: Seconds = 20.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_style: Literal["auto", "json", "line"] = "auto"
+
+
+class DoorsSection(Section, frozen=True):
+    origin: str = "127.0.0.1:8080"
+    internal: str = "127.0.0.1:9090"
+    idle_seconds: Seconds = 75.0
+    body_idle_seconds: Seconds = 30.0
+
+
+class SiteSection(Section, frozen=True):
+    title: Annotated[str, Meta(min_length=1, max_length=80)] = "pastebin"
+    url: str = ""
+
+
+class LimitsSection(Section, frozen=True):
+    max_paste_bytes: Annotated[int, Meta(ge=1, le=2**60)] = 5 * 1024**3
+    max_json_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024**2
+    max_files: Count = 1000
+    max_revisions: Count = 1000
+    max_lifetime_seconds: Lifetime = 0
+    default_lifetime_seconds: Lifetime = 0
+    page_bytes: Bytes = 1024**2
+
+
+class DatabaseSection(Section, frozen=True):
+    primary: Secret = msgspec.field(default_factory=Secret)
+    pool_size: Count = 10
+    connect_timeout_seconds: Seconds = 3.0
+    acquire_timeout_seconds: Seconds = 5.0
+    command_timeout_seconds: Seconds = 15.0
+
+
+class EmbeddedSection(Section, frozen=True):
+    user: str = ""
+    listen: str = ""
+    password: Secret = msgspec.field(default_factory=Secret)
+    shared_buffers_mb: Annotated[int, Meta(ge=1)] = 64
+    max_connections: Annotated[int, Meta(ge=10)] = 50
+    durable: bool = True
+
+
+class BlobsSection(Section, frozen=True):
+    store: Literal["directory"] = "directory"
+    directory: str = ""
+    inline_max_bytes: Annotated[int, Meta(ge=0, le=1024**2)] = 64 * 1024
+    min_free_bytes: Bytes = 256 * 1024**2
+    grace_seconds: SecondsOrZero = 86_400.0
+
+
+class RenderingSection(Section, frozen=True):
+    workers: Count = 1
+    timeout_seconds: Seconds = 5.0
+    memory_mb: Annotated[int, Meta(ge=64)] = 512
+    idle_seconds: Seconds = 60.0
+    queue_size: Count = 64
+    cache_bytes: Bytes = 16 * 1024**2
+
+
+class SweepingSection(Section, frozen=True):
+    interval_seconds: Seconds = 30.0
+    batch_size: Count = 500
+    reconcile_seconds: Seconds = 3600.0
+    tombstone_seconds: SecondsOrZero = 86_400.0
