@@ -109,6 +109,31 @@ async def test_robots_may_read_the_front_page_only(client: Client) -> None:
     assert {"Allow: /$", "Disallow: /"} <= set(lines)
 
 
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_have_the_contrast_of_wcag_aa(assets: Assets, scheme: int) -> None:
+    """WCAG 2.2, 1.4.3: text 4.5:1 on every ground it stands on; 1.4.11: the edges of controls 3:1."""
+    sheet = assets._by_address[assets.url("style.css").removeprefix("/static/")].body.decode()
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)[scheme]))
+    for ink in ("ink", "soft", "accent", "alarm"):
+        for ground in ("page", "sheet", "tint", "mark", "alarm-tint"):
+            assert _contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+    for kind in ("accent", "alarm"):
+        assert _contrast(colours[f"on-{kind}"], colours[kind]) >= 4.5
+    for ground in ("page", "sheet"):
+        assert _contrast(colours["edge"], colours[ground]) >= 3
+
+
 def _lasting(response: ClientResponse) -> dict[str, str]:
     """The headers, without the one that the clock writes."""
     return {name: value for name, value in response.headers.items() if name != "Date"}
+
+
+def _contrast(one: str, other: str) -> float:
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
