@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from pastebin.cli.failures import AnswerLost, Refused, Unreachable
+from pastebin.cli.failures import AnswerLost, Unreachable
 from pastebin.cli.messages import tell
 from pastebin.cli.progress import Progress
 from pastebin.cli.session import Request, Session
@@ -120,7 +120,7 @@ async def stream(response: aiohttp.ClientResponse, sink: Sink, progress: Progres
         progress.add(len(chunk))
     expected = expected_digest(strong_etag(response.headers.get("ETag")), None)
     if expected is not None and expected != digest.hexdigest():
-        raise Refused("the content arrived damaged: its SHA-256 is not what the server says")
+        raise AnswerLost("the content arrived damaged: its SHA-256 is not what the server says")
     sink.complete()
 
 

@@ -16,13 +16,13 @@ from aiohttp.payload import BytesPayload
 
 from pastebin.cli import environment, passwords
 from pastebin.cli.download import Download, Part, stream
-from pastebin.cli.failures import AnswerLost, Refused, UsageError
+from pastebin.cli.failures import AnswerLost, LocalFileError, Refused, UsageError
 from pastebin.cli.ledger import Ledger
 from pastebin.cli.messages import tell
 from pastebin.cli.progress import show_progress
 from pastebin.cli.revealed import write_revealed
 from pastebin.cli.session import Request, Session, open_session, read_answer
-from pastebin.cli.sinks import Sink, open_sink
+from pastebin.cli.sinks import Sink, check_place, open_sink
 from pastebin.cli.target import parse_target
 
 SUMMARY = "get the bytes of a paste, on standard output or in a file"
@@ -107,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _get(server: str, wish: Wish) -> None:
-    token = None
+    token: str | None = None
+    files: list[File] = []
     async with open_session(server) as session:
         try:
             paste, token = await _describe(session, wish.slug)
@@ -120,7 +121,7 @@ async def _get(server: str, wish: Wish) -> None:
                 raise
             if not wish.reveals:
                 raise Refused(f"{error.detail}\n--reveal reads it, which uses up one of its readings") from error
-        await _reveal(session, wish, token)
+        await _reveal(session, wish, files, token)
 
 
 async def _download(session: Session, wish: Wish, paste: Paste, files: list[File], token: str | None) -> None:
@@ -181,8 +182,11 @@ def _path(slug: str, file: File, paste: Paste) -> str:
     return f"{path}?{parts.query}" if parts.query else path
 
 
-async def _reveal(session: Session, wish: Wish, token: str | None) -> None:
-    """Read a protected paste. There is one chance only: whatever arrives is kept."""
+async def _reveal(session: Session, wish: Wish, files: list[File], token: str | None) -> None:
+    """Read a protected paste. There is one chance only, so it is first made sure that there is a place for it."""
+    names = [file.name or wish.slug for file in files] or [wish.name or wish.slug]
+    for name in names:
+        check_place(wish.output, name)
     content = {} if wish.password is None else {"password": wish.password}
     request = Request(
         method="POST",
@@ -196,17 +200,15 @@ async def _reveal(session: Session, wish: Wish, token: str | None) -> None:
         if response.content_type == "application/json":
             write_revealed(await response.read(), wish.name, wish.output, several_to=wish.goes_to_directory)
             return
-        disposition = response.content_disposition
-        name = wish.name or (disposition.filename if disposition else None) or wish.slug
-        with open_sink(wish.output, name) as sink, show_progress(response.content_length) as progress:
+        with open_sink(wish.output, names[0]) as sink, show_progress(response.content_length) as progress:
             try:
                 await stream(response, sink, progress)
-            except (aiohttp.ClientError, TimeoutError, Refused) as error:
-                raise _incomplete(error, sink) from error
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise AnswerLost(_used_up(f"the connection broke: {error}", sink)) from error
+            except (AnswerLost, LocalFileError) as error:
+                raise type(error)(_used_up(error.detail, sink)) from error
 
 
-def _incomplete(error: Exception, sink: Sink) -> AnswerLost:
+def _used_up(reason: str, sink: Sink) -> str:
     kept = sink.salvage()
-    place = f"; what arrived is in {kept}" if kept else ""
-    reason = error.detail if isinstance(error, Refused) else f"the connection broke: {error}"
-    return AnswerLost(f"{reason}\na reading of the paste has been used up{place}")
+    return f"{reason}\na reading of the paste has been used up" + (f"; what arrived is in {kept}" if kept else "")

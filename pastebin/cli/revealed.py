@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 import orjson
 
-from pastebin.cli.messages import tell
+from pastebin.cli.failures import LocalFileError
+from pastebin.cli.messages import show, tell
 from pastebin.cli.sinks import open_sink
 
 
@@ -37,9 +38,14 @@ def write_revealed(document: bytes, name: str | None, output: str | None, *, sev
     chosen = [content for content in contents if name is None or content[0] == name]
     if len(chosen) == 1 or (chosen and several_to):
         for number, (file_name, body) in enumerate(chosen, 1):
-            with open_sink(output, file_name or f"file-{number}") as sink:
-                sink.write(body)
-                sink.complete()
+            try:
+                with open_sink(output, file_name or f"file-{number}") as sink:
+                    sink.write(body)
+                    sink.complete()
+            except LocalFileError:
+                tell("the paste was written to standard output, as JSON, because of this:")
+                show(document.decode())
+                raise
         return
     if contents:
         tell("this paste has several files; they were written as one JSON document")

@@ -93,8 +93,9 @@ class FileSink:
         if not self.position:
             return None
         kept = self._path.with_name(f"{self._path.name[:_LONGEST_NAME]}.incomplete-{secrets.token_hex(3)}")
-        with as_local_error(self._path):
+        with suppress(OSError):  # then the last buffer is lost
             self._file.flush()
+        with as_local_error(self._path):
             self._temporary.rename(kept)
         return str(kept)
 
@@ -113,25 +114,43 @@ def open_sink(output: str | None, file_name: str) -> Iterator[Sink]:
 
     In a directory the file gets a safe form of its own name, a stranger's choice, and replaces nothing.
     """
-    if output is None or output == "-":
+    path = _path(output, file_name)
+    if path is None:
         if sys.stdout is None:
             raise LocalFileError("standard output is closed")
         yield StreamSink("standard output", sys.stdout.buffer)
-        return
+    elif _is_special(path):
+        with as_local_error(path), path.open("wb") as stream:
+            yield StreamSink(str(path), stream)
+    else:
+        sink = FileSink(path)
+        try:
+            yield sink
+        finally:
+            sink.close()
+
+
+def check_place(output: str | None, file_name: str) -> None:
+    """Raises LocalFileError if `open_sink` would; leaves no trace."""
+    path = _path(output, file_name)
+    if path is not None and not _is_special(path):
+        FileSink(path).close()
+
+
+def _path(output: str | None, file_name: str) -> Path | None:
+    if output is None or output == "-":
+        return None
     path = Path(output)
     if path.is_dir():
         path = path / safe_name(file_name)
         if os.path.lexists(path):
             raise LocalFileError(f"{path}: exists already; move it away, or give another place with -o")
-    elif path.exists() and not path.is_file():
-        with as_local_error(path), path.open("wb") as stream:
-            yield StreamSink(output, stream)
-        return
-    sink = FileSink(path)
-    try:
-        yield sink
-    finally:
-        sink.close()
+    return path
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe or a device, which is written to and never replaced."""
+    return path.exists() and not path.is_file()
 
 
 def safe_name(name: str) -> str:

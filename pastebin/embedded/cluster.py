@@ -31,7 +31,8 @@ _INITDB_SECONDS = 120.0
 _FULL_BYTES = 1024**2
 # Backends notice by themselves that their postmaster is gone; one that computes may take longer.
 _PATIENCE = ((None, 1.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 5.0))
-_NO_PATIENCE = ((signal.SIGKILL, 5.0),)
+# They clean up after themselves when asked: initdb's own server would leave shared memory behind.
+_MAKER_PATIENCE = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class Cluster:
             for sight in processes.belonging_to(self.account.uid)
             if any(argument.startswith(beginning) for argument in sight.argv)
         )
-        await _end(makers, _NO_PATIENCE)
+        await _end(makers, _MAKER_PATIENCE)
         for left in self.home.glob("postgres.new-*"):
             await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
 

@@ -20,6 +20,7 @@ from pastebin.errors import ResourceUnavailable
 # Nothing of the node's own environment, which may hold secrets and PG* variables; messages are in English.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 _POLL_SECONDS = 0.1
+_CLEANING_SECONDS = 3.0
 
 
 class Process:
@@ -129,10 +130,12 @@ async def run(argv: Sequence[str], account: Account, *, seconds: float) -> None:
     # in memory: the complaint may be that the disk is full
     with open(os.memfd_create(program), "w+b") as output:  # noqa: ASYNC230, PTH123  (a memory file never blocks)
         child = spawn(argv, account, output)
+        process = Process(child.pid, child)
         try:
-            ended = await Process(child.pid, child).ended_within(seconds)
+            ended = await process.ended_within(seconds)
         finally:
-            if child.poll() is None:
+            process.signal(signal.SIGTERM)
+            if not await process.ended_within(_CLEANING_SECONDS):
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
         if ended and child.returncode == 0:

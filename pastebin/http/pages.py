@@ -39,7 +39,7 @@ _LIFETIMES = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True, slots=True)
-class FileView:
+class PageFile:
     """One file as `paste.html` shows it.
 
     `html` is the highlighted lines, or None for what is not shown as text. `note` says why a file is plain or not

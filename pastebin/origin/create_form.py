@@ -9,12 +9,12 @@ from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 
 _LIFETIMES = (
-    ("10m", "in 10 minutes", 600),
-    ("1h", "in an hour", 3600),
-    ("1d", "in a day", 86_400),
-    ("1w", "in a week", 604_800),
-    ("30d", "in 30 days", 2_592_000),
-    ("365d", "in a year", 31_536_000),
+    ("10m", "In 10 minutes", 600),
+    ("1h", "In an hour", 3600),
+    ("1d", "In a day", 86_400),
+    ("1w", "In a week", 604_800),
+    ("30d", "In 30 days", 2_592_000),
+    ("365d", "In a year", 31_536_000),
 )
 
 
@@ -23,9 +23,9 @@ def create_context(limits: LimitsSection, values: dict[str, str], problems: list
     longest = limits.max_lifetime_seconds
     lifetimes = [(value, label) for value, label, seconds in _LIFETIMES if not longest or seconds <= longest]
     if limits.default_lifetime_seconds or longest:
-        lifetimes.insert(0, ("", "as usual here"))
+        lifetimes.insert(0, ("", "As usual here"))
     if not longest:
-        lifetimes.insert(0, ("never", "never"))
+        lifetimes.insert(0, ("never", "Never"))
     return {
         "limits": {
             "max_bytes": limits.max_paste_bytes,

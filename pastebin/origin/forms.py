@@ -72,9 +72,10 @@ class FormHandlers:
             return self._form_again(typed, error.problems)
         except SlugTaken as error:
             return self._form_again(typed, [Problem("slug", error.detail)], status=409)
-        response = web.Response(
-            status=303, headers={"Location": f"/{published.paste.slug}", "Cache-Control": "no-store"}
-        )
+        # the page of a protected paste would use up a reading: its maker gets the one with the link instead
+        slug = published.paste.slug
+        address = f"/{slug}/manage?created" if published.paste.needs_reveal else f"/{slug}"
+        response = web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
         tokens.remember(response, published.paste.slug, published.token, secure=base.startswith("https:"))
         return response
 
@@ -137,7 +138,7 @@ class FormHandlers:
             "token": token,
             "url": f"{base}/{slug}",
             "problems": problems,
-            "done": False,
+            "done": "created" in request.query,
         }
         return html_response(self._pages.render("manage.html", **context), status)
 

@@ -18,7 +18,7 @@ from pastebin.models import Paste
 from pastebin.origin import tokens
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
-from pastebin.origin.paste_page import PastePage, cache_control, page_etag
+from pastebin.origin.paste_page import PastePage, cache_control
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.read import raw_list
 from pastebin.resources import Resources
@@ -84,7 +84,7 @@ class WebHandlers:
         paste = await self._reading.find(slug, token, bodies="all")
         if paste.needs_reveal:
             return reveal_page(self._pages, paste)
-        etag = page_etag(paste, self._addresses.base(request), syntax)
+        etag = self._page.etag(request, paste, syntax)
         if evaluate(Conditions.of(request.headers), etag=etag, modified=None) == "not-modified":
             headers = {"ETag": etag, "Cache-Control": cache_control(paste, revealed=False), "Vary": "Accept"}
             return web.Response(status=304, headers=headers)

@@ -206,6 +206,20 @@ async def test_a_broken_reveal_is_not_repeated_and_keeps_what_came(client, start
     assert str(kept) in ended.err
 
 
+async def test_nothing_is_revealed_without_a_place_for_it(client, start_server, tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=b"secret", content_type="application/octet-stream")
+
+    server = Protected(answer)
+    url = f"{await start_server(server)}/{SLUG}"
+    (tmp_path / SLUG).write_bytes(b"mine")
+    for place in (tmp_path / "missing" / "out", tmp_path):
+        ended = await client.run("get", url, "--reveal", "-o", place)
+        assert (ended.code, ended.out) == (4, b"")
+    assert server.reveals == []
+    assert (tmp_path / SLUG).read_bytes() == b"mine"
+
+
 async def test_several_revealed_files_are_never_lost(client, start_server, tmp_path: Path) -> None:
     document = {
         "files": [
@@ -225,6 +239,8 @@ async def test_several_revealed_files_are_never_lost(client, start_server, tmp_p
     assert (tmp_path / "all" / "b.bin").read_bytes() == b"\0\1"
     ended = await client.run("get", url, "--reveal", "--name", "b.bin")
     assert (ended.code, ended.out) == (0, b"\0\1")
+    ended = await client.run("get", url, "--reveal", "-o", tmp_path / "all")  # where they stand already
+    assert (ended.code, orjson.loads(ended.out)) == (4, document)
     for arguments in ((), ("--name", "missing")):
         ended = await client.run("get", url, "--reveal", *arguments)
         assert (ended.code, orjson.loads(ended.out)) == (0, document)

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from pastebin.errors import Problem
 from pastebin.http import pages
 from pastebin.http.assets import Assets
-from pastebin.http.pages import FileView, Pages, html_response
+from pastebin.http.pages import PageFile, Pages, html_response
 from pastebin.models import File, Paste
 from pastebin.sections import SiteSection
 
@@ -87,16 +87,16 @@ def code(*lines: str, prefix: str = "") -> Markup:
     )
 
 
-def view(position: int = 0, name: str | None = "a.py", **members: Any) -> FileView:
+def view(position: int = 0, name: str | None = "a.py", **members: Any) -> PageFile:
     shown = {"media_type": "text/plain", "size": 3, **members}
     file = File(position, name, shown.pop("media_type"), "python", shown.pop("size"), bytes(32))
     prefix = f"f{position + 1}-"
     url = f"/{SLUG}/raw/{position}"
     rest = {"html": code("x=1", prefix=prefix), "lines_count": 1, "raw_url": url, "download_url": f"{url}?download"}
-    return FileView(file, **{"label": "Python", **rest, **shown})
+    return PageFile(file, **{"label": "Python", **rest, **shown})
 
 
-def paste(*views: FileView, **members: Any) -> Paste:
+def paste(*views: PageFile, **members: Any) -> Paste:
     defaults: dict[str, Any] = {
         "id": 1,
         "slug": SLUG,
@@ -117,7 +117,7 @@ def paste(*views: FileView, **members: Any) -> Paste:
     return Paste(**{**defaults, **members})
 
 
-def paste_page(*views: FileView, **members: Any) -> str:
+def paste_page(*views: PageFile, **members: Any) -> str:
     return PAGES.render("paste.html", paste=paste(*views, **members), files=list(views), site_url=SITE)
 
 
