@@ -74,8 +74,8 @@ class Paste:
 class Options:
     """What somebody asks of a paste beside its content, decoded but not yet judged.
 
-    `asked` names the options that were given, so that a change can tell "no title" from "leave the title"; `problems` are
-    those of the decoding, kept until the judging so that all of them can be told at once.
+    `asked` names the options that were given, so that a change can tell "no title" from "leave the title". `problems`
+    are those of the decoding, kept until the judging so that all of them can be told at once.
     """
 
     asked: frozenset[str] = frozenset()

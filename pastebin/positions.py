@@ -26,8 +26,8 @@ class Position:
 class Session:
     """What one client has seen or written so far: reads for it must not be older, and move it forward.
 
-    `required` is None for a client that does not care. `from_primary` asks for the primary whatever the position, which is
-    what a token that cannot be trusted or compared means.
+    `required` is None for a client that does not care. `from_primary` asks for the primary whatever the position: that
+    is what a token that cannot be trusted or compared means.
     """
 
     required: Position | None = None
@@ -35,7 +35,7 @@ class Session:
     seen: Position | None = None
 
     def advance(self, position: Position) -> None:
-        """Note what a read or a write has shown; the later of two comparable positions is kept, else the newer notice."""
+        """Note what a read or a write has shown; of two positions that compare the later is kept, else the newest."""
         if self.seen is None or not self.seen.covers(position):
             self.seen = position
 

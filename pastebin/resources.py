@@ -44,7 +44,7 @@ class Needs(Flag):
 
 @dataclass
 class Resources:
-    """What roles are given. Members that no enabled role needs are absent, and asking for them is a programming error."""
+    """What roles are given; a member that no enabled role needs is absent, and asking for it is a programming error."""
 
     config: Config
     metrics: Metrics

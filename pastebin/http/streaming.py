@@ -16,8 +16,11 @@ log = logging.getLogger(__name__)
 async def send(
     request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
 ) -> web.StreamResponse:
-    """Send head and chunks. A failure before the first byte is raised, so that it becomes a problem document; a later one
-    aborts the connection, because the head has promised a whole body (see api.md, Errors)."""
+    """Send head and chunks.
+
+    A failure before the first byte is raised, so that it becomes a problem document; a later one aborts the connection,
+    because the head has promised a whole body.
+    """
     first = b"" if request.method == "HEAD" else await anext(chunks, b"")
     await response.prepare(request)
     if request.method == "HEAD":

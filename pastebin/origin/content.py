@@ -35,7 +35,7 @@ class ContentReader:
         name: str | None = None,
         typed: dict[str, str] | None = None,
     ) -> Options:
-        """Take body and options; `name` is the file name that the path gave, `typed` gets the fields of a form as they came.
+        """Take body and options; `name` is the file name that the path gave, `typed` gets the fields of a form.
 
         Raises UnreadableRequest, UnsupportedMedia, PasteTooLarge, UploadTooSlow, InvalidPaste, StorageFull.
         """

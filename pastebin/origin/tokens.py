@@ -47,8 +47,8 @@ def presented(request: web.Request) -> str | None:
 def check_same_site(request: web.Request, base: str) -> None:
     """Refuse a form that another site made the browser send. Raises CrossSiteRequest.
 
-    Browsers say where a request comes from in Sec-Fetch-Site (W3C Fetch Metadata) or Origin (RFC 6454); clients that send
-    neither are no browsers that could be tricked.
+    Browsers say where a request comes from in Sec-Fetch-Site (W3C Fetch Metadata) or Origin (RFC 6454); clients that
+    send neither are no browsers that could be tricked.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:

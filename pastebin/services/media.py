@@ -21,8 +21,8 @@ _NOT_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b"))
 def media_type(head: bytes, *, complete: bool) -> str:
     """`text/plain`, an image type known by its magic bytes, or `application/octet-stream`.
 
-    `head` is the beginning of the content; `complete` says that it is all of it. Text in a legacy 8-bit encoding is text
-    too: it is shown with replacement characters and returned byte for byte.
+    `head` is the beginning of the content; `complete` says that it is all of it. Text in a legacy 8-bit encoding is
+    text too: it is shown with replacement characters and returned byte for byte.
     """
     for magic, kind in _IMAGES:
         if head.startswith(magic):

@@ -73,7 +73,7 @@ class Publishing:
             yield taking
 
     async def create(self, taken: Intake, options: Options) -> Published:
-        """Make the paste durable and visible. Raises InvalidPaste with every problem, SlugTaken, IdempotencyMismatch."""
+        """Make the paste durable and visible. Raises InvalidPaste with all problems, SlugTaken, IdempotencyMismatch."""
         files = _named(taken.files, options)
         problems = self._problems(options) + _unless_named(taken.problems, options)
         if not any(problem.field.startswith(("content", "files")) for problem in problems):
@@ -119,8 +119,8 @@ class Publishing:
     ) -> Paste:
         """Change a paste; new content makes a new revision, the old ones are kept.
 
-        `if_match` is the revision the caller believes to be current. Raises TokenRequired, EditForbidden, PasteNotFound,
-        RevisionConflict, InvalidPaste.
+        `if_match` is the revision the caller believes to be current. Raises TokenRequired, EditForbidden,
+        PasteNotFound, RevisionConflict, InvalidPaste.
         """
         paste = await self.authorise(slug, token)
         if if_match is not None and if_match != str(paste.revision):
@@ -265,7 +265,8 @@ def _protected_problems(options: Options, files: tuple[File, ...]) -> list[Probl
         return [
             Problem(
                 "files",
-                f"with a read limit or a password a paste holds one file of any size, or several of up to {REVEAL_BYTES} bytes together",
+                "with a read limit or a password a paste holds one file of any size, "
+                f"or several of up to {REVEAL_BYTES} bytes together",
             )
         ]
     return []

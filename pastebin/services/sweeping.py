@@ -79,8 +79,8 @@ class Sweeping:
     async def reconcile(self) -> None:
         """Compare the store with the rows both ways.
 
-        An object that no row knows is removed after the grace period. A row without its object means lost content: it is
-        counted and logged, never hidden.
+        An object that no row knows is removed after the grace period. A row without its object means lost content:
+        it is counted and logged, never hidden.
         """
         await self._blobs.remove_abandoned(self._grace_seconds)
         page: list[str] = []

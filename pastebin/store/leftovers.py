@@ -17,11 +17,12 @@ PENDING_SECONDS = 3600.0
 _EXPIRE = """
 update pastes set state = 'expired', ended_at = expires_at, title = null, password_hash = null, encryption = null
 where id in (
-    select id from pastes where state = 'live' and expires_at <= now() order by expires_at limit $1 for update skip locked
+    select id from pastes where state = 'live' and expires_at <= now()
+    order by expires_at limit $1 for update skip locked
 )
 """
 
-# Content of what has ended. A burned paste's last reader may still be streaming a blob: that is what the grace period is for.
+# Content of what has ended. A burned paste's last reader may still be streaming a blob: hence the grace period.
 _STRIP = """
 with ended as (
     select r.paste_id, r.number from revisions r join pastes p on p.id = r.paste_id
@@ -73,7 +74,8 @@ _LIVE_KEYS = "select key from blobs where state = 'live' and key > $1 order by k
 _FIGURES = """
 select
     (select count(*) from pastes where state = 'live' and expires_at <= now())
-        + (select count(*) from pastes p where state <> 'live' and exists (select from revisions r where r.paste_id = p.id))
+        + (select count(*) from pastes p
+           where state <> 'live' and exists (select from revisions r where r.paste_id = p.id))
         as present,
     greatest(
         (select extract(epoch from now() - min(expires_at)) from pastes where state = 'live' and expires_at <= now()),
@@ -94,7 +96,7 @@ class Figures:
 
 
 class Leftovers:
-    """The SQL side of sweeping; every method handles at most `limit` rows and may be called again until it returns 0."""
+    """The SQL side of sweeping; a method handles at most `limit` rows and may be called again until it returns 0."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

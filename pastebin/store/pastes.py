@@ -23,8 +23,8 @@ from pastebin.store.database import Database
 
 Bodies = Literal["none", "all", "sole"]
 
-_PASTE = """p.id, p.slug, p.title, p.visibility, p.created_at, p.revised_at, p.expires_at, p.max_reads, p.reads, p.parent,
-    p.encryption, p.token_hash, p.password_hash, p.revision"""
+_PASTE = """p.id, p.slug, p.title, p.visibility, p.created_at, p.revised_at, p.expires_at, p.max_reads, p.reads,
+    p.parent, p.encryption, p.token_hash, p.password_hash, p.revision"""
 _FILE = "f.position, f.name, f.media_type, f.syntax, f.size, f.sha256, f.blob_key"
 _LIVE = "p.state = 'live' and (p.expires_at is null or p.expires_at > now())"
 
@@ -42,7 +42,8 @@ order by f.position
 """
 
 _FILES_OF_ARRAYS = """
-    select * from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::text[])
+    select * from
+        unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::text[])
         as f (position, name, media_type, syntax, size, sha256, body, blob_key)
 """
 

@@ -100,7 +100,7 @@ async def migrate(dsn: str) -> list[str]:
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     try:
         async with connection.transaction():
-            # Waiting for a lock queues every later query behind us: give up early instead, the runner can be called again.
+            # Waiting for a lock queues every later query behind us: give up early, the runner can be called again.
             await connection.execute("set local lock_timeout = '5s'")
             await connection.execute(migration.sql, timeout=None)
             await connection.execute(_RECORD, migration.version, migration.name, migration.sha256)
