@@ -1,4 +1,4 @@
-"""The composition root: resources, roles, doors, ready, drain, close (see design.md, 3)."""
+"""The composition root: resources, roles, doors, ready, drain, close."""
 
 from __future__ import annotations
 

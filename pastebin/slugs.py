@@ -16,7 +16,7 @@ TOKEN_LENGTH = 32  # 190 bits
 _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{1,62}[A-Za-z0-9])")
 ALLOWED = "3 to 64 letters, digits, '-' or '_', beginning and ending with a letter or digit"
 
-# First path segments that the service keeps for itself, now or for the rooms that design.md names.
+# First path segments that the service keeps for itself, now or for what it may grow.
 _RESERVED = """
     about admin api assets client compat diff docs documents embed favicon healthz help livez login logout
     metrics mine new oembed pastes problems raw readyz robots rss search sharex startupz static stats topology

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 
 import uvloop
@@ -31,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     except BaseExceptionGroup as group:
         started, others = group.split(StartError)
         if others is not None or started is None:
-            print("pastebin: stopped because of an error; see the log above", file=sys.stderr)
+            logging.getLogger(__name__).critical("the node stopped because of an error", exc_info=group)
+            print("pastebin: stopped because of an error; the log says which", file=sys.stderr)
             return 1
         raise _first(started) from None
     return 0

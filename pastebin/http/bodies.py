@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -21,6 +21,7 @@ from pastebin.errors import (
 )
 
 FIELD_BYTES = 64 * 1024
+LARGE_BYTES = 256 * 1024
 MAX_FIELDS = 64
 # how aiohttp's multipart reader says that the body is not what its head promises
 _BROKEN_FORM = (ValueError, AssertionError, LookupError, RequestPayloadError)
@@ -42,10 +43,17 @@ async def chunks(request: web.Request, idle_seconds: float) -> AsyncIterator[byt
         yield chunk
 
 
-async def whole(request: web.Request, limit: int, idle_seconds: float) -> bytes:
-    """A body that has to be in memory. Raises PasteTooLarge past `limit` bytes."""
+async def whole(
+    request: web.Request, limit: int, idle_seconds: float, on_large: Callable[[], Awaitable[object]] | None = None
+) -> bytes:
+    """A body that has to be in memory. Raises PasteTooLarge past `limit` bytes.
+
+    `on_large` is awaited once, when the body outgrows LARGE_BYTES: the place to wait for one's turn.
+    """
     body = bytearray()
     async for chunk in chunks(request, idle_seconds):
+        if on_large is not None and len(body) <= LARGE_BYTES < len(body) + len(chunk):
+            await on_large()
         body += chunk
         if len(body) > limit:
             raise PasteTooLarge(

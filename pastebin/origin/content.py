@@ -1,9 +1,10 @@
-"""The content of a create or a change: three kinds of body (see api.md, Creating), one stream into the intake."""
+"""The content of a create or a change: three kinds of body, one stream into the intake."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,8 @@ from pastebin.models import Options
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
 
-_BIG_JSON = 256 * 1024  # parsed in a thread, so that it does not hold up the loop
+# JSON has to be in memory as a whole, several times over while it is taken apart: only so many large bodies at a time.
+_LARGE_AT_ONCE = 3
 
 
 class ContentReader:
@@ -25,6 +27,7 @@ class ContentReader:
     def __init__(self, limits: LimitsSection, idle_seconds: float) -> None:
         self._limits = limits
         self._idle_seconds = idle_seconds
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def read(
         self,
@@ -51,17 +54,22 @@ class ContentReader:
         self, request: web.Request, taken: Intake, struct: type[CreatePaste | RevisePaste], key: str | None
     ) -> Options:
         _no_query(request)
-        body = await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds)
-        data: dict[str, Any]
-        if len(body) > _BIG_JSON:
-            data = await asyncio.to_thread(payloads.parse_json, body)
-        else:
-            data = payloads.parse_json(body)
-        payload, problems = payloads.read_all(struct, data)
-        parts, more = payloads.parts_of(payload)
-        for part in parts:
-            await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
-        return payloads.to_options(payload, frozenset(data), key, (*problems, *more))
+        async with AsyncExitStack() as turn:
+
+            async def wait() -> None:
+                await turn.enter_async_context(self._large)
+
+            body = await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds, on_large=wait)
+            data: dict[str, Any]
+            if len(body) > bodies.LARGE_BYTES:
+                data = await asyncio.to_thread(payloads.parse_json, body)
+            else:
+                data = payloads.parse_json(body)
+            payload, problems = payloads.read_all(struct, data)
+            parts, more = payloads.parts_of(payload)
+            for part in parts:
+                await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
+            return payloads.to_options(payload, frozenset(data), key, (*problems, *more))
 
     async def _read_form(self, request: web.Request, taken: Intake, key: str | None, typed: dict[str, str]) -> Options:
         _no_query(request)

@@ -13,7 +13,7 @@ from pastebin.http.lines import LineWindow, parse_lines
 from pastebin.models import File, Paste
 from pastebin.services.reading import Reading
 
-# Browsers show these; everything else textual is text/plain, the rest is a download (see features.md, section 4).
+# Browsers show these; everything else textual is text/plain, the rest is a download.
 _INLINE_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 SECURITY_HEADERS = {

@@ -18,6 +18,7 @@ from pastebin.store.leftovers import Leftovers
 
 _HASH_BYTES = 1024 * 1024  # hashed in one thread hop
 _RENEW_SECONDS = 600.0
+_INLINE_SHARE = 16  # all inline files of a paste together, in inline limits
 NAME_BYTES = 255
 
 
@@ -37,6 +38,8 @@ class Intake:
         self._limits = limits
         self._inline_max_bytes = inline_max_bytes
         self._metrics = metrics
+        # a paste of many small files is read as a whole: what it keeps in SQL has to stay small as well
+        self._inline_left = _INLINE_SHARE * inline_max_bytes
         self.files: list[File] = []
         self.problems: list[Problem] = []
         self.size = 0
@@ -54,15 +57,17 @@ class Intake:
             self.problems += name_problems(name, f"files[{position}].name")
         counted = self._counted(chunks)
         head = bytearray()
+        longest = min(self._inline_max_bytes, self._inline_left)
         async for chunk in counted:
             head += chunk
-            if len(head) > self._inline_max_bytes:
+            if len(head) > longest:
                 break
-        complete = len(head) <= self._inline_max_bytes
+        complete = len(head) <= longest
         start = bytes(head)
         kind = media.media_type(start, complete=complete)
         if complete and (kind == media.TEXT or not start):
             size, digest, body, key = len(start), hashlib.sha256(start).digest(), start, None
+            self._inline_left -= size
         else:
             body = None
             key, size, digest = await self._store(start, counted)

@@ -117,7 +117,7 @@ where p.id = $1 and {_LIVE}
 returning p.id
 """
 
-# One reading of a read-limited paste: counts it and hands out what it allows in the same statement (see design.md, 6).
+# One reading of a read-limited paste: counts it and hands out what it allows in the same statement.
 _TAKE_READ = f"""
 with paste as (
     update pastes p set
