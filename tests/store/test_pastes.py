@@ -109,7 +109,6 @@ async def test_what_has_ended_keeps_its_slug_until_it_is_buried(stored: Stored, 
         await stored.paste(slug="mine")
     await stored.leftovers.expire(10)
     await stored.leftovers.strip(10)
-    await asyncio.sleep(0)
     assert await stored.leftovers.bury(0, 10) == 1
     assert (await stored.paste(slug="mine")).id != paste.id
 

@@ -1,0 +1,149 @@
+"""Signed consistency tokens: what a client has written or seen, carried by the client itself from node to node.
+
+A token holds a `Position` and an expiry. Every node of an installation can check it, because they share the secret; nobody
+else can make one, so nobody can ask for a position that will never come. What cannot be trusted is no error: the
+read goes to the primary, under a rate limit.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal
+
+from aiohttp import web
+
+from pastebin.positions import SESSION, Position, Session
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+HEADER = "Pastebin-Consistency"
+MIN_LSN_HEADER = "Pastebin-Min-LSN"
+COOKIE = "consistency"
+
+Purpose = Literal["session", "min-lsn"]
+
+_VERSION = 1
+_BODY = struct.Struct(">BQIQQ")  # version, system id, timeline, LSN, expiry in seconds since the epoch
+_MAC_BYTES = 16
+_SESSION = web.RequestKey("session", Session)
+_UNTRUSTED_PER_SECOND = 50.0
+
+
+class Tokens:
+    """Makes and reads tokens. A min-LSN token, for node to node, is none for a session and the reverse."""
+
+    def __init__(self, secret: bytes, token_seconds: float) -> None:
+        self._secret = secret
+        self.token_seconds = token_seconds
+
+    def seal(self, position: Position, *, now: float, purpose: Purpose = "session") -> str:
+        """The token: 60 characters of base64url."""
+        expiry = int(now + self.token_seconds)
+        body = _BODY.pack(_VERSION, position.system_id, position.timeline, position.lsn, expiry)
+        return base64.urlsafe_b64encode(body + self._mac(body, purpose)).decode().rstrip("=")
+
+    def unseal(self, token: str, *, now: float, purpose: Purpose = "session") -> Position | None:
+        """The position inside; None for what is forged, expired, damaged or meant for something else."""
+        try:
+            sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        body, mac = sealed[: _BODY.size], sealed[_BODY.size :]
+        if len(body) != _BODY.size or not hmac.compare_digest(mac, self._mac(body, purpose)):
+            return None
+        version, system_id, timeline, lsn, expiry = _BODY.unpack(body)
+        return Position(system_id, timeline, lsn) if version == _VERSION and expiry >= now else None
+
+    def _mac(self, body: bytes, purpose: Purpose) -> bytes:
+        return hmac.digest(self._secret, purpose.encode() + b"\0" + body, "sha256")[:_MAC_BYTES]
+
+
+class Allowance:
+    """A token bucket: so many a second, and as many at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._left = per_second
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more is allowed at the monotonic time `now`."""
+        self._left = min(self._left + (now - self._at) * self._per_second, self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def session_of(
+    given: list[tuple[Purpose, str]], tokens: Tokens, untrusted: Allowance, *, now: float, tick: float
+) -> Session:
+    """What the tokens of a request ask for; the latest position counts, an untrusted one means the primary.
+
+    `now` is the time of day for expiries, `tick` a monotonic one for the allowance; past it an untrusted token is ignored.
+    """
+    session = Session()
+    for purpose, token in given:
+        position = tokens.unseal(token, now=now, purpose=purpose)
+        if position is None:
+            session.from_primary = session.from_primary or untrusted.take(tick)
+        elif session.required is None or position.covers(session.required):
+            session.required = position
+        elif not session.required.covers(position):
+            session.from_primary = True  # of two timelines: only the primary can know
+    session.seen = session.required
+    return session
+
+
+def consistent(tokens: Tokens) -> Middleware:
+    """Give every request its session, from the header or the cookie, and every answer the token of what it has seen."""
+    untrusted = Allowance(_UNTRUSTED_PER_SECOND)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given: list[tuple[Purpose, str]] = []
+        if token := request.headers.get(HEADER) or request.cookies.get(COOKIE):
+            given.append(("session", token))
+        if token := request.headers.get(MIN_LSN_HEADER):
+            given.append(("min-lsn", token))
+        session = session_of(given, tokens, untrusted, now=time.time(), tick=time.monotonic())
+        request[_SESSION] = session
+        reset = SESSION.set(session)
+        try:
+            return await handler(request)
+        finally:
+            SESSION.reset(reset)
+
+    return middleware
+
+
+def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What puts the token on an answer, streamed or not, before its head is sent.
+
+    A browser keeps it in a cookie: set by what it posts, and kept up to date as long as it has one. Shared caches do not
+    store an answer with Set-Cookie, so readers who never wrote get none.
+    """
+
+    async def sign(request: web.Request, response: web.StreamResponse) -> None:
+        session = request.get(_SESSION)
+        if session is None or session.seen is None or response.status >= 400:
+            return
+        token = tokens.seal(session.seen, now=time.time())
+        response.headers[HEADER] = token
+        writes = request.method not in ("GET", "HEAD")
+        has_cookie = COOKIE in request.cookies
+        posts_form = writes and "Sec-Fetch-Site" in request.headers
+        if posts_form or (has_cookie and session.seen != session.required):
+            secure = request.scheme == "https"
+            response.set_cookie(
+                COOKIE, token, max_age=int(tokens.token_seconds), httponly=True, samesite="Lax", secure=secure
+            )
+
+    return sign
