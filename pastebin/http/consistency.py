@@ -1,8 +1,8 @@
 """Signed consistency tokens: what a client has written or seen, carried by the client itself from node to node.
 
-A token holds a `Position` and an expiry. Every node of an installation can check it, because they share the secret; nobody
-else can make one, so nobody can ask for a position that will never come. What cannot be trusted is no error: the
-read goes to the primary, under a rate limit.
+A token holds a `Position` and an expiry. Every node of an installation can check it, because they share the secret;
+nobody else can make one, so nobody can ask for a position that will never come. What cannot be trusted is no error:
+the read goes to the primary, under a rate limit.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def session_of(
 ) -> Session:
     """What the tokens of a request ask for; the latest position counts, an untrusted one means the primary.
 
-    `now` is the time of day for expiries, `tick` a monotonic one for the allowance; past it an untrusted token is ignored.
+    `now` is the time of day for expiries, `tick` a monotonic one for the allowance; past it an untrusted token is
+    ignored.
     """
     session = Session()
     for purpose, token in given:
@@ -127,8 +128,8 @@ def consistent(tokens: Tokens) -> Middleware:
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
-    A browser keeps it in a cookie: set by what it posts, and kept up to date as long as it has one. Shared caches do not
-    store an answer with Set-Cookie, so readers who never wrote get none.
+    A browser keeps it in a cookie: set by what it posts, and kept up to date as long as it has one. Shared caches do
+    not store an answer with Set-Cookie, so readers who never wrote get none.
     """
 
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
