@@ -82,6 +82,8 @@ class Sweeping:
         An object that no row knows is removed after the grace period. A row without its object means lost content:
         it is counted and logged, never hidden.
         """
+        while await self._leftovers.disown(self._section.batch_size):
+            pass
         await self._blobs.remove_abandoned(self._grace_seconds)
         page: list[str] = []
         now = time.time()

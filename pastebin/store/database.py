@@ -23,6 +23,8 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    # what the driver says when a connection is lost between two steps of its protocol
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -77,7 +79,14 @@ class Database:
             try:
                 yield cast(asyncpg.Connection, connection)  # the proxy of a pool has the methods of a connection
             finally:
-                await self._pool.release(connection, timeout=self._section.acquire_timeout_seconds)
+                await self._release(connection)
+
+    async def _release(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+        """Give a connection back; one that breaks only now has done its work, and the pool drops it by itself."""
+        try:
+            await self._pool.release(connection, timeout=self._section.acquire_timeout_seconds)
+        except (*_AWAY, asyncpg.PostgresError) as error:
+            log.info("dropping a database connection: %s", error or type(error).__name__)
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[asyncpg.Connection]:

@@ -57,6 +57,16 @@ where id in (
 )
 """
 
+# Two sweepers that strip the last two pastes of a blob at the same moment each still see the other's files and keep it.
+_DISOWN = """
+update blobs set state = 'deleting', changed_at = now()
+where key in (
+    select key from blobs b
+    where b.state = 'live' and not exists (select from files f where f.blob_key = b.key)
+    limit $1 for update skip locked
+)
+"""
+
 # A running upload renews its row long before PENDING_SECONDS are over, so `pending` and older means abandoned.
 _ORPHANS = """
 select key from blobs b
@@ -117,6 +127,10 @@ class Leftovers:
 
     async def strip(self, limit: int) -> int:
         return await self._run(_STRIP, limit)
+
+    async def disown(self, limit: int) -> int:
+        """Mark live blobs that no file points to any more; looks at every blob."""
+        return await self._run(_DISOWN, limit)
 
     async def bury(self, tombstone_seconds: float, limit: int) -> int:
         return await self._run(_BURY, tombstone_seconds, limit)

@@ -191,7 +191,7 @@ async def test_a_database_that_dies_comes_back_and_nothing_acknowledged_is_lost(
                         and (await health(http, node))[0] == 200
                     ):
                         break
-                    assert response.status in (200, 503)
+                    assert response.status in (200, 503), node.log_text[-6000:]
                     assert response.status == 200 or response.headers["Retry-After"]
         assert seen <= {200, 503}
         async with http.post(node.url, data=b"again\n") as response:

@@ -253,6 +253,7 @@ async def test_without_any_worker_files_are_plain(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_nothing_is_left_behind() -> None:
+    before = asyncio.all_tasks()
     async with opened(workers=2) as shop:
         await shop.show(PYTHON)
         pids = shop.pids
@@ -261,7 +262,7 @@ async def test_nothing_is_left_behind() -> None:
     with pytest.raises(Unavailable):
         await flight
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
-    names = {task.get_name() for task in asyncio.all_tasks()}
+    names = {task.get_name() for task in asyncio.all_tasks() - before}
     assert names.isdisjoint({"rendering", "highlighting-reaper"})
     gc.collect()  # an unclosed pipe would warn, and warnings are errors
 

@@ -97,7 +97,7 @@ async def test_a_blob_of_two_pastes_goes_when_both_end_in_one_batch(stored: Stor
     assert await stored.blob_states() == {blob.blob_key: "deleting"}
 
 
-async def test_a_blob_whose_last_two_pastes_are_swept_by_two_nodes_at_once_goes(stored: Stored) -> None:
+async def test_a_blob_whose_last_two_pastes_are_swept_by_two_nodes_at_once_is_found(stored: Stored) -> None:
     blob = await stored.blob()
     first, second = await stored.pastes.create(draft(blob)), await stored.paste()
     await share(stored, second.id, blob.blob_key)
@@ -111,7 +111,15 @@ async def test_a_blob_whose_last_two_pastes_are_swept_by_two_nodes_at_once_goes(
     finally:
         await other.close()
     assert await stored.count("files") == 0
+    assert [await stored.leftovers.disown(10) for _ in range(2)] == [1, 0]
     assert await stored.blob_states() == {blob.blob_key: "deleting"}
+
+
+async def test_only_what_nobody_points_to_is_disowned(stored: Stored) -> None:
+    live, pending = await stored.blob(), await stored.blob()
+    await stored.pastes.create(draft(live))
+    assert await stored.leftovers.disown(10) == 0
+    assert await stored.blob_states() == {live.blob_key: "live", pending.blob_key: "pending"}
 
 
 async def test_two_sweepers_share_the_work(stored: Stored) -> None:
@@ -193,7 +201,9 @@ async def test_tombstones_stay_for_a_while_and_as_long_as_there_is_content(store
 async def test_keys_of_retries_are_forgotten_after_a_day(stored: Stored) -> None:
     for number, hours in enumerate((1, 25, 26, 27)):
         paste = await stored.paste(idempotency_hash=b"%032d" % number, fingerprint=b"same")
-        await stored.sql("update pastes set created_at = now() - $2::interval where id = $1", paste.id, ago(hours * 3600))
+        await stored.sql(
+            "update pastes set created_at = now() - $2::interval where id = $1", paste.id, ago(hours * 3600)
+        )
     assert [await stored.leftovers.forget_idempotency(2) for _ in range(3)] == [2, 1, 0]
     rows = await stored.sql("select idempotency_hash, fingerprint from pastes where idempotency_hash is not null")
     assert [tuple(row) for row in rows] == [(b"%032d" % 0, b"same")]

@@ -1,0 +1,64 @@
+"""A door of its own for each test: the real application and socket, with routes that the test chooses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+from pastebin.http import app, door
+from pastebin.http.app import Routes
+from pastebin.http.door import Traffic
+from pastebin.http.problems import Document
+from pastebin.metrics import Metrics
+from pastebin.sections import DoorsSection, LimitsSection
+
+LIMITS = LimitsSection(max_paste_bytes=1000)
+
+
+@dataclass
+class Door:
+    """An open door, and what stands behind it."""
+
+    address: tuple[str, int]
+    http: aiohttp.ClientSession
+    metrics: Metrics
+    traffic: Traffic
+    hurried: asyncio.Event
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address[0]}:{self.address[1]}"
+
+    @asynccontextmanager
+    async def connected(self, data: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection of its own on which this has been sent."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        try:
+            writer.write(data)
+            await writer.drain()
+            yield reader, writer
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def behind(
+    routes: Routes, *, address: str = "127.0.0.1:0", shutdown_seconds: float = 20.0
+) -> AsyncIterator[Door]:
+    """Open a door for the time of the block."""
+    metrics, traffic, hurried, draining = Metrics(), Traffic(), asyncio.Event(), asyncio.Event()
+    application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS)
+    section = DoorsSection(origin=address)
+    opening = door.opened("origin", application, traffic, section, shutdown_seconds=shutdown_seconds, hurried=hurried)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http, opening as real:
+        yield Door(real, http, metrics, traffic, hurried, draining)
+
+
+def page(document: Document) -> web.Response:
+    return web.Response(status=document.status, text=f"<h1>{document.title}</h1>", content_type="text/html")
