@@ -111,8 +111,8 @@ async def test_broken_json(node: Node, body: bytes, status: int, slug: str) -> N
         b"no boundary at all",
         b"--b\r\n",
         b'--b\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\nnever ends',
-        b'--b\r\nContent-Disposition: form-data; name="f"; filename="x"\r\nContent-Type: multipart/mixed; boundary=c\r\n'
-        b"\r\n--c--\r\n--b--\r\n",
+        b'--b\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n'
+        b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c--\r\n--b--\r\n",
     ],
 )
 async def test_broken_forms(node: Node, body: bytes) -> None:
