@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 
 from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable, StorageFull, UploadTooSlow
+from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,11 @@ class Database:
                 log.warning("database connections did not close in 5 s; cutting them")
                 pool.terminate()
 
+    @property
+    def has_replicas(self) -> bool:
+        """Whether readers may be given anything but the primary."""
+        return False
+
     @asynccontextmanager
     async def primary(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection to the primary. Raises DatabaseUnavailable, Overloaded, StorageFull."""
@@ -80,8 +86,8 @@ class Database:
                 await self._pool.release(connection, timeout=self._section.acquire_timeout_seconds)
 
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for reading what may be a moment old."""
+    async def reader(self, *, at: Position | None = None) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for reading what may be a moment old, but has seen everything up to `at`."""
         async with self.primary() as connection:
             yield connection
 
