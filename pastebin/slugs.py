@@ -41,11 +41,7 @@ def derive_token(secret: bytes, idempotency_key: str) -> str:
     """
     digest = hmac.digest(secret, b"owner-token\0" + idempotency_key.encode("utf-8", "surrogatepass"), "sha256")
     number = int.from_bytes(digest, "big")
-    letters = []
-    for _ in range(TOKEN_LENGTH):
-        number, index = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[index])
-    return "".join(letters)
+    return _spelled(number, TOKEN_LENGTH)
 
 
 def hash_token(token: str) -> bytes:
@@ -63,4 +59,13 @@ def is_reserved(text: str) -> bool:
 
 
 def _random(length: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    return _spelled(secrets.randbelow(len(ALPHABET) ** length), length)
+
+
+def _spelled(number: int, length: int) -> str:
+    """The last `length` digits of a number whose digits are the letters of the alphabet."""
+    letters = []
+    for _ in range(length):
+        number, index = divmod(number, len(ALPHABET))
+        letters.append(ALPHABET[index])
+    return "".join(letters)

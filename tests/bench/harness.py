@@ -18,6 +18,8 @@ from pastebin.embedded import binaries
 from pastebin.embedded.server import Server, primary
 from pastebin.sections import EmbeddedSection
 
+_WARM_UP_SECONDS = 2.0
+
 
 class WrongAnswer(Exception):
     """Something was fast, but not right."""
@@ -81,8 +83,8 @@ async def run(case: Case, rounds: int, seconds: float) -> Result:
             directory = Path(name)
             directory.chmod(0o755)
             async with case.prepared(directory) as contest:
-                await contest.ours(min(seconds, 1.0))
-                await contest.reference(min(seconds, 1.0))
+                await contest.ours(min(seconds, _WARM_UP_SECONDS))
+                await contest.reference(min(seconds, _WARM_UP_SECONDS))
                 for number in range(1, rounds + 1):
                     result.ours.append(await contest.ours(seconds))
                     result.reference.append(await contest.reference(seconds))
