@@ -13,6 +13,10 @@ UNLISTED_LENGTH = 11  # 65 bits: not to be guessed through a rate-limited door
 PROTECTED_LENGTH = 22  # 131 bits: the slug is part of the secret
 TOKEN_LENGTH = 32  # 190 bits
 
+# Random bytes as letters: every letter stands for equally many bytes, the few that are left over are thrown away.
+_LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
+_UNFAIR = bytes(range(256 - 256 % len(ALPHABET), 256))
+
 _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{1,62}[A-Za-z0-9])")
 ALLOWED = "3 to 64 letters, digits, '-' or '_', beginning and ending with a letter or digit"
 
@@ -41,7 +45,11 @@ def derive_token(secret: bytes, idempotency_key: str) -> str:
     """
     digest = hmac.digest(secret, b"owner-token\0" + idempotency_key.encode("utf-8", "surrogatepass"), "sha256")
     number = int.from_bytes(digest, "big")
-    return _spelled(number, TOKEN_LENGTH)
+    letters = []
+    for _ in range(TOKEN_LENGTH):
+        number, index = divmod(number, len(ALPHABET))
+        letters.append(ALPHABET[index])
+    return "".join(letters)
 
 
 def hash_token(token: str) -> bytes:
@@ -59,13 +67,7 @@ def is_reserved(text: str) -> bool:
 
 
 def _random(length: int) -> str:
-    return _spelled(secrets.randbelow(len(ALPHABET) ** length), length)
-
-
-def _spelled(number: int, length: int) -> str:
-    """The last `length` digits of a number whose digits are the letters of the alphabet."""
-    letters = []
-    for _ in range(length):
-        number, index = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[index])
-    return "".join(letters)
+    letters = b""
+    while len(letters) < length:
+        letters += secrets.token_bytes(2 * length).translate(_LETTERS, _UNFAIR)
+    return letters[:length].decode()

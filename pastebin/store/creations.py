@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
@@ -47,7 +48,7 @@ with draft as (
     insert into files (paste_id, revision, {rows.CONTENT_COLUMNS})
     select paste.id, 1, {rows.CONTENT_COLUMNS} from paste join content f using (slug)
 )
-select {rows.PASTE} from paste p
+select id, slug, created_at, expires_at, encryption from paste
 """
 
 # Why did some drafts become no rows? Also finds what earlier requests with the same Idempotency-Key made.
@@ -122,8 +123,29 @@ async def _insert(connection: asyncpg.Connection, drafts: Sequence[Draft]) -> di
             [draft.slug for draft in drafts for _ in draft.files],
             *rows.arrays_of(files),
         )
-    files_of = {draft.slug: draft.files for draft in drafts}
-    return {row["slug"]: rows.paste_of(row, files_of[row["slug"]]) for row in found}
+    by_slug = {draft.slug: draft for draft in drafts}
+    return {row["slug"]: _paste(row, by_slug[row["slug"]]) for row in found}
+
+
+def _paste(row: asyncpg.Record, draft: Draft) -> Paste:
+    """What the database has decided, and what the draft says already."""
+    return Paste(
+        id=row["id"],
+        slug=draft.slug,
+        title=draft.title,
+        visibility=draft.visibility,
+        created_at=row["created_at"],
+        revised_at=row["created_at"],
+        expires_at=row["expires_at"],
+        max_reads=draft.max_reads,
+        reads=0,
+        parent=draft.parent,
+        encryption=row["encryption"],
+        token_hash=draft.token_hash,
+        password_hash=draft.password_hash,
+        revision=1,
+        files=draft.files,
+    )
 
 
 async def _settle(
@@ -169,19 +191,19 @@ def _refusal(row: asyncpg.Record, draft: Draft) -> str | Exception | None:
     return SlugTaken(f"Another paste has the slug '{draft.slug}' already.")
 
 
-def _arrays(drafts: Sequence[Draft]) -> tuple[list[object], ...]:
+def _arrays(drafts: Sequence[Draft]) -> tuple[list[Any] | None, ...]:
     """One array for each of _DRAFT_COLUMNS."""
     return (
         [draft.slug for draft in drafts],
         [draft.visibility for draft in drafts],
-        [draft.title for draft in drafts],
+        rows.unless_empty([draft.title for draft in drafts]),
         [draft.token_hash for draft in drafts],
-        [draft.password_hash for draft in drafts],
-        [draft.encryption for draft in drafts],
-        [draft.parent for draft in drafts],
-        [draft.max_reads for draft in drafts],
-        [draft.expires_at for draft in drafts],
-        [draft.lifetime for draft in drafts],
-        [draft.idempotency_hash for draft in drafts],
-        [draft.fingerprint for draft in drafts],
+        rows.unless_empty([draft.password_hash for draft in drafts]),
+        rows.unless_empty([draft.encryption for draft in drafts]),
+        rows.unless_empty([draft.parent for draft in drafts]),
+        rows.unless_empty([draft.max_reads for draft in drafts]),
+        rows.unless_empty([draft.expires_at for draft in drafts]),
+        rows.unless_empty([draft.lifetime for draft in drafts]),
+        rows.unless_empty([draft.idempotency_hash for draft in drafts]),
+        rows.unless_empty([draft.fingerprint for draft in drafts]),
     )

@@ -48,6 +48,7 @@ class Database:
                 timeout=section.connect_timeout_seconds,
                 command_timeout=section.command_timeout_seconds,
                 init=_prepare,
+                reset=_as_it_is,
                 server_settings={
                     "application_name": "pastebin",
                     # the server gives up by itself a moment after we did, so that no lock outlives its request
@@ -120,6 +121,10 @@ def translated() -> Iterator[None]:
 
 async def _prepare(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=orjson.loads)
+
+
+async def _as_it_is(_connection: asyncpg.Connection) -> None:
+    """Nobody here changes settings, listens or takes session locks, so there is nothing to ask a round trip for."""
 
 
 def _to_json(value: Any) -> str:

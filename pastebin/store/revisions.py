@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
@@ -139,7 +140,7 @@ def _refusal(row: asyncpg.Record) -> Exception:
     return RevisionConflict()
 
 
-def _arrays(revisions: Sequence[Revision]) -> tuple[list[object], ...]:
+def _arrays(revisions: Sequence[Revision]) -> tuple[list[Any] | None, ...]:
     """One array for each of _CHANGE_COLUMNS, then those of the files."""
     members = [revision.changes.members for revision in revisions]
     return (

@@ -22,18 +22,23 @@ CONTENT_COLUMNS = "position, name, media_type, syntax, size, sha256, body, blob_
 CONTENT_TYPES = ("int[]", "text[]", "text[]", "text[]", "bigint[]", "bytea[]", "bytea[]", "text[]")
 
 
-def arrays_of(files: Iterable[File]) -> tuple[list[Any], ...]:
+def unless_empty(values: list[Any]) -> list[Any] | None:
+    """The array, or none at all where it holds nothing: `unnest` fills it up with nulls beside longer ones."""
+    return None if values.count(None) == len(values) else values
+
+
+def arrays_of(files: Iterable[File]) -> tuple[list[Any] | None, ...]:
     """Files as one array for each of CONTENT_COLUMNS."""
     files = list(files)
     return (
         [file.position for file in files],
-        [file.name for file in files],
+        unless_empty([file.name for file in files]),
         [file.media_type for file in files],
-        [file.syntax for file in files],
+        unless_empty([file.syntax for file in files]),
         [file.size for file in files],
         [file.sha256 for file in files],
-        [file.body for file in files],
-        [file.blob_key for file in files],
+        unless_empty([file.body for file in files]),
+        unless_empty([file.blob_key for file in files]),
     )
 
 
