@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
+from msgspec.structs import FieldInfo
 
 from pastebin.errors import Problem
 
@@ -30,7 +32,7 @@ def decode(
 
     `strict=False` lets form text stand for numbers and booleans. `hook` is msgspec's `dec_hook`.
     """
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    fields = _fields(struct)
     problems = [
         Problem(f"{path}{name}", f"is not known here; allowed: {', '.join(sorted(fields))}")
         for name in data
@@ -51,6 +53,12 @@ def decode(
         return struct(**values), []
     except ValueError as error:  # a Struct's own __post_init__ speaks about several members at once
         return None, [Problem(path.rstrip("."), str(error))]
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
+    """By the name that outside data uses; found out once, since msgspec evaluates annotations to tell."""
+    return {field.encode_name: field for field in msgspec.structs.fields(struct)}
 
 
 def _convert(kind: Any, value: Any, strict: bool, hook: Hook | None, path: str) -> tuple[Any, list[Problem]]:

@@ -50,6 +50,7 @@ class Resources:
     metrics: Metrics
     loops: Loops
     database: Database = field(init=False)
+    pastes: Pastes = field(init=False)
     blobs: Blobs = field(init=False)
     rendering: Rendering = field(init=False)
     passwords: Passwords = field(init=False)
@@ -74,13 +75,13 @@ class Resources:
 
     @cached_property
     def reading(self) -> Reading:
-        return Reading(Pastes(self.database), self.blobs, self.passwords)
+        return Reading(self.pastes, self.blobs, self.passwords)
 
     @cached_property
     def publishing(self) -> Publishing:
         config = self.config
         return Publishing(
-            Pastes(self.database),
+            self.pastes,
             self.blobs,
             self.leftovers,
             self.passwords,
@@ -130,6 +131,8 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
                 f"the database lacks {', '.join(pending)}: run 'pastebin migrate' with this configuration"
             )
     resources.database = await stack.enter_async_context(Database.opened(config.database, dsn))
+    pastes = Pastes.opened(resources.database, config.blobs.inline_max_bytes)
+    resources.pastes = await stack.enter_async_context(pastes)
 
     async def answers() -> str | None:
         return None if await resources.database.answers() else "the primary does not answer"

@@ -13,6 +13,10 @@ UNLISTED_LENGTH = 11  # 65 bits: not to be guessed through a rate-limited door
 PROTECTED_LENGTH = 22  # 131 bits: the slug is part of the secret
 TOKEN_LENGTH = 32  # 190 bits
 
+# Random bytes as letters: every letter stands for equally many bytes, the few that are left over are thrown away.
+_LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
+_UNFAIR = bytes(range(256 - 256 % len(ALPHABET), 256))
+
 _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{1,62}[A-Za-z0-9])")
 ALLOWED = "3 to 64 letters, digits, '-' or '_', beginning and ending with a letter or digit"
 
@@ -63,4 +67,7 @@ def is_reserved(text: str) -> bool:
 
 
 def _random(length: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    letters = b""
+    while len(letters) < length:
+        letters += secrets.token_bytes(2 * length).translate(_LETTERS, _UNFAIR)
+    return letters[:length].decode()

@@ -30,10 +30,15 @@ _FILE_FIELDS = frozenset({"content", "f", "file"})
 
 async def chunks(request: web.Request, idle_seconds: float) -> AsyncIterator[bytes]:
     """The body as it arrives. Raises UploadTooSlow when nothing came for `idle_seconds`, UnreadableRequest."""
+    content = request.content
     while True:
         try:
-            async with asyncio.timeout(idle_seconds):
-                chunk = await request.content.readany()
+            # a small body is here already, all of it: setting up deadlines would cost more than reading it
+            if not (chunk := content.read_nowait()):
+                if content.at_eof():
+                    return
+                async with asyncio.timeout(idle_seconds):
+                    chunk = await content.readany()
         except TimeoutError:
             raise UploadTooSlow(f"Nothing arrived for {idle_seconds:g} seconds.") from None
         except RequestPayloadError as error:

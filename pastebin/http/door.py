@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -24,17 +24,15 @@ class Traffic:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @contextmanager
-    def passing(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """One request is inside while the block lasts."""
         self._inside += 1
         self._empty.clear()
-        try:
-            yield
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._empty.set()
 
     async def ended(self) -> None:
         """Return when nobody is inside."""

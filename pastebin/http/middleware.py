@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from prometheus_client import Histogram
 
 from pastebin.errors import PastebinError, PasteNotFound
 from pastebin.http import problems
@@ -36,16 +37,20 @@ def observed(
 ) -> Middleware:
     """The outermost middleware of a door. Nothing that a handler raises gets past it as a traceback."""
 
+    in_flight = metrics.in_flight.labels(door)
+    # by route, method and status, as bounded as these are
+    durations: dict[tuple[str, str, str], Histogram] = {}
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request[_ID] = _request_id(request)
         reset = REQUEST_ID.set(request_id)
         started = time.perf_counter()
         status = 499  # the client went away before there was an answer
-        metrics.in_flight.labels(door).inc()
+        in_flight.inc()
         try:
             try:
-                with traffic.passing():
+                with traffic:
                     response = await handler(request)
             except (PastebinError, web.HTTPException) as error:
                 response = _answer(request, error, request_id, error_page)
@@ -59,9 +64,11 @@ def observed(
                 response.force_close()
             return response
         finally:
-            metrics.in_flight.labels(door).dec()
-            method = request.method if request.method in _METHODS else "other"
-            metrics.requests.labels(door, _route(request), method, str(status)).observe(time.perf_counter() - started)
+            in_flight.dec()
+            kind = (_route(request), request.method if request.method in _METHODS else "other", str(status))
+            if (duration := durations.get(kind)) is None:
+                duration = durations[kind] = metrics.requests.labels(door, *kind)
+            duration.observe(time.perf_counter() - started)
             REQUEST_ID.reset(reset)
 
     return middleware

@@ -86,7 +86,8 @@ class ContentReader:
                 [Problem(field, "is given twice") for field in fields if len(request.query.getall(field)) > 1]
             )
         options = payloads.text_options(fields, key)
-        options = replace(options, name=options.name if options.name is not None else name)
+        if options.name is None and name is not None:
+            options = replace(options, name=name)
         await taken.add(bodies.chunks(request, self._idle_seconds), name=options.name)
         return options
 

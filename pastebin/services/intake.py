@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Self
 
 from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem
 from pastebin.metrics import Metrics
@@ -44,6 +44,14 @@ class Intake:
         self.problems: list[Problem] = []
         self.size = 0
         self.blob_keys: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leaving with an error gives the stored blobs up; the sweeper removes what even that could not."""
+        if kind is not None and self.blob_keys:
+            await asyncio.shield(_abandon(self))
 
     async def add(self, chunks: AsyncIterator[bytes], *, name: str | None, syntax: str | None = None) -> None:
         """Take one file. Raises PasteTooLarge as soon as the paste is, InvalidPaste, StorageFull.
@@ -113,17 +121,6 @@ class Intake:
                     renewed = time.monotonic()
             await writer.complete()
         return key, size, digest.digest()
-
-
-@asynccontextmanager
-async def opened(intake: Intake) -> AsyncIterator[Intake]:
-    """Leaving the block with an error gives the stored blobs up; the sweeper removes what even that could not."""
-    try:
-        yield intake
-    except BaseException:
-        if intake.blob_keys:
-            await asyncio.shield(_abandon(intake))
-        raise
 
 
 async def _abandon(intake: Intake) -> None:

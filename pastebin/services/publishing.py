@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -65,12 +63,9 @@ class Publishing:
         self._secret = secret
         self._metrics = metrics
 
-    @asynccontextmanager
-    async def intake(self) -> AsyncIterator[Intake]:
-        """Where the content goes; commit it with `create` or `revise` inside the block, or nothing of it stays."""
-        taking = Intake(self._blobs, self._leftovers, self._limits, self._inline_max_bytes, self._metrics)
-        async with intake.opened(taking):
-            yield taking
+    def intake(self) -> Intake:
+        """Where the content goes; commit it with `create` or `revise` inside its block, or nothing of it stays."""
+        return Intake(self._blobs, self._leftovers, self._limits, self._inline_max_bytes, self._metrics)
 
     async def create(self, taken: Intake, options: Options) -> Published:
         """Make the paste durable and visible. Raises InvalidPaste with all problems, SlugTaken, IdempotencyMismatch."""
@@ -232,7 +227,8 @@ def _named(files: list[File], options: Options) -> tuple[File, ...]:
         if not chosen and options.name is not None and file.is_text and file.body is not None and file.syntax is None:
             guessed = syntaxes.guess(name, file.body[:4096])
             syntax = guessed.name if guessed else None
-        return (replace(file, name=name, syntax=syntax),)
+        is_changed = (name, syntax) != (file.name, file.syntax)
+        return (replace(file, name=name, syntax=syntax) if is_changed else file,)
     return tuple(
         replace(file, name=file.name or f"file-{file.position + 1}", syntax=chosen.name if chosen else file.syntax)
         for file in files

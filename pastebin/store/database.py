@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 
 from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable, StorageFull, UploadTooSlow
+from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Database:
                 timeout=section.connect_timeout_seconds,
                 command_timeout=section.command_timeout_seconds,
                 init=_prepare,
+                reset=_as_it_is,
                 server_settings={
                     "application_name": "pastebin",
                     # the server gives up by itself a moment after we did, so that no lock outlives its request
@@ -67,6 +69,11 @@ class Database:
             except TimeoutError:
                 log.warning("database connections did not close in 5 s; cutting them")
                 pool.terminate()
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether readers may be given anything but the primary."""
+        return False
 
     @asynccontextmanager
     async def primary(self) -> AsyncIterator[asyncpg.Connection]:
@@ -89,8 +96,8 @@ class Database:
             log.info("dropping a database connection: %s", error or type(error).__name__)
 
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for reading what may be a moment old."""
+    async def reader(self, *, at: Position | None = None) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for reading what may be a moment old, but has seen everything up to `at`."""
         async with self.primary() as connection:
             yield connection
 
@@ -123,6 +130,10 @@ def translated() -> Iterator[None]:
 
 async def _prepare(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=orjson.loads)
+
+
+async def _as_it_is(_connection: asyncpg.Connection) -> None:
+    """Nobody here changes settings, listens or takes session locks, so there is nothing to ask a round trip for."""
 
 
 def _to_json(value: Any) -> str:

@@ -1,0 +1,209 @@
+"""Read coalescing: the lookups of a moment become one statement per server.
+
+A lookup only ever joins a statement that has not been sent yet, so what it sees is never older than the lookup itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import asyncpg
+
+from pastebin.errors import PasteNotFound, Unavailable
+from pastebin.models import Paste
+from pastebin.positions import SESSION, Position
+from pastebin.store import rows, wal
+from pastebin.store.allowance import Allowance
+from pastebin.store.batching import Batcher, Bounds
+from pastebin.store.database import Database
+from pastebin.store.flights import all_or_nothing
+
+Bodies = Literal["none", "all", "sole"]
+
+# Rows are cheap, bodies are not: a flight of lookups that want none is bounded by rows, the others by bytes.
+_FLIGHT_ROWS = 512
+_FLIGHT_BYTES = 8 * 1024**2
+_ROW_BYTES = 1024
+_MISSES_PER_SECOND = 200.0
+_MISSES_BURST = 400
+
+# $2: none, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
+# there is always one to tell the position.
+_FIND = f"""
+select {rows.PASTE}, {rows.FILE},
+       case when case w.bodies when 'none' then false
+                               when 'all' then true
+                               when 'named' then f.name = w.name
+                               else not exists (select from files o where o.paste_id = p.id and o.revision = p.revision
+                                                                      and o.position > 0)
+                 end
+            then f.body end as body,
+       w.number, {wal.POSITION.format(wanted="$4::bool")}
+from unnest($1::text[], $2::text[], $3::text[]) with ordinality as w (slug, bodies, name, number)
+left join pastes p on p.slug = w.slug and {rows.LIVE}
+left join files f on f.paste_id = p.id and f.revision = p.revision
+"""
+_NUMBER = rows.PASTE_COLUMNS + rows.FILE_COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A lookup: whose inline bodies come along is said by `bodies`, or by the name of a file."""
+
+    slug: str
+    bodies: Literal["none", "all", "sole", "named"] = "none"
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A wish, and what the server that is asked must have seen."""
+
+    wish: Wish
+    required: Position | None = None
+    wants_position: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a lookup has shown: None for a slug that names nothing, and where in its history the server was."""
+
+    paste: Paste | None
+    position: Position | None
+
+
+class Lookups:
+    """Finds live pastes for many callers at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        inline_max_bytes: int,
+        replicas: Batcher[Asked, Seen],
+        positioned: Batcher[Asked, Seen],
+        primary: Batcher[Asked, Seen],
+        misses: Batcher[Asked, Seen],
+    ) -> None:
+        self._database = database
+        self._inline_max_bytes = inline_max_bytes
+        self._replicas = replicas
+        self._positioned = positioned
+        self._primary = primary
+        self._misses = misses
+        self._allowance = Allowance(_MISSES_PER_SECOND, _MISSES_BURST)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, database: Database, inline_max_bytes: int) -> AsyncIterator[Lookups]:
+        """Take lookups while the block lasts."""
+        several = Bounds(_FLIGHT_ROWS, _FLIGHT_BYTES)
+        one = Bounds(_FLIGHT_ROWS, _FLIGHT_BYTES, flights=1)
+        from_reader, from_primary = _Asking(database), _Asking(database, from_primary=True)
+        async with AsyncExitStack() as stack:
+
+            async def batcher(name: str, asking: _Asking, bounds: Bounds) -> Batcher[Asked, Seen]:
+                return await stack.enter_async_context(Batcher.running(name, asking.send, bounds))
+
+            yield cls(
+                database,
+                inline_max_bytes,
+                await batcher("lookups", from_reader, several),
+                await batcher("lookups at a position", from_reader, several),
+                await batcher("lookups on the primary", from_primary, several),
+                await batcher("misses", from_primary, one),
+            )
+
+    async def find(self, wish: Wish, *, from_primary: bool = False) -> Paste:
+        """The live paste with its current files, as new as the session of the current request requires.
+
+        Raises PasteNotFound only where the primary has none either; Unavailable if it cannot be asked.
+        """
+        session = SESSION.get()
+        required = session.required if session else None
+        from_primary = from_primary or (session is not None and session.from_primary)
+        asked = Asked(wish, required, session is not None)
+        others = self._replicas if required is None else self._positioned
+        batcher = self._primary if from_primary else others
+        seen = await batcher.submit(asked, self._cost(wish))
+        if seen.paste is None and not from_primary and self._database.has_replicas:
+            seen = await self._confirm(asked)
+        if session is not None and seen.position is not None:
+            session.advance(seen.position)
+        if seen.paste is None:
+            raise PasteNotFound
+        return seen.paste
+
+    async def _confirm(self, asked: Asked) -> Seen:
+        """What a replica does not know may just have been made; but who tries names must not wear the primary out."""
+        if not self._allowance.take():
+            raise Unavailable("Too many unknown names are being asked for; try again shortly.")
+        return await self._misses.submit(asked, self._cost(asked.wish))
+
+    def _cost(self, wish: Wish) -> int:
+        """About what the answer may weigh; all bodies of a paste may be a flight of their own."""
+        if wish.bodies == "none":
+            return _ROW_BYTES
+        return _FLIGHT_BYTES if wish.bodies == "all" else _ROW_BYTES + self._inline_max_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The flights of lookups."""
+
+    database: Database
+    from_primary: bool = False
+
+    async def send(self, asked: Sequence[Asked]) -> Sequence[Seen | Exception]:
+        """Look up all at once; equal wishes share one row."""
+        numbers: dict[Wish, int] = {}
+        for one in asked:
+            numbers.setdefault(one.wish, len(numbers) + 1)
+        async with self._connection(asked) as connection:
+            with all_or_nothing():  # as a read always is
+                found = await connection.fetch(
+                    _FIND,
+                    [wish.slug for wish in numbers],
+                    [wish.bodies for wish in numbers],
+                    [wish.name for wish in numbers],
+                    any(one.wants_position for one in asked),
+                )
+        position = wal.position_of(found[0])
+        pastes = _pastes(found)
+        seen = {wish: Seen(pastes.get(number), position) for wish, number in numbers.items()}
+        return [seen[one.wish] for one in asked]
+
+    def _connection(self, asked: Sequence[Asked]) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        if self.from_primary:
+            return self.database.primary()
+        required = strictest([one.required for one in asked if one.required is not None])
+        return self.database.primary() if required == "primary" else self.database.reader(at=required)
+
+
+def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | None:
+    """The position that covers all of them; `primary` if they cannot be compared, None if there are none."""
+    latest: Position | None = None
+    for position in positions:
+        if latest is None or position.covers(latest):
+            latest = position
+        elif not latest.covers(position):
+            return "primary"
+    return latest
+
+
+def _pastes(found: Sequence[asyncpg.Record]) -> dict[int, Paste]:
+    """By number of the wish; the files of a paste come as rows of their own."""
+    groups: dict[int, list[asyncpg.Record]] = {}
+    for row in found:
+        if row[0] is not None:
+            groups.setdefault(row[_NUMBER], []).append(row)
+    return {number: _paste(group) for number, group in groups.items()}
+
+
+def _paste(group: list[Any]) -> Paste:
+    files = [rows.file_of(row) for row in group]
+    if len(files) > 1:
+        files.sort(key=lambda file: file.position)
+    return rows.paste_of(group[0], tuple(files))

@@ -1,0 +1,63 @@
+"""How pastes and files look in SQL: their columns, named once, in the order of the models' members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from pastebin.models import File, Paste
+
+PASTE = """p.id, p.slug, p.title, p.visibility, p.created_at, p.revised_at, p.expires_at, p.max_reads, p.reads,
+    p.parent, p.encryption, p.token_hash, p.password_hash, p.revision"""
+PASTE_COLUMNS = 14
+# The columns of FILE are followed by `body`, which not every statement takes from the same place.
+FILE = "f.position, f.name, f.media_type, f.syntax, f.size, f.sha256, f.blob_key"
+FILE_COLUMNS = 8
+LIVE = "p.state = 'live' and (p.expires_at is null or p.expires_at > now())"
+
+# What `arrays_of` makes, behind the array that says whose the files are.
+CONTENT_COLUMNS = "position, name, media_type, syntax, size, sha256, body, blob_key"
+CONTENT_TYPES = ("int[]", "text[]", "text[]", "text[]", "bigint[]", "bytea[]", "bytea[]", "text[]")
+
+
+def unless_empty(values: list[Any]) -> list[Any] | None:
+    """The array, or none at all where it holds nothing: `unnest` fills it up with nulls beside longer ones."""
+    return None if values.count(None) == len(values) else values
+
+
+def arrays_of(files: Iterable[File]) -> tuple[list[Any] | None, ...]:
+    """Files as one array for each of CONTENT_COLUMNS."""
+    files = list(files)
+    return (
+        [file.position for file in files],
+        unless_empty([file.name for file in files]),
+        [file.media_type for file in files],
+        unless_empty([file.syntax for file in files]),
+        [file.size for file in files],
+        [file.sha256 for file in files],
+        unless_empty([file.body for file in files]),
+        unless_empty([file.blob_key for file in files]),
+    )
+
+
+def placeholders(types: Sequence[str], first: int = 1) -> str:
+    """`$1::int[], $2::text[]` for the types of the arrays; the first one has the number `first`."""
+    return ", ".join(f"${number}::{kind}" for number, kind in enumerate(types, first))
+
+
+def bytes_of(files: Iterable[File]) -> int:
+    """What files weigh in a statement, about."""
+    return sum(512 + len(file.body or b"") for file in files)
+
+
+def paste_of(row: asyncpg.Record, files: tuple[File, ...]) -> Paste:
+    """A row that begins with the columns of PASTE."""
+    members = (*row[:PASTE_COLUMNS], files)
+    return Paste(*members)
+
+
+def file_of(row: asyncpg.Record) -> File:
+    """A row with the columns of PASTE, then those of FILE, then `body`."""
+    return File(*row[PASTE_COLUMNS : PASTE_COLUMNS + FILE_COLUMNS])

@@ -1,0 +1,173 @@
+"""What every case shares: rounds that take turns, medians, ratios, and processors of their own for both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pastebin.embedded import binaries
+from pastebin.embedded.server import Server, primary
+from pastebin.sections import EmbeddedSection
+
+_WARM_UP_SECONDS = 2.0
+
+
+class WrongAnswer(Exception):
+    """Something was fast, but not right."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A case that is set up: two measurements to be taken in turns, each for the given seconds, in operations/s."""
+
+    ours: Callable[[float], Awaitable[float]]
+    reference: Callable[[float], Awaitable[float]]
+    check: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A measurement, what it is held against, and the ratio that it has to reach."""
+
+    name: str
+    unit: str
+    ours: str
+    reference: str
+    goal: float
+    prepared: Callable[[Path], AbstractAsyncContextManager[Contest]]
+
+
+@dataclass
+class Result:
+    """What came of a case."""
+
+    name: str
+    unit: str
+    goal: float
+    ours: list[float] = field(default_factory=list)
+    reference: list[float] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ours) / statistics.median(self.reference) if self.ours else 0.0
+
+    @property
+    def is_good(self) -> bool:
+        return self.failure is None and self.ratio >= self.goal
+
+    def as_json(self) -> dict[str, Any]:
+        medians = {
+            f"{side}_median": round(statistics.median(values), 1)
+            for side, values in (("ours", self.ours), ("reference", self.reference))
+            if values
+        }
+        return {**asdict(self), **medians, "ratio": round(self.ratio, 3), "reached": self.is_good}
+
+
+async def run(case: Case, rounds: int, seconds: float) -> Result:
+    """Play the rounds; a wrong answer anywhere fails the case."""
+    result = Result(case.name, case.unit, case.goal)
+    print(f"{case.name}: {case.ours}\n{'':{len(case.name)}}  against {case.reference}", flush=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="pastebin-bench-") as name:
+            directory = Path(name)
+            directory.chmod(0o755)
+            async with case.prepared(directory) as contest:
+                await contest.ours(min(seconds, _WARM_UP_SECONDS))
+                await contest.reference(min(seconds, _WARM_UP_SECONDS))
+                for number in range(1, rounds + 1):
+                    result.ours.append(await contest.ours(seconds))
+                    result.reference.append(await contest.reference(seconds))
+                    print(f"  round {number}: {result.ours[-1]:>10,.0f} {result.reference[-1]:>10,.0f}", flush=True)
+                await contest.check()
+    except (WrongAnswer, TimeoutError, OSError, subprocess.SubprocessError) as error:
+        result.failure = f"{type(error).__name__}: {error}"
+    _tell(result)
+    return result
+
+
+def _tell(result: Result) -> None:
+    if result.failure is not None:
+        print(f"  FAILED: {result.failure}", flush=True)
+        return
+    ratios = [one / other for one, other in zip(result.ours, result.reference, strict=True)]
+    ours, reference = statistics.median(result.ours), statistics.median(result.reference)
+    print(
+        f"  median:  {ours:>10,.0f} {reference:>10,.0f} {result.unit}"
+        f"   ratio {result.ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), goal {result.goal:g}:"
+        f" {'reached' if result.is_good else 'MISSED'}",
+        flush=True,
+    )
+
+
+def processors() -> tuple[set[int], set[int]]:
+    """Those of the server and those of the client; the same where there is only one."""
+    mine = sorted(os.sched_getaffinity(0))
+    return ({mine[0]}, set(mine[1:])) if len(mine) > 1 else (set(mine), set(mine))
+
+
+@asynccontextmanager
+async def durable_postgres(directory: Path) -> AsyncIterator[Server]:
+    """A PostgreSQL that loses nothing, on a real disk, free to run on every processor."""
+    home = directory / "server"
+    home.mkdir()
+    home.chmod(0o755)
+    async with primary(EmbeddedSection(max_connections=120, shared_buffers_mb=256), home) as server:
+        async with server.connected() as connection:
+            for name in ("fsync", "full_page_writes", "synchronous_commit"):
+                if (value := await connection.fetchval("select current_setting($1)", name)) != "on":
+                    raise WrongAnswer(f"{name} is {value}: nothing durable would be measured")
+        yield server
+
+
+@asynccontextmanager
+async def as_client() -> AsyncIterator[None]:
+    """Keep this process, and what it starts, off the server's processor."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors()[1])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def pin_server(pid: int) -> None:
+    """Keep a process, with the threads it has so far, on the server's processor."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), processors()[0])
+
+
+async def pgbench(server: Server, script: str, variables: dict[str, str], *, clients: int, seconds: float) -> float:
+    """Transactions/s of pgbench with prepared statements, as `clients` of one thread. Raises WrongAnswer."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(script)
+        file.flush()
+        options = [f"--define={name}={value}" for name, value in variables.items()]
+        process = await asyncio.create_subprocess_exec(
+            binaries.find().program("pgbench"),
+            *("-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(max(1, round(seconds)))),
+            *("-f", file.name, *options, server.dsn),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await asyncio.wait_for(process.communicate(), seconds + 60)
+    text = out.decode()
+    if process.returncode or "number of failed transactions: 0 " not in text:
+        raise WrongAnswer(f"pgbench: {text[-500:]}")
+    return float(next(line for line in text.splitlines() if line.startswith("tps")).split()[2])
+
+
+@asynccontextmanager
+async def stopwatch() -> AsyncIterator[Callable[[], float]]:
+    began = time.perf_counter()
+    yield lambda: time.perf_counter() - began
