@@ -80,7 +80,7 @@ async def run(
         async with _unwinding(config.node.shutdown_seconds, open_now) as stack:
             needs = roles.needs_of(config.node.roles)
             held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
-            health = Health(held.checks)
+            health = Health(held.checks, held.notices)
             doors = await _open_doors(config, held, health, stopping, stack, open_now)
             await stack.enter_async_context(loops.running(_watch_lag(metrics), name="loop-lag"))
             health.started = True

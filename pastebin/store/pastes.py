@@ -143,9 +143,8 @@ class Pastes:
 
         Raises PasteNotFound for whatever is unknown, expired, deleted or burned.
         """
-        async with self._database.reader() as connection:
-            rows = await connection.fetch(_FIND, slug, "named" if body_of is not None else bodies, body_of)
-        return _paste(rows)
+        which = "named" if body_of is not None else bodies
+        return _paste(await self._database.read(lambda connection: connection.fetch(_FIND, slug, which, body_of)))
 
     async def create(self, draft: Draft) -> Paste:
         """Make a draft live. Raises SlugTaken; InvalidPaste if its expiry has passed; IdempotencyMismatch."""
