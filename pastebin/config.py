@@ -6,12 +6,13 @@ The only reader of TOML, environment and secret files. What there is to configur
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -31,6 +32,8 @@ from pastebin.sections import (
     SiteSection,
     SweepingSection,
 )
+
+_DISCOVER = re.compile(r"srv:[^\s:]+|a:[^\s:]+:[1-9]\d{0,4}", re.ASCII)
 
 
 class Config(Section, frozen=True):
@@ -166,25 +169,40 @@ def _resolve(
     kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    for key, value in table.items():
-        values[key] = value
+
+    def resolved(name: str, value: Any, is_secret: bool) -> Any:
         if not isinstance(value, str):
-            continue
+            return value
+        found = value
         try:
             if value.startswith("file:"):
-                values[key] = Path(value[5:]).read_text(encoding="utf-8").rstrip("\r\n")
+                found = Path(value[5:]).read_text(encoding="utf-8").rstrip("\r\n")
             elif value.startswith("env:"):
-                values[key] = os.environ[value[4:]]
-            elif value and kinds.get(key) is Secret:
-                inline_secrets.append(f"{section}.{key}")
-            if value and not values[key] and kinds.get(key) is Secret:
-                problems.append(Problem(f"{section}.{key}", f"{value} is empty"))
+                found = os.environ[value[4:]]
+            elif value and is_secret:
+                inline_secrets.append(name)
+            if value and not found and is_secret:
+                problems.append(Problem(name, f"{value} is empty"))
         except KeyError:
-            problems.append(Problem(f"{section}.{key}", f"environment variable {value[4:]} is not set"))
+            problems.append(Problem(name, f"environment variable {value[4:]} is not set"))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text, or not a path"
-            problems.append(Problem(f"{section}.{key}", f"secret file {value[5:]} cannot be read: {reason}"))
+            problems.append(Problem(name, f"secret file {value[5:]} cannot be read: {reason}"))
+        return found
+
+    for key, value in table.items():
+        name = f"{section}.{key}"
+        if isinstance(value, list):
+            is_secret = _holds_secrets(kinds.get(key))
+            values[key] = [resolved(f"{name}[{index}]", item, is_secret) for index, item in enumerate(value)]
+        else:
+            values[key] = resolved(name, value, kinds.get(key) is Secret)
     return values, problems
+
+
+def _holds_secrets(kind: Any) -> bool:
+    """Whether a type is a list of secrets, with or without limits."""
+    return Secret in get_args(getattr(kind, "__origin__", kind)) or Secret in get_args(kind)
 
 
 def _decode_secret(kind: type, value: Any) -> Any:
@@ -232,6 +250,7 @@ def _check_database(config: Config) -> Iterator[Problem]:
     dsn = config.database.primary.reveal()
     if dsn and not _is_url(dsn, "postgresql", "postgres"):
         yield Problem("database.primary", "must be postgresql://user@host:port/name, or empty for the embedded server")
+    yield from _check_replicas(config.database)
     if config.embedded.listen:
         try:
             parse_address(config.embedded.listen)
@@ -247,6 +266,23 @@ def _check_database(config: Config) -> Iterator[Problem]:
             "node.secret",
             "is required with a database of your own: every node needs the same; try: openssl rand -hex 32",
         )
+
+
+def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
+    for index, replica in enumerate(database.replicas):
+        if not _is_url(replica.reveal(), "postgresql", "postgres"):
+            yield Problem(f"database.replicas[{index}]", "must be postgresql://user@host:port/name")
+    if not database.primary and (database.replicas or database.discover):
+        option = "replicas" if database.replicas else "discover"
+        yield Problem(f"database.{option}", "needs database.primary: the embedded server has no replicas")
+    if database.discover and not _DISCOVER.fullmatch(database.discover):
+        allowed = "srv:NAME, such as srv:_postgresql._tcp.db.example, or a:NAME:PORT"
+        yield Problem("database.discover", f"must be {allowed}")
+    if database.discover_nameserver:
+        try:
+            parse_address(database.discover_nameserver)
+        except ValueError as error:
+            yield Problem("database.discover_nameserver", str(error))
 
 
 def _is_url(text: str, *schemes: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -10,6 +12,8 @@ from pastebin import __version__
 
 # OpenTelemetry's buckets for http.server.request.duration, in seconds.
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+_MEMBER_STATES = ("up", "suspect", "down")
 
 
 class Metrics:
@@ -47,7 +51,61 @@ class Metrics:
         self.orphan_blobs = self._gauge(
             "pastebin_orphan_blobs", "Blobs that no paste refers to, within their grace period"
         )
+        self.database_state = self._gauge(
+            "pastebin_database_member_state", "1 for the state a database server is in", ["member", "state"]
+        )
+        self.database_leads = self._gauge(
+            "pastebin_database_member_leads", "1 for the server that is written to", ["member"]
+        )
+        self.database_in_flight = self._gauge(
+            "pastebin_database_member_in_flight", "Requests on a database server, at the last look", ["member"]
+        )
+        self.replica_lag_seconds = self._gauge(
+            "pastebin_database_replica_lag_seconds", "How old the last change replayed is; NaN: unknown", ["member"]
+        )
+        self.replica_lag_bytes = self._gauge(
+            "pastebin_database_replica_lag_bytes", "How much is not replayed yet; NaN: unknown", ["member"]
+        )
+        self.database_elections = self._counter(
+            "pastebin_database_primary_changes_total", "How often a server was found to be the primary"
+        )
+        self.database_reads = self._counter(
+            "pastebin_database_reads_total", "Reads by who served them, on nodes with replicas", ["by"]
+        )
+        self.database_retries = self._counter(
+            "pastebin_database_read_retries_total", "Reads repeated on another database server"
+        )
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
+
+    def show_database_member(
+        self,
+        member: str,
+        *,
+        state: str,
+        leads: bool,
+        in_flight: int,
+        lag_seconds: float | None,
+        lag_bytes: int | None,
+    ) -> None:
+        """Set the gauges of one database server. Their number is bounded by how many servers there are."""
+        for word in _MEMBER_STATES:
+            self.database_state.labels(member, word).set(1 if word == state else 0)
+        self.database_leads.labels(member).set(1 if leads else 0)
+        self.database_in_flight.labels(member).set(in_flight)
+        self.replica_lag_seconds.labels(member).set(math.nan if lag_seconds is None else lag_seconds)
+        self.replica_lag_bytes.labels(member).set(math.nan if lag_bytes is None else lag_bytes)
+
+    def forget_database_member(self, member: str) -> None:
+        """Stop showing a server that is not used any more."""
+        for word in _MEMBER_STATES:
+            self.database_state.remove(member, word)
+        for gauge in (
+            self.database_leads,
+            self.database_in_flight,
+            self.replica_lag_seconds,
+            self.replica_lag_bytes,
+        ):
+            gauge.remove(member)
 
     def expose(self) -> bytes:
         """The registry in Prometheus' text format."""

@@ -80,7 +80,7 @@ async def run(
         async with _unwinding(config.node.shutdown_seconds, open_now) as stack:
             needs = roles.needs_of(config.node.roles)
             held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
-            health = Health(held.checks)
+            health = Health(held.checks, held.notices)
             doors = await _open_doors(config, held, health, stopping, stack, open_now)
             await stack.enter_async_context(loops.running(_watch_lag(metrics), name="loop-lag"))
             health.started = True
@@ -108,7 +108,10 @@ async def _open_doors(
     for door, behind in routes.items():
         error_page = _error_page(held.pages) if door != "internal" else _no_page
         traffic = Traffic()
-        application = app.build(door, behind, traffic, held.metrics, error_page, lambda: health.draining, config.limits)
+        tokens = held.tokens if door != "internal" else None
+        application = app.build(
+            door, behind, traffic, held.metrics, error_page, lambda: health.draining, config.limits, tokens
+        )
         opening = http_door.opened(
             door,
             application,

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from pastebin import embedded
 from pastebin.config import Config
-from pastebin.errors import DataDirectoryUnusable, SchemaMismatch
+from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
 from pastebin.http.addresses import Addresses
 from pastebin.http.assets import Assets
-from pastebin.http.internal import Check
+from pastebin.http.consistency import Tokens
+from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
@@ -56,6 +57,7 @@ class Resources:
     passwords: Passwords = field(init=False)
     secret: bytes = field(init=False, repr=False)
     checks: dict[str, Check] = field(default_factory=dict)
+    notices: dict[str, Notices] = field(default_factory=dict)
 
     @cached_property
     def assets(self) -> Assets:
@@ -68,6 +70,10 @@ class Resources:
     @cached_property
     def addresses(self) -> Addresses:
         return Addresses(self.config.site.url)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self.secret, self.config.database.token_seconds)
 
     @cached_property
     def leftovers(self) -> Leftovers:
@@ -126,18 +132,30 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
         await schema.migrate(dsn)
     else:
         dsn = config.database.primary.reveal()
-        if pending := await schema.check(dsn):
-            raise SchemaMismatch(
-                f"the database lacks {', '.join(pending)}: run 'pastebin migrate' with this configuration"
-            )
-    resources.database = await stack.enter_async_context(Database.opened(config.database, dsn))
-    pastes = Pastes.opened(resources.database, config.blobs.inline_max_bytes)
-    resources.pastes = await stack.enter_async_context(pastes)
+    database = await stack.enter_async_context(Database.opened(config.database, dsn, resources.metrics))
+    if not config.uses_embedded:
+        await _check_schema(database)
+    writes = "write" in config.node.roles
 
     async def answers() -> str | None:
-        return None if await resources.database.answers() else "the primary does not answer"
+        if writes:
+            return None if await database.answers() else "the primary does not answer"
+        return None if await database.can_read() else "no server of the database answers"
 
+    resources.database = database
+    pastes = Pastes.opened(database, config.blobs.inline_max_bytes)
+    resources.pastes = await stack.enter_async_context(pastes)
     resources.checks["database"] = answers
+    resources.notices["database"] = database.notices
+
+
+async def _check_schema(database: Database) -> None:
+    try:
+        pending = await database.read(schema.lacking)
+    except Unavailable as error:
+        raise ResourceUnavailable(f"database.primary cannot be used: {error.detail}") from error
+    if pending:
+        raise SchemaMismatch(f"the database lacks {', '.join(pending)}: run 'pastebin migrate' with this configuration")
 
 
 def _secret(config: Config) -> bytes:

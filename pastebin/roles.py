@@ -25,8 +25,8 @@ class Role:
 
 
 ROLES: dict[RoleName, Role] = {
-    "web": Role(web.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING),
-    "read": Role(read.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS),
+    "web": Role(web.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
+    "read": Role(read.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.SECRET),
     "write": Role(write.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
 }
 

@@ -90,10 +90,24 @@ class LimitsSection(Section, frozen=True):
 
 class DatabaseSection(Section, frozen=True):
     primary: Secret = msgspec.field(default_factory=Secret)
+    replicas: Annotated[list[Secret], Meta(max_length=64)] = []
+    discover: str = ""
+    discover_nameserver: str = ""
+    discover_interval_seconds: Seconds = 10.0
+    discover_drain_seconds: Annotated[float, Meta(ge=0, le=120)] = 30.0
     pool_size: Count = 10
-    connect_timeout_seconds: Seconds = 3.0
+    connect_timeout_seconds: Seconds = 1.0
     acquire_timeout_seconds: Seconds = 5.0
     command_timeout_seconds: Seconds = 15.0
+    replica_timeout_seconds: Seconds = 2.0
+    check_interval_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
+    slow_start_seconds: SecondsOrZero = 10.0
+    max_lag_seconds: SecondsOrZero = 10.0
+    max_lag_bytes: Bytes = 8 * 1024**2
+    wait_for_replay_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.1
+    token_seconds: Seconds = 60.0
+    spill_reads_per_second: Annotated[float, Meta(gt=0, le=1e9)] = 500.0
+    spill_pool_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
 
 
 class EmbeddedSection(Section, frozen=True):

@@ -81,9 +81,10 @@ class Stored:
 async def opened(dsn: str, directory: Path) -> AsyncIterator[Stored]:
     async with (
         Database.opened(SECTION, dsn) as database,
+        Pastes.opened(database, 64 * 1024) as pastes,
         DirectoryBlobs.opened(directory, min_free_bytes=0) as blobs,
     ):
-        yield Stored(dsn, database, Pastes(database), Leftovers(database), blobs)
+        yield Stored(dsn, database, pastes, Leftovers(database), blobs)
 
 
 def file(content: bytes, position: int = 0, name: str | None = None) -> File:

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from pastebin.errors import PastebinError, StartError
 from pastebin.http import bodies, problems
+from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
@@ -24,17 +25,21 @@ def build(
     error_page: ErrorPage,
     is_draining: Callable[[], bool],
     limits: LimitsSection,
+    tokens: Tokens | None = None,
 ) -> web.Application:
-    """Raises StartError if two routes claim one method and path."""
+    """With `tokens` its requests have sessions. Raises StartError if two routes claim one method and path."""
     seen: set[tuple[str, str]] = set()
     for route in routes:
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
-    application = web.Application(
-        middlewares=[observed(door, traffic, metrics, error_page, is_draining)], client_max_size=1
-    )
+    middlewares = [observed(door, traffic, metrics, error_page, is_draining)]
+    if tokens is not None:
+        middlewares.append(consistent(tokens))
+    application = web.Application(middlewares=middlewares, client_max_size=1)
     application.on_response_prepare.append(sign)
+    if tokens is not None:
+        application.on_response_prepare.append(answering(tokens))
     expect = _expecting(limits)
     for route in routes:
         web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect}).register(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -14,6 +14,7 @@ from pastebin.http.app import Routes
 from pastebin.metrics import Metrics
 
 Check = Callable[[], Awaitable[str | None]]
+Notices = Callable[[], Sequence[str]]
 
 _CACHED_SECONDS = 1.0
 _CHECK_SECONDS = 2.0
@@ -21,9 +22,13 @@ _CHECK_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Health:
-    """The state of the node and the checks of its resources; a check returns None or what is wrong."""
+    """The state of the node and the checks of its resources; a check returns None or what is wrong.
+
+    Notices tell what is wrong although the node can do its work; they cost nothing to ask for.
+    """
 
     checks: Mapping[str, Check]
+    notices: Mapping[str, Notices] = field(default_factory=dict)
     started: bool = False
     draining: bool = False
     _answer: dict[str, str] = field(default_factory=dict)
@@ -41,6 +46,10 @@ class Health:
             self._answer = {name: wrong for name, wrong in zip(names, results, strict=True) if wrong}
             self._asked = time.monotonic()
         return self._answer
+
+    def warnings(self) -> dict[str, list[str]]:
+        """What an operator should know of, by resource; empty if all is well."""
+        return {name: said for name, notices in self.notices.items() if (said := list(notices()))}
 
     async def _ask(self, check: Check) -> str | None:
         try:
@@ -77,7 +86,10 @@ class InternalHandlers:
     async def ready(self, _request: web.Request) -> web.Response:
         wrong = await self._health.problems()
         self._metrics.ready.set(0 if wrong else 1)
-        return _json({"status": "not ready" if wrong else "ready", "problems": wrong}, 503 if wrong else 200)
+        answer: dict[str, object] = {"status": "not ready" if wrong else "ready", "problems": wrong}
+        if warnings := self._health.warnings():
+            answer["warnings"] = warnings
+        return _json(answer, 503 if wrong else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         return web.Response(

@@ -159,7 +159,7 @@ class Publishing:
         """The paste, if `token` is its owner token; a private paste does not show strangers that it exists."""
         if not token:
             raise TokenRequired
-        paste = await self._pastes.find(slug)
+        paste = await self._pastes.find(slug, from_primary=True)
         if not hmac.compare_digest(paste.token_hash, slugs.hash_token(token)):
             raise PasteNotFound if paste.visibility == "private" else EditForbidden
         return paste

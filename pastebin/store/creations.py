@@ -13,6 +13,7 @@ from pastebin.models import Draft, Paste
 from pastebin.positions import Position
 from pastebin.store import rows
 from pastebin.store.batching import Bounds
+from pastebin.store.connections import Connection
 from pastebin.store.database import Database
 from pastebin.store.flights import all_or_nothing, position_after, word_of
 
@@ -114,7 +115,7 @@ def _landed(
     return outcome if isinstance(outcome, Exception) else Landed(None, outcome, position)
 
 
-async def _insert(connection: asyncpg.Connection, drafts: Sequence[Draft]) -> dict[str, Paste]:
+async def _insert(connection: Connection, drafts: Sequence[Draft]) -> dict[str, Paste]:
     files = [file for draft in drafts for file in draft.files]
     with all_or_nothing():
         found = await connection.fetch(
@@ -149,7 +150,7 @@ def _paste(row: asyncpg.Record, draft: Draft) -> Paste:
 
 
 async def _settle(
-    connection: asyncpg.Connection, refused: Sequence[Draft], made: dict[str, Paste]
+    connection: Connection, refused: Sequence[Draft], made: dict[str, Paste]
 ) -> dict[str, str | Exception]:
     """Find out why, for each; a key that was forgotten since gets its second chance, which adds to `made`."""
     try:
@@ -165,7 +166,7 @@ async def _settle(
     return {slug: SlugTaken() if outcome is None else outcome for slug, outcome in outcomes.items()}
 
 
-async def _refusals(connection: asyncpg.Connection, refused: Sequence[Draft]) -> dict[str, str | Exception | None]:
+async def _refusals(connection: Connection, refused: Sequence[Draft]) -> dict[str, str | Exception | None]:
     drafts = {draft.slug: draft for draft in refused}
     found = await connection.fetch(
         _REFUSALS,

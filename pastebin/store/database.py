@@ -1,140 +1,255 @@
-"""The SQL servers behind one door: who asks says whether a replica will do; every wait has an end."""
+"""The SQL servers behind one door: who asks says whether a replica will do; every wait has an end.
+
+Three ways in. `primary()` lends a connection for changes, which are never repeated here: only the client knows whether
+it may. `reader()` lends one for reading what may be a moment old. `read()` asks a question, and asks somebody else
+when the first one falls silent.
+
+With replicas a read goes to the one that promises the shortest wait. A read that must see a certain position goes to
+one that has replayed it, after a short wait; everything else falls back on the primary, within the limits of `Spill`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, cast
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from itertools import chain
+from typing import TypeVar, cast
 
 import asyncpg
-import orjson
 
-from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable, StorageFull, UploadTooSlow
+from pastebin.errors import DatabaseUnavailable, Overloaded
+from pastebin.metrics import Metrics
 from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
+from pastebin.store import balancing
+from pastebin.store.balancing import State
+from pastebin.store.connections import AWAY, ELSEWHERE, LSN, REFUSALS, Connection, Link, translated
+from pastebin.store.discovery import Discovery
+from pastebin.store.endpoints import Endpoint, endpoints
+from pastebin.store.members import Member
+from pastebin.store.spill import Spill
+from pastebin.store.topology import MemberReport, Topology
 
-log = logging.getLogger(__name__)
+__all__ = ["LSN", "Database", "MemberReport", "position_at", "translated"]
 
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    # what the driver says when a connection is lost between two steps of its protocol
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
+T = TypeVar("T")
+
+_RETRIES = 2
+_TRYING_SECONDS = 1.0
+_ANSWER_SECONDS = 1.0
+_POSITION = f"select {LSN}"
 
 
 class Database:
     """The primary and whoever may be read instead of it; without replicas that is the primary itself."""
 
-    def __init__(self, section: DatabaseSection, pool: asyncpg.Pool) -> None:
+    def __init__(self, section: DatabaseSection, topology: Topology, metrics: Metrics) -> None:
         self._section = section
-        self._pool = pool
+        self._topology = topology
+        self._metrics = metrics
+        self._spill = Spill(section)
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, section: DatabaseSection, dsn: str) -> AsyncIterator[Database]:
-        """Connect, or raise ResourceUnavailable with what is wrong; closing waits a moment for statements under way."""
-        try:
-            pool = await asyncpg.create_pool(
-                dsn,
-                min_size=1,
-                max_size=section.pool_size,
-                timeout=section.connect_timeout_seconds,
-                command_timeout=section.command_timeout_seconds,
-                init=_prepare,
-                reset=_as_it_is,
-                server_settings={
-                    "application_name": "pastebin",
-                    # the server gives up by itself a moment after we did, so that no lock outlives its request
-                    "statement_timeout": str(int(section.command_timeout_seconds * 1000) + 1000),
-                    "idle_in_transaction_session_timeout": "30000",
-                },
-            )
-        except (*_AWAY, asyncpg.PostgresError) as error:
-            raise ResourceUnavailable(f"database.primary cannot be used: {error or type(error).__name__}") from error
-        try:
-            yield cls(section, pool)
-        finally:
-            try:
-                async with asyncio.timeout(5):
-                    await pool.close()
-            except TimeoutError:
-                log.warning("database connections did not close in 5 s; cutting them")
-                pool.terminate()
+    async def opened(
+        cls, section: DatabaseSection, dsn: str, metrics: Metrics | None = None
+    ) -> AsyncIterator[Database]:
+        """Connect to `dsn` and the replicas of `section`, or raise ResourceUnavailable with what is wrong.
 
-    @property
-    def has_replicas(self) -> bool:
-        """Whether readers may be given anything but the primary."""
-        return False
+        One server that answers suffices, be it a replica: after a failover the configuration may name the old primary.
+        Closing waits a moment for statements under way.
+        """
+        metrics = metrics or Metrics()
+        listed = _listed(section, dsn)
+        topology = Topology(section, listed, metrics)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(topology.close)
+            discovery = None
+            if section.discover:
+                discovering = Discovery.opened(section.discover, section.discover_nameserver)
+                discovery = await stack.enter_async_context(discovering)
+            await topology.open(discovery)
+            async with topology.watched():
+                yield cls(section, topology, metrics)
 
     @asynccontextmanager
-    async def primary(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection to the primary. Raises DatabaseUnavailable, Overloaded, StorageFull."""
+    async def primary(self) -> AsyncIterator[Connection]:
+        """A connection to the server that is the primary now. Nothing is repeated: after an error during a commit the
+        change may have been made or not.
+
+        Raises DatabaseUnavailable (nobody is the primary, or it does not answer), Overloaded, StorageFull.
+        """
         with translated():
-            try:
-                connection = await self._pool.acquire(timeout=self._section.acquire_timeout_seconds)
-            except TimeoutError:
-                raise Overloaded("Every database connection is busy; try again shortly.") from None
-            try:
-                yield cast(asyncpg.Connection, connection)  # the proxy of a pool has the methods of a connection
-            finally:
-                await self._release(connection)
-
-    async def _release(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
-        """Give a connection back; one that breaks only now has done its work, and the pool drops it by itself."""
-        try:
-            await self._pool.release(connection, timeout=self._section.acquire_timeout_seconds)
-        except (*_AWAY, asyncpg.PostgresError) as error:
-            log.info("dropping a database connection: %s", error or type(error).__name__)
+            async with self._leading() as link:
+                yield link
 
     @asynccontextmanager
-    async def reader(self, *, at: Position | None = None) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for reading what may be a moment old, but has seen everything up to `at`."""
-        async with self.primary() as connection:
-            yield connection
+    async def reader(self, *, at: Position | None = None, from_primary: bool = False) -> AsyncIterator[Connection]:
+        """A connection for reading what may be a moment old, but not older than `at`; `from_primary`: not at all.
+
+        Raises as `primary` does, and Overloaded when only the primary could serve and has enough to do.
+        """
+        with translated():
+            async with self._reading(at, from_primary, set()) as link:
+                yield link
+
+    async def read(
+        self,
+        question: Callable[[Connection], Awaitable[T]],
+        *,
+        at: Position | None = None,
+        from_primary: bool = False,
+    ) -> T:
+        """The answer to a question that changes nothing: what a replica fails to answer is asked of another one.
+
+        At most three servers are asked, and a replica is given `replica_timeout_seconds`. Raises as `reader` does.
+        """
+        tried: set[Member] = set()
+        with translated():
+            for _ in range(_RETRIES):
+                try:
+                    async with self._reading(at, from_primary, tried) as link, self._patience(link):
+                        return await question(link)
+                except (*AWAY, *ELSEWHERE, asyncpg.QueryCanceledError):
+                    if not self._topology.balances:
+                        raise
+                    self._metrics.database_retries.inc()
+            async with self._reading(at, from_primary, tried) as link:
+                return await question(link)
+
+    async def position_of(self, connection: Connection) -> Position:
+        """Where the history stands for this connection: at least at whatever it has shown or committed so far."""
+        with translated():
+            return position_at(connection, await connection.fetchval(_POSITION))
 
     async def answers(self) -> bool:
         """Whether the primary answers a trivial question now."""
         try:
-            async with self.primary() as connection:
-                await connection.fetchval("select 1", timeout=1.0)
-        except (DatabaseUnavailable, Overloaded):
+            async with asyncio.timeout(_ANSWER_SECONDS), self.primary() as connection:
+                await connection.fetchval("select 1", timeout=_ANSWER_SECONDS)
+        except (DatabaseUnavailable, Overloaded, TimeoutError):
             return False
         return True
 
+    @property
+    def has_replicas(self) -> bool:
+        """Whether readers may be given anything but the primary."""
+        return self._topology.balances
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the driver's errors into the domain's words, once, at this border."""
-    try:
-        yield
-    except (asyncpg.DiskFullError, asyncpg.OutOfMemoryError) as error:
-        raise StorageFull from error
-    except asyncpg.ForeignKeyViolationError as error:
-        # the only rows of others that ours point to are the blobs of an upload, which can be given up as abandoned
-        raise UploadTooSlow("The upload was given up because it stood still; please send it again.") from error
-    except asyncpg.QueryCanceledError as error:
-        raise Overloaded("The database took too long; try again shortly.") from error
-    except _AWAY as error:
-        log.warning("database away: %s", error or type(error).__name__)
-        raise DatabaseUnavailable from error
+    async def can_read(self) -> bool:
+        """Whether a read would be served now, by whomever."""
+        return bool(self._topology.readable(set())) or await self.answers()
+
+    def topology(self) -> list[MemberReport]:
+        """Every server as this node knows it, the primary first."""
+        return self._topology.report()
+
+    def notices(self) -> list[str]:
+        """What is wrong with single servers though the node works."""
+        return self._topology.notices()
+
+    @asynccontextmanager
+    async def _leading(self) -> AsyncIterator[Link]:
+        leader = self._topology.leader
+        if leader is None:
+            raise DatabaseUnavailable("The database has no primary at the moment; try again shortly.")
+        for _ in range(2):
+            async with leader.connected(self._acquire_seconds(leader)) as link:
+                if link.status.system_id == self._topology.system_id and not link.is_replica:
+                    yield link
+                    return
+            # perhaps one from before its promotion, or its name leads to another server by now
+            leader.expire()
+        self._topology.alarm()
+        raise DatabaseUnavailable("The database is changing its primary; try again shortly.")
+
+    @asynccontextmanager
+    async def _reading(self, at: Position | None, from_primary: bool, tried: set[Member]) -> AsyncIterator[Link]:
+        """A connection of whoever suits best; `tried` are not asked again, and those asked now are added."""
+        topology = self._topology
+        if not topology.balances and topology.leader is not None:
+            async with topology.leader.connected(self._section.acquire_timeout_seconds) as link:
+                yield link
+            return
+        async with AsyncExitStack() as stack:
+            found = None if from_primary else await self._of_replica(stack, at, tried)
+            if found is not None:
+                self._metrics.database_reads.labels("replica").inc()
+                yield found
+                return
+            leader = topology.leader
+            if leader is None or leader in tried:
+                raise DatabaseUnavailable
+            tried.add(leader)
+            try:
+                stack.enter_context(self._spill.admitted())
+            except Overloaded:
+                self._metrics.database_reads.labels("refused").inc()
+                raise
+            link = await stack.enter_async_context(self._leading())
+            self._metrics.database_reads.labels("primary").inc()
+            yield link
+
+    async def _of_replica(self, stack: AsyncExitStack, at: Position | None, tried: set[Member]) -> Link | None:
+        """A connection of the replica that suits best, held by `stack`; None if there is none to be had."""
+        for _ in range(_RETRIES):
+            member = await self._replica(at, tried)
+            if member is None:
+                return None
+            tried.add(member)
+            try:
+                async with AsyncExitStack() as attempt:
+                    seconds = min(_TRYING_SECONDS, self._section.acquire_timeout_seconds)
+                    link = await attempt.enter_async_context(member.connected(seconds))
+                    if at is None or member.covers(at):
+                        stack.push_async_exit(attempt.pop_all())
+                        return link
+            except (Overloaded, *REFUSALS):
+                continue  # noted where it happened
+        return None
+
+    async def _replica(self, at: Position | None, tried: set[Member]) -> Member | None:
+        topology = self._topology
+        fit = topology.readable(tried)
+        if at is not None:
+            ahead = [member for member in fit if member.covers(at)]
+            return self._chosen(ahead) if ahead else await self._first_to_reach(at, fit)
+        if not fit and (topology.leader is None or topology.leader.health.state is State.DOWN):
+            fit = topology.remaining(tried)
+        return self._chosen(fit) if fit else None
+
+    def _chosen(self, members: Sequence[Member]) -> Member:
+        now = asyncio.get_running_loop().time()
+        return balancing.choose(members, lambda member: member.cost(now), random.random)
+
+    async def _first_to_reach(self, at: Position, members: Sequence[Member]) -> Member | None:
+        """Whoever has replayed `at` first, if that takes no longer than `wait_for_replay_seconds`."""
+        with ExitStack() as stack:
+            waits = {stack.enter_context(member.waiting_for(at)): member for member in members if member.may_reach(at)}
+            if not waits:
+                return None
+            seconds = self._section.wait_for_replay_seconds
+            done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return waits[done.pop()] if done else None
+
+    def _acquire_seconds(self, leader: Member) -> float:
+        """Nobody queues for long for a primary that does not answer, but it is always tried."""
+        seconds = self._section.acquire_timeout_seconds
+        return seconds if leader.is_up else min(seconds, _TRYING_SECONDS)
+
+    def _patience(self, link: Link) -> asyncio.Timeout:
+        """How long a question may take where somebody else can answer it."""
+        is_shared = self._topology.balances and link.is_replica
+        return asyncio.timeout(self._section.replica_timeout_seconds if is_shared else None)
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=orjson.loads)
+def position_at(connection: Connection, lsn: int) -> Position:
+    """The position of an LSN that was read on this connection (see LSN), without asking anybody."""
+    return cast(Link, connection).position(lsn)
 
 
-async def _as_it_is(_connection: asyncpg.Connection) -> None:
-    """Nobody here changes settings, listens or takes session locks, so there is nothing to ask a round trip for."""
-
-
-def _to_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+def _listed(section: DatabaseSection, dsn: str) -> Iterable[Endpoint]:
+    dsns = [dsn, *(replica.reveal() for replica in section.replicas)]
+    return chain.from_iterable(endpoints(text) for text in dsns)

@@ -10,11 +10,13 @@ import asyncpg
 
 from pastebin.errors import PastebinError
 from pastebin.positions import SESSION, Position
-from pastebin.store import wal
 from pastebin.store.batching import NothingDone
-from pastebin.store.database import translated
+from pastebin.store.connections import LSN, Connection, translated
+from pastebin.store.database import position_at
 
 log = logging.getLogger(__name__)
+
+_COMMITTED = f"select {LSN}"
 
 # The server itself says that it undid the statement because of what was in it, or of whom it met.
 _UNDONE = (
@@ -48,11 +50,11 @@ def word_of(error: Exception) -> Exception:
         return word
 
 
-async def position_after(connection: asyncpg.Connection) -> Position | None:
+async def position_after(connection: Connection) -> Position | None:
     """Where the commit of this connection lies; None if that cannot be told any more, which takes nothing back."""
     try:
         with translated():
-            return await wal.committed(connection)
+            return position_at(connection, await connection.fetchval(_COMMITTED))
     except (PastebinError, asyncpg.PostgresError) as error:
         log.warning("the position of a commit is unknown: %s", error)
         return None

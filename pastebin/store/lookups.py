@@ -5,21 +5,24 @@ A lookup only ever joins a statement that has not been sent yet, so what it sees
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import asyncpg
 
 from pastebin.errors import PasteNotFound, Unavailable
 from pastebin.models import Paste
 from pastebin.positions import SESSION, Position
-from pastebin.store import rows, wal
+from pastebin.store import rows
 from pastebin.store.allowance import Allowance
 from pastebin.store.batching import Batcher, Bounds
-from pastebin.store.database import Database
+from pastebin.store.connections import LSN, Connection
+from pastebin.store.database import Database, position_at
 from pastebin.store.flights import all_or_nothing
+
+T = TypeVar("T")
 
 Bodies = Literal["none", "all", "sole"]
 
@@ -41,7 +44,7 @@ select {rows.PASTE}, {rows.FILE},
                                                                       and o.position > 0)
                  end
             then f.body end as body,
-       w.number, {wal.POSITION.format(wanted="$4::bool")}
+       w.number, (select case when $4::bool then {LSN} end) as lsn
 from unnest($1::text[], $2::text[], $3::text[]) with ordinality as w (slug, bodies, name, number)
 left join pastes p on p.slug = w.slug and {rows.LIVE}
 left join files f on f.paste_id = p.id and f.revision = p.revision
@@ -161,25 +164,32 @@ class _Asking:
         numbers: dict[Wish, int] = {}
         for one in asked:
             numbers.setdefault(one.wish, len(numbers) + 1)
-        async with self._connection(asked) as connection:
+        arguments = (
+            [wish.slug for wish in numbers],
+            [wish.bodies for wish in numbers],
+            [wish.name for wish in numbers],
+            any(one.wants_position for one in asked),
+        )
+
+        async def question(connection: Connection) -> tuple[Sequence[asyncpg.Record], Position | None]:
             with all_or_nothing():  # as a read always is
-                found = await connection.fetch(
-                    _FIND,
-                    [wish.slug for wish in numbers],
-                    [wish.bodies for wish in numbers],
-                    [wish.name for wish in numbers],
-                    any(one.wants_position for one in asked),
-                )
-        position = wal.position_of(found[0])
+                found = await connection.fetch(_FIND, *arguments)
+            lsn = found[0]["lsn"]
+            return found, None if lsn is None else position_at(connection, lsn)
+
+        found, position = await self._ask(question, asked)
         pastes = _pastes(found)
         seen = {wish: Seen(pastes.get(number), position) for wish, number in numbers.items()}
         return [seen[one.wish] for one in asked]
 
-    def _connection(self, asked: Sequence[Asked]) -> AbstractAsyncContextManager[asyncpg.Connection]:
+    async def _ask(self, question: Callable[[Connection], Awaitable[T]], asked: Sequence[Asked]) -> T:
         if self.from_primary:
-            return self.database.primary()
+            async with self.database.primary() as connection:
+                return await question(connection)
         required = strictest([one.required for one in asked if one.required is not None])
-        return self.database.primary() if required == "primary" else self.database.reader(at=required)
+        if required == "primary":
+            return await self.database.read(question, from_primary=True)
+        return await self.database.read(question, at=required)
 
 
 def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | None:

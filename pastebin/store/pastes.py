@@ -79,13 +79,16 @@ class Pastes:
                 ),
             )
 
-    async def find(self, slug: str, *, bodies: Bodies = "none", body_of: str | None = None) -> Paste:
+    async def find(
+        self, slug: str, *, bodies: Bodies = "none", body_of: str | None = None, from_primary: bool = False
+    ) -> Paste:
         """The live paste with its current files; `bodies` or the name `body_of` say whose inline bytes come along.
 
-        Raises PasteNotFound for whatever is unknown, expired, deleted or burned.
+        Who is going to change what was found asks `from_primary`. Raises PasteNotFound for whatever is unknown,
+        expired, deleted or burned.
         """
         wish = Wish(slug, bodies) if body_of is None else Wish(slug, "named", body_of)
-        return await self._lookups.find(wish)
+        return await self._lookups.find(wish, from_primary=from_primary)
 
     async def create(self, draft: Draft) -> Paste:
         """Make a draft live. Raises SlugTaken; InvalidPaste if its expiry has passed; IdempotencyMismatch.

@@ -13,6 +13,7 @@ from pastebin.models import Changes, File, Paste
 from pastebin.positions import Position
 from pastebin.store import rows
 from pastebin.store.batching import Bounds
+from pastebin.store.connections import Connection
 from pastebin.store.database import Database
 from pastebin.store.flights import all_or_nothing, position_after, word_of
 
@@ -120,7 +121,7 @@ class Revisions:
         return outcomes
 
 
-async def _refusals(connection: asyncpg.Connection, refused: Sequence[Revision]) -> dict[int, Exception]:
+async def _refusals(connection: Connection, refused: Sequence[Revision]) -> dict[int, Exception]:
     try:
         found = await connection.fetch(
             _REFUSALS,

@@ -78,7 +78,12 @@ def pending(migrations: Sequence[Migration], applied: Sequence[tuple[int, str, s
 async def check(dsn: str) -> list[str]:
     """The names of the migrations that `migrate` would apply; an unreachable database raises ResourceUnavailable."""
     async with _connected(dsn) as connection:
-        return [migration.name for migration in pending(shipped(), await _applied(connection))]
+        return await lacking(connection)
+
+
+async def lacking(connection: asyncpg.Connection) -> list[str]:
+    """The same for a connection, to a replica if need be: it has the primary's schema. Raises SchemaMismatch."""
+    return [migration.name for migration in pending(shipped(), await _applied(connection))]
 
 
 async def migrate(dsn: str) -> list[str]:
