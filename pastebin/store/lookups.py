@@ -30,8 +30,8 @@ Bodies = Literal["none", "all", "sole"]
 _FLIGHT_ROWS = 512
 _FLIGHT_BYTES = 8 * 1024**2
 _ROW_BYTES = 1024
-_MISSES_PER_SECOND = 200.0
-_MISSES_BURST = 400
+_MISSES_PER_SECOND = 2000.0
+_MISSES_BURST = 4000
 
 # $2: none, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
 # there is always one to tell the position.
