@@ -24,6 +24,7 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a server that dies while it is asked can confuse the driver
     OSError,
     TimeoutError,
 )

@@ -27,8 +27,8 @@ Bodies = Literal["none", "all", "sole"]
 _FLIGHT_ROWS = 512
 _FLIGHT_BYTES = 8 * 1024**2
 _ROW_BYTES = 1024
-_MISSES_PER_SECOND = 200.0
-_MISSES_BURST = 400
+MISSES_PER_SECOND = 200.0
+MISSES_BURST = 400
 
 # $2: none, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
 # there is always one to tell the position.
@@ -56,6 +56,14 @@ class Wish:
     slug: str
     bodies: Literal["none", "all", "sole", "named"] = "none"
     name: str | None = None
+
+    @classmethod
+    def of(cls, slug: str, bodies: Bodies, body_of: str | None) -> Wish:
+        """A file's name is text that the database can hold; nothing else can be one."""
+        if body_of is None:
+            return cls(slug, bodies)
+        is_text = "\0" not in body_of and not any("\ud800" <= letter <= "\udfff" for letter in body_of)
+        return cls(slug, "named", body_of) if is_text else cls(slug)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ class Lookups:
         self._positioned = positioned
         self._primary = primary
         self._misses = misses
-        self._allowance = Allowance(_MISSES_PER_SECOND, _MISSES_BURST)
+        self._allowance = Allowance(MISSES_PER_SECOND, MISSES_BURST)
 
     @classmethod
     @asynccontextmanager

@@ -84,8 +84,7 @@ class Pastes:
 
         Raises PasteNotFound for whatever is unknown, expired, deleted or burned.
         """
-        wish = Wish(slug, bodies) if body_of is None else Wish(slug, "named", body_of)
-        return await self._lookups.find(wish)
+        return await self._lookups.find(Wish.of(slug, bodies, body_of))
 
     async def create(self, draft: Draft) -> Paste:
         """Make a draft live. Raises SlugTaken; InvalidPaste if its expiry has passed; IdempotencyMismatch.
