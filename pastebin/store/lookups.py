@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import asyncpg
 
 from pastebin.errors import PasteNotFound, Unavailable
-from pastebin.models import Paste
+from pastebin.models import File, Paste
 from pastebin.positions import SESSION, Position
 from pastebin.store import rows, wal
 from pastebin.store.allowance import Allowance
@@ -24,21 +24,21 @@ from pastebin.store.flights import all_or_nothing
 Bodies = Literal["none", "all", "sole"]
 
 # Rows are cheap, bodies are not: a flight of lookups that want none is bounded by rows, the others by bytes.
-_FLIGHT_ROWS = 512
+_FLIGHT_ROWS = 256
 _FLIGHT_BYTES = 8 * 1024**2
 _ROW_BYTES = 1024
 MISSES_PER_SECOND = 200.0
 MISSES_BURST = 400
 
-# $2: none, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
+# $2: null, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
 # there is always one to tell the position.
 _FIND = f"""
 select {rows.PASTE}, {rows.FILE},
-       case when case w.bodies when 'none' then false
-                               when 'all' then true
+       case when case w.bodies when 'all' then true
                                when 'named' then f.name = w.name
-                               else not exists (select from files o where o.paste_id = p.id and o.revision = p.revision
-                                                                      and o.position > 0)
+                               when 'sole' then not exists (select from files o where o.paste_id = p.id
+                                                            and o.revision = p.revision and o.position > 0)
+                               else false
                  end
             then f.body end as body,
        w.number, {wal.POSITION.format(wanted="$4::bool")}
@@ -49,8 +49,7 @@ left join files f on f.paste_id = p.id and f.revision = p.revision
 _NUMBER = rows.PASTE_COLUMNS + rows.FILE_COLUMNS
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """A lookup: whose inline bodies come along is said by `bodies`, or by the name of a file."""
 
     slug: str
@@ -66,8 +65,7 @@ class Wish:
         return cls(slug, "named", body_of) if is_text else cls(slug)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A wish, and what the server that is asked must have seen."""
 
     wish: Wish
@@ -75,8 +73,7 @@ class Asked:
     wants_position: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a lookup has shown: None for a slug that names nothing, and where in its history the server was."""
 
     paste: Paste | None
@@ -174,8 +171,8 @@ class _Asking:
                 found = await connection.fetch(
                     _FIND,
                     [wish.slug for wish in numbers],
-                    [wish.bodies for wish in numbers],
-                    [wish.name for wish in numbers],
+                    rows.unless_empty([None if wish.bodies == "none" else wish.bodies for wish in numbers]),
+                    rows.unless_empty([wish.name for wish in numbers]),
                     any(one.wants_position for one in asked),
                 )
         position = wal.position_of(found[0])
@@ -203,15 +200,21 @@ def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | 
 
 def _pastes(found: Sequence[asyncpg.Record]) -> dict[int, Paste]:
     """By number of the wish; the files of a paste come as rows of their own."""
-    groups: dict[int, list[asyncpg.Record]] = {}
+    files: dict[int, list[File]] = {}
+    firsts: dict[int, asyncpg.Record] = {}
     for row in found:
-        if row[0] is not None:
-            groups.setdefault(row[_NUMBER], []).append(row)
-    return {number: _paste(group) for number, group in groups.items()}
+        if row[0] is None:
+            continue
+        number = row[_NUMBER]
+        if number in firsts:
+            files[number].append(rows.file_of(row))
+        else:
+            firsts[number] = row
+            files[number] = [rows.file_of(row)]
+    return {number: rows.paste_of(row, _in_order(files[number])) for number, row in firsts.items()}
 
 
-def _paste(group: list[Any]) -> Paste:
-    files = [rows.file_of(row) for row in group]
+def _in_order(files: list[File]) -> tuple[File, ...]:
     if len(files) > 1:
         files.sort(key=lambda file: file.position)
-    return rows.paste_of(group[0], tuple(files))
+    return tuple(files)
