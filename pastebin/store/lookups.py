@@ -91,6 +91,7 @@ class Lookups:
         positioned: Batcher[Asked, Seen],
         primary: Batcher[Asked, Seen],
         misses: Batcher[Asked, Seen],
+        arrivals: Batcher[None, Position],
     ) -> None:
         self._database = database
         self._inline_max_bytes = inline_max_bytes
@@ -98,6 +99,7 @@ class Lookups:
         self._positioned = positioned
         self._primary = primary
         self._misses = misses
+        self._arrivals = arrivals
         self._allowance = Allowance(MISSES_PER_SECOND, MISSES_BURST)
 
     @classmethod
@@ -119,6 +121,7 @@ class Lookups:
                 await batcher("lookups at a position", from_reader, several),
                 await batcher("lookups on the primary", from_primary, several),
                 await batcher("misses", from_primary, one),
+                await stack.enter_async_context(Batcher.running("arrivals", from_primary.positions, one)),
             )
 
     async def find(self, wish: Wish, *, from_primary: bool = False) -> Paste:
@@ -142,10 +145,19 @@ class Lookups:
         return seen.paste
 
     async def _confirm(self, asked: Asked) -> Seen:
-        """What a replica does not know may just have been made; but who tries names must not wear the primary out."""
-        if not self._allowance.take():
+        """What a replica does not know may just have been made; but who tries names must not wear the primary out.
+
+        Beyond the allowance the primary only tells all of them together where it is: a replica that has come so far has
+        seen whatever was made before the lookup.
+        """
+        if self._allowance.take():
+            return await self._misses.submit(asked, self._cost(asked.wish))
+        arrival = await self._arrivals.submit(None, 0)
+        again = Asked(asked.wish, arrival, wants_position=True)
+        seen = await self._positioned.submit(again, self._cost(asked.wish))
+        if seen.paste is None and (seen.position is None or not seen.position.covers(arrival)):
             raise Unavailable("Too many unknown names are being asked for; try again shortly.")
-        return await self._misses.submit(asked, self._cost(asked.wish))
+        return seen
 
     def _cost(self, wish: Wish) -> int:
         """About what the answer may weigh; all bodies of a paste may be a flight of their own."""
@@ -179,6 +191,11 @@ class _Asking:
         pastes = _pastes(found)
         seen = {wish: Seen(pastes.get(number), position) for wish, number in numbers.items()}
         return [seen[one.wish] for one in asked]
+
+    async def positions(self, asked: Sequence[None]) -> Sequence[Position | Exception]:
+        """Where the primary is, for all who want to know."""
+        async with self.database.primary() as connection:
+            return [await wal.committed(connection)] * len(asked)
 
     def _connection(self, asked: Sequence[Asked]) -> AbstractAsyncContextManager[asyncpg.Connection]:
         if self.from_primary:
