@@ -145,6 +145,8 @@ def read_all(
 def text_options(fields: Mapping[str, str], idempotency_key: str | None) -> Options:
     """Options from form fields or a query; an empty field is one left out. Raises InvalidPaste for what is no text."""
     given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
+    if not given:
+        return Options(idempotency_key=idempotency_key)
     problems = list(_lone_surrogates(given, ""))
     if problems:
         raise InvalidPaste(problems)

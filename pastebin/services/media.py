@@ -32,7 +32,7 @@ def media_type(head: bytes, *, complete: bool) -> str:
     if b"\0" in head:
         return BINARY
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=complete)
+        codecs.utf_8_decode(head, "strict", complete)
     except UnicodeDecodeError:
         return TEXT if head.translate(None, _NOT_TEXT) == head else BINARY
     return TEXT

@@ -62,6 +62,8 @@ class Publishing:
         self._inline_max_bytes = inline_max_bytes
         self._secret = secret
         self._metrics = metrics
+        self._created = metrics.published.labels("created")
+        self._revised = metrics.published.labels("revised")
 
     def intake(self) -> Intake:
         """Where the content goes; commit it with `create` or `revise` inside its block, or nothing of it stays."""
@@ -96,7 +98,7 @@ class Publishing:
         if taken.blob_keys and paste.files != files:
             # a retry found the first request's paste: its bytes are these bytes, stored twice
             await self._leftovers.abandon_blobs(taken.blob_keys)
-        self._metrics.published.labels("created").inc()
+        self._created.inc()
         return Published(paste, token)
 
     async def _insert(self, draft: Draft, *, own_slug: bool) -> Paste:
@@ -148,7 +150,7 @@ class Publishing:
         if "password" in asked:
             members["password_hash"] = await self._passwords.hash(options.password) if options.password else None
         revised = await self._pastes.revise(paste, Changes(files or None, members))
-        self._metrics.published.labels("revised").inc()
+        self._revised.inc()
         return revised
 
     async def delete(self, slug: str, token: str | None) -> None:

@@ -132,18 +132,26 @@ class Batcher(Generic[Item, Result]):
         bounds: Bounds,
         keys_of: Callable[[Item], Collection[Hashable]] = _no_keys,
     ) -> AsyncIterator[Batcher[Item, Result]]:
-        """Take items while the block lasts; leaving it sends what still waits and lets the flights land."""
+        """Take items while the block lasts; leaving it sends what still waits and lets the flights land.
+
+        Only cancelling the block cuts flights off.
+        """
         batcher = None
+        failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 batcher = cls(name, send, bounds, keys_of, tasks)
                 try:
                     yield batcher
+                except Exception as error:  # the group would wrap it, and not let the flights land
+                    failure = error
                 finally:
                     batcher._is_open = False
         finally:
             if batcher is not None:
                 batcher._abandon()
+        if failure is not None:
+            raise failure
 
     async def submit(self, item: Item, cost_bytes: int, *, deadline: float | None = None) -> Result:
         """Send `item` with the next flight and return its result, or raise what became of it.

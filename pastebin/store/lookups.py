@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import asyncpg
 
 from pastebin.errors import PasteNotFound, Unavailable
-from pastebin.models import Paste
+from pastebin.models import File, Paste
 from pastebin.positions import SESSION, Position
 from pastebin.store import rows
 from pastebin.store.allowance import Allowance
@@ -27,21 +27,21 @@ T = TypeVar("T")
 Bodies = Literal["none", "all", "sole"]
 
 # Rows are cheap, bodies are not: a flight of lookups that want none is bounded by rows, the others by bytes.
-_FLIGHT_ROWS = 512
+_FLIGHT_ROWS = 256
 _FLIGHT_BYTES = 8 * 1024**2
 _ROW_BYTES = 1024
-_MISSES_PER_SECOND = 2000.0
-_MISSES_BURST = 4000
+MISSES_PER_SECOND = 2000.0
+MISSES_BURST = 4000
 
-# $2: none, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
+# $2: null, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
 # there is always one to tell the position.
 _FIND = f"""
 select {rows.PASTE}, {rows.FILE},
-       case when case w.bodies when 'none' then false
-                               when 'all' then true
+       case when case w.bodies when 'all' then true
                                when 'named' then f.name = w.name
-                               else not exists (select from files o where o.paste_id = p.id and o.revision = p.revision
-                                                                      and o.position > 0)
+                               when 'sole' then not exists (select from files o where o.paste_id = p.id
+                                                            and o.revision = p.revision and o.position > 0)
+                               else false
                  end
             then f.body end as body,
        w.number, (select case when $4::bool then {LSN} end) as lsn
@@ -52,17 +52,23 @@ left join files f on f.paste_id = p.id and f.revision = p.revision
 _NUMBER = rows.PASTE_COLUMNS + rows.FILE_COLUMNS
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """A lookup: whose inline bodies come along is said by `bodies`, or by the name of a file."""
 
     slug: str
     bodies: Literal["none", "all", "sole", "named"] = "none"
     name: str | None = None
 
+    @classmethod
+    def of(cls, slug: str, bodies: Bodies, body_of: str | None) -> Wish:
+        """A file's name is text that the database can hold; nothing else can be one."""
+        if body_of is None:
+            return cls(slug, bodies)
+        is_text = "\0" not in body_of and not any("\ud800" <= letter <= "\udfff" for letter in body_of)
+        return cls(slug, "named", body_of) if is_text else cls(slug)
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+
+class Asked(NamedTuple):
     """A wish, and what the server that is asked must have seen."""
 
     wish: Wish
@@ -70,8 +76,7 @@ class Asked:
     wants_position: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a lookup has shown: None for a slug that names nothing, and where in its history the server was."""
 
     paste: Paste | None
@@ -89,6 +94,7 @@ class Lookups:
         positioned: Batcher[Asked, Seen],
         primary: Batcher[Asked, Seen],
         misses: Batcher[Asked, Seen],
+        arrivals: Batcher[None, Position],
     ) -> None:
         self._database = database
         self._inline_max_bytes = inline_max_bytes
@@ -96,7 +102,8 @@ class Lookups:
         self._positioned = positioned
         self._primary = primary
         self._misses = misses
-        self._allowance = Allowance(_MISSES_PER_SECOND, _MISSES_BURST)
+        self._arrivals = arrivals
+        self._allowance = Allowance(MISSES_PER_SECOND, MISSES_BURST)
 
     @classmethod
     @asynccontextmanager
@@ -117,6 +124,7 @@ class Lookups:
                 await batcher("lookups at a position", from_reader, several),
                 await batcher("lookups on the primary", from_primary, several),
                 await batcher("misses", from_primary, one),
+                await stack.enter_async_context(Batcher.running("arrivals", from_primary.positions, one)),
             )
 
     async def find(self, wish: Wish, *, from_primary: bool = False) -> Paste:
@@ -140,10 +148,19 @@ class Lookups:
         return seen.paste
 
     async def _confirm(self, asked: Asked) -> Seen:
-        """What a replica does not know may just have been made; but who tries names must not wear the primary out."""
-        if not self._allowance.take():
+        """What a replica does not know may just have been made; but who tries names must not wear the primary out.
+
+        Beyond the allowance the primary only tells all of them together where it is: a replica that has come so far has
+        seen whatever was made before the lookup.
+        """
+        if self._allowance.take():
+            return await self._misses.submit(asked, self._cost(asked.wish))
+        arrival = await self._arrivals.submit(None, 0)
+        again = Asked(asked.wish, arrival, wants_position=True)
+        seen = await self._positioned.submit(again, self._cost(asked.wish))
+        if seen.paste is None and (seen.position is None or not seen.position.covers(arrival)):
             raise Unavailable("Too many unknown names are being asked for; try again shortly.")
-        return await self._misses.submit(asked, self._cost(asked.wish))
+        return seen
 
     def _cost(self, wish: Wish) -> int:
         """About what the answer may weigh; all bodies of a paste may be a flight of their own."""
@@ -166,8 +183,8 @@ class _Asking:
             numbers.setdefault(one.wish, len(numbers) + 1)
         arguments = (
             [wish.slug for wish in numbers],
-            [wish.bodies for wish in numbers],
-            [wish.name for wish in numbers],
+            rows.unless_empty([None if wish.bodies == "none" else wish.bodies for wish in numbers]),
+            rows.unless_empty([wish.name for wish in numbers]),
             any(one.wants_position for one in asked),
         )
 
@@ -181,6 +198,11 @@ class _Asking:
         pastes = _pastes(found)
         seen = {wish: Seen(pastes.get(number), position) for wish, number in numbers.items()}
         return [seen[one.wish] for one in asked]
+
+    async def positions(self, asked: Sequence[None]) -> Sequence[Position | Exception]:
+        """Where the primary is, for all who want to know."""
+        async with self.database.primary() as connection:
+            return [await self.database.position_of(connection)] * len(asked)
 
     async def _ask(self, question: Callable[[Connection], Awaitable[T]], asked: Sequence[Asked]) -> T:
         if self.from_primary:
@@ -205,15 +227,21 @@ def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | 
 
 def _pastes(found: Sequence[asyncpg.Record]) -> dict[int, Paste]:
     """By number of the wish; the files of a paste come as rows of their own."""
-    groups: dict[int, list[asyncpg.Record]] = {}
+    files: dict[int, list[File]] = {}
+    firsts: dict[int, asyncpg.Record] = {}
     for row in found:
-        if row[0] is not None:
-            groups.setdefault(row[_NUMBER], []).append(row)
-    return {number: _paste(group) for number, group in groups.items()}
+        if row[0] is None:
+            continue
+        number = row[_NUMBER]
+        if number in firsts:
+            files[number].append(rows.file_of(row))
+        else:
+            firsts[number] = row
+            files[number] = [rows.file_of(row)]
+    return {number: rows.paste_of(row, _in_order(files[number])) for number, row in firsts.items()}
 
 
-def _paste(group: list[Any]) -> Paste:
-    files = [rows.file_of(row) for row in group]
+def _in_order(files: list[File]) -> tuple[File, ...]:
     if len(files) > 1:
         files.sort(key=lambda file: file.position)
-    return rows.paste_of(group[0], tuple(files))
+    return tuple(files)

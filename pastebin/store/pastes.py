@@ -87,8 +87,7 @@ class Pastes:
         Who is going to change what was found asks `from_primary`. Raises PasteNotFound for whatever is unknown,
         expired, deleted or burned.
         """
-        wish = Wish(slug, bodies) if body_of is None else Wish(slug, "named", body_of)
-        return await self._lookups.find(wish, from_primary=from_primary)
+        return await self._lookups.find(Wish.of(slug, bodies, body_of), from_primary=from_primary)
 
     async def create(self, draft: Draft) -> Paste:
         """Make a draft live. Raises SlugTaken; InvalidPaste if its expiry has passed; IdempotencyMismatch.

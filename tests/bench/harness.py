@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import statistics
 import subprocess
@@ -83,6 +84,9 @@ async def run(case: Case, rounds: int, seconds: float) -> Result:
             directory = Path(name)
             directory.chmod(0o755)
             async with case.prepared(directory) as contest:
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(10_000, 10, 10)  # as a node does when it is ready
                 await contest.ours(min(seconds, _WARM_UP_SECONDS))
                 await contest.reference(min(seconds, _WARM_UP_SECONDS))
                 for number in range(1, rounds + 1):

@@ -260,14 +260,27 @@ async def test_nothing_is_taken_after_the_end_and_what_was_taken_lands() -> None
 async def test_flights_that_are_cut_off_leave_nobody_waiting() -> None:
     air = Air()
     tasks: list[asyncio.Task[str]] = []
-    with pytest.raises(ExceptionGroup):
-        async with Batcher.running("test", air.send, Bounds(1, 1000, flights=1, held_bytes=2)) as batcher:
-            async with asyncio.timeout(5):
-                tasks = [asyncio.create_task(batcher.submit(name, 1)) for name in "abcd"]
-                await turns()
-            raise RuntimeError("the node gives up")
+    with pytest.raises(TimeoutError):
+        async with (
+            asyncio.timeout(0.02),
+            Batcher.running("test", air.send, Bounds(1, 1000, flights=1, held_bytes=2)) as batcher,
+        ):
+            tasks = [asyncio.create_task(batcher.submit(name, 1)) for name in "abcd"]
+            await asyncio.Event().wait()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 4
+
+
+async def test_an_error_of_the_block_passes_as_it_is_and_flights_land() -> None:
+    air = Air()
+    tasks: list[asyncio.Task[str]] = []
+    with pytest.raises(KeyError):
+        async with Batcher.running("test", air.send, Bounds(1, 1000)) as batcher:
+            tasks = [asyncio.create_task(batcher.submit(name, 1)) for name in "abc"]
+            await turns()
+            air.gate.set()
+            raise KeyError
+    assert [task.result() for task in tasks] == ["A", "B", "C"]
 
 
 @pytest.mark.parametrize("seed", range(30))
