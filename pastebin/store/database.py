@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from itertools import chain
 from typing import TypeVar, cast
 
 import asyncpg
 
-from pastebin.errors import DatabaseUnavailable, Overloaded
+from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable
 from pastebin.metrics import Metrics
 from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
@@ -245,6 +244,9 @@ def position_at(connection: Connection, lsn: int) -> Position:
     return cast(Link, connection).position(lsn)
 
 
-def _listed(section: DatabaseSection, dsn: str) -> Iterable[Endpoint]:
+def _listed(section: DatabaseSection, dsn: str) -> list[Endpoint]:
     dsns = [dsn, *(replica.reveal() for replica in section.replicas)]
-    return chain.from_iterable(endpoints(text) for text in dsns)
+    try:
+        return [endpoint for text in dsns for endpoint in endpoints(text)]
+    except ValueError as error:
+        raise ResourceUnavailable(f"database: {error}") from error
