@@ -27,9 +27,7 @@ class DnsServer(asyncio.DatagramProtocol):
     @classmethod
     @asynccontextmanager
     async def opened(cls) -> AsyncIterator[DnsServer]:
-        transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
-            cls, local_addr=("127.0.0.1", 0)
-        )
+        transport, server = await asyncio.get_running_loop().create_datagram_endpoint(cls, local_addr=("127.0.0.1", 0))
         host, port = transport.get_extra_info("sockname")
         server.address = f"{host}:{port}"
         try:

@@ -65,11 +65,7 @@ class Database:
         topology = Topology(section, listed, metrics)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(topology.close)
-            discovery = None
-            if section.discover:
-                discovering = Discovery.opened(section.discover, section.discover_nameserver)
-                discovery = await stack.enter_async_context(discovering)
-            await topology.open(discovery)
+            await topology.open(Discovery(section.discover, section.discover_nameserver) if section.discover else None)
             async with topology.watched():
                 yield cls(section, topology, metrics)
 

@@ -65,16 +65,16 @@ class TestAnswers:
     async def test_services_with_the_addresses_of_their_targets(self, names: DnsServer) -> None:
         names.records[SERVICE, "SRV"] = (30, ["0 0 5001 here.db.test.", "1 0 5002 six.db.test."])
         names.records["six.db.test", "AAAA"] = (20, ["::1"])
-        async with Discovery.opened(f"srv:{SERVICE}", names.address) as discovery:
-            answer = await discovery.ask()
+        discovery = Discovery(f"srv:{SERVICE}", names.address)
+        answer = await discovery.ask()
         assert answer is not None
         assert answer.addresses == (("127.0.0.1", 5001), ("::1", 5002))
         assert answer.ttl_seconds == 20
 
     async def test_addresses_of_a_name(self, names: DnsServer) -> None:
         names.records["replicas.db.test", "A"] = (60, ["127.0.0.2", "127.0.0.1"])
-        async with Discovery.opened("a:replicas.db.test:5433", names.address) as discovery:
-            answer = await discovery.ask()
+        discovery = Discovery("a:replicas.db.test:5433", names.address)
+        answer = await discovery.ask()
         assert answer is not None
         assert answer.addresses == (("127.0.0.1", 5433), ("127.0.0.2", 5433))
         assert answer.ttl_seconds == 60
@@ -82,20 +82,20 @@ class TestAnswers:
     async def test_no_answer_is_said_once_and_then_known(
         self, names: DnsServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async with Discovery.opened("a:unknown.db.test:5433", names.address) as discovery:
-            assert await discovery.ask() is None
-            assert await discovery.ask() is None
-            assert discovery.trouble is not None
-            assert "unknown.db.test" in discovery.trouble
-            assert caplog.text.count("unknown.db.test") == 1
-            names.records["unknown.db.test", "A"] = (60, ["127.0.0.1"])
-            assert await discovery.ask() is not None
-            assert discovery.trouble is None
+        discovery = Discovery("a:unknown.db.test:5433", names.address)
+        assert await discovery.ask() is None
+        assert await discovery.ask() is None
+        assert discovery.trouble is not None
+        assert "unknown.db.test" in discovery.trouble
+        assert caplog.text.count("unknown.db.test") == 1
+        names.records["unknown.db.test", "A"] = (60, ["127.0.0.1"])
+        assert await discovery.ask() is not None
+        assert discovery.trouble is None
 
     async def test_a_service_that_is_explicitly_not_there_has_no_answer(self, names: DnsServer) -> None:
         names.records[SERVICE, "SRV"] = (30, ["0 0 0 ."])
-        async with Discovery.opened(f"srv:{SERVICE}", names.address) as discovery:
-            assert await discovery.ask() is None
+        discovery = Discovery(f"srv:{SERVICE}", names.address)
+        assert await discovery.ask() is None
 
 
 class TestMembers:
