@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _CHUNK_BYTES = 65536
 
@@ -13,27 +14,27 @@ _CHUNK_BYTES = 65536
 class TcpProxy:
     """Listens on a port of its own and forwards to a unix socket or an address, until told otherwise."""
 
-    def __init__(self, upstream: Path | tuple[str, int], tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, upstream: Path | tuple[str, int]) -> None:
         self.port = 0
         self.delay_seconds = 0.0
         self.accepted = 0
         self._upstream = upstream
-        self._tasks = tasks
         self._server: asyncio.Server | None = None
         self._flows = asyncio.Event()
         self._flows.set()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[Any]] = set()
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, upstream: Path | tuple[str, int]) -> AsyncIterator[TcpProxy]:
-        async with asyncio.TaskGroup() as tasks:
-            proxy = cls(upstream, tasks)
-            await proxy.restore()
-            try:
-                yield proxy
-            finally:
-                proxy.refuse()
+        proxy = cls(upstream)
+        await proxy.restore()
+        try:
+            yield proxy
+        finally:
+            proxy.refuse()
+            if proxy._connections:
+                await asyncio.wait(proxy._connections, timeout=5)
 
     def black_hole(self) -> None:
         """Connections are accepted and stay open; nothing arrives anywhere any more."""
@@ -55,16 +56,14 @@ class TcpProxy:
         """Forward as ever, on the same port."""
         self._flows.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
-        task = self._tasks.create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
         upstream: asyncio.StreamWriter | None = None
         try:
             await self._flows.wait()
@@ -76,6 +75,7 @@ class TcpProxy:
         except (OSError, asyncio.CancelledError):
             pass
         finally:
+            self._connections.discard(task)
             for end in (writer, upstream):
                 if end is not None:
                     end.transport.abort()

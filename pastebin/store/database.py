@@ -142,15 +142,17 @@ class Database:
 
     @asynccontextmanager
     async def _leading(self) -> AsyncIterator[Link]:
-        leader = self._topology.leader
-        if leader is None:
-            raise DatabaseUnavailable("The database has no primary at the moment; try again shortly.")
-        for _ in range(2):
+        for _ in range(_RETRIES):
+            leader = self._topology.leader
+            if leader is None:
+                raise DatabaseUnavailable("The database has no primary at the moment; try again shortly.")
             async with leader.connected(self._acquire_seconds(leader)) as link:
-                if link.status.system_id == self._topology.system_id and not link.is_replica:
+                # who had to wait for its connection may find that another server leads by now
+                is_ours = leader is self._topology.leader and link.status.system_id == self._topology.system_id
+                if is_ours and not link.is_replica:
                     yield link
                     return
-            # perhaps one from before its promotion, or its name leads to another server by now
+            # perhaps a connection from before a promotion, or the name leads to another server by now
             leader.expire()
         self._topology.alarm()
         raise DatabaseUnavailable("The database is changing its primary; try again shortly.")
