@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from itertools import chain
 from typing import TypeVar, cast
 
 import asyncpg
 
-from pastebin.errors import DatabaseUnavailable, Overloaded
+from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable
 from pastebin.metrics import Metrics
 from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
@@ -66,11 +65,7 @@ class Database:
         topology = Topology(section, listed, metrics)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(topology.close)
-            discovery = None
-            if section.discover:
-                discovering = Discovery.opened(section.discover, section.discover_nameserver)
-                discovery = await stack.enter_async_context(discovering)
-            await topology.open(discovery)
+            await topology.open(Discovery(section.discover, section.discover_nameserver) if section.discover else None)
             async with topology.watched():
                 yield cls(section, topology, metrics)
 
@@ -152,15 +147,17 @@ class Database:
 
     @asynccontextmanager
     async def _leading(self) -> AsyncIterator[Link]:
-        leader = self._topology.leader
-        if leader is None:
-            raise DatabaseUnavailable("The database has no primary at the moment; try again shortly.")
-        for _ in range(2):
+        for _ in range(_RETRIES):
+            leader = self._topology.leader
+            if leader is None:
+                raise DatabaseUnavailable("The database has no primary at the moment; try again shortly.")
             async with leader.connected(self._acquire_seconds(leader)) as link:
-                if link.status.system_id == self._topology.system_id and not link.is_replica:
+                # who had to wait for its connection may find that another server leads by now
+                is_ours = leader is self._topology.leader and link.status.system_id == self._topology.system_id
+                if is_ours and not link.is_replica:
                     yield link
                     return
-            # perhaps one from before its promotion, or its name leads to another server by now
+            # perhaps a connection from before a promotion, or the name leads to another server by now
             leader.expire()
         self._topology.alarm()
         raise DatabaseUnavailable("The database is changing its primary; try again shortly.")
@@ -250,6 +247,9 @@ def position_at(connection: Connection, lsn: int) -> Position:
     return cast(Link, connection).position(lsn)
 
 
-def _listed(section: DatabaseSection, dsn: str) -> Iterable[Endpoint]:
+def _listed(section: DatabaseSection, dsn: str) -> list[Endpoint]:
     dsns = [dsn, *(replica.reveal() for replica in section.replicas)]
-    return chain.from_iterable(endpoints(text) for text in dsns)
+    try:
+        return [endpoint for text in dsns for endpoint in endpoints(text)]
+    except ValueError as error:
+        raise ResourceUnavailable(f"database: {error}") from error

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import aiodns
@@ -51,30 +50,23 @@ def question(text: str) -> Question:
 class Discovery:
     """Asks one question. Answers that are empty, late or wrong are no answers: nobody is dropped because of them."""
 
-    def __init__(self, asked: Question, resolver: aiodns.DNSResolver) -> None:
-        self._asked = asked
-        self._resolver = resolver
+    def __init__(self, text: str, nameserver: str) -> None:
+        """`text` is the option `discover`; ask the system's name servers, or the one given as `address:port`."""
+        self._asked = question(text)
+        self._servers = [nameserver] if nameserver else None
         self.trouble: str | None = None
-
-    @classmethod
-    @asynccontextmanager
-    async def opened(cls, text: str, nameserver: str) -> AsyncIterator[Discovery]:
-        """With the system's name servers, or with the one given as `address:port`."""
-        servers = [nameserver] if nameserver else None
-        resolver = aiodns.DNSResolver(nameservers=servers, timeout=_TRY_SECONDS, tries=_TRIES)
-        try:
-            yield cls(question(text), resolver)
-        finally:
-            await resolver.close()
 
     async def ask(self) -> Answer | None:
         """What the question yields now; None when there is no answer, and then `trouble` says why."""
+        # A resolver of its own each time: c-ares keeps an answer without records for an hour, whatever DNS says.
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                answer = await (self._services() if self._asked.kind == "srv" else self._addresses())
+            async with (
+                asyncio.timeout(_ANSWER_SECONDS),
+                aiodns.DNSResolver(nameservers=self._servers, timeout=_TRY_SECONDS, tries=_TRIES) as resolver,
+            ):
+                answer = await (self._services(resolver) if self._asked.kind == "srv" else self._addresses(resolver))
         except (aiodns.error.DNSError, TimeoutError, UnicodeError) as error:
-            text = str(error.args[-1]) if error.args else "no answer in time"
-            self._note(text)
+            self._note(str(error.args[-1]) if error.args else "no answer in time")
             return None
         if not answer.addresses:
             self._note("the answer is empty")
@@ -89,30 +81,31 @@ class Discovery:
             log.warning("database.discover: %s: %s", self._asked.name, text)
         self.trouble = f"{self._asked.name}: {text}"
 
-    async def _addresses(self) -> Answer:
-        found, ttl = await self._resolve(self._asked.name)
+    async def _addresses(self, resolver: aiodns.DNSResolver) -> Answer:
+        found, ttl = await _resolve(resolver, self._asked.name)
         return _answer(((address, self._asked.port) for address in found), ttl)
 
-    async def _services(self) -> Answer:
+    async def _services(self, resolver: aiodns.DNSResolver) -> Answer:
         """Targets of all priorities: which one is asked how much is decided by how they answer, not by weights."""
-        result = await self._resolver.query_dns(self._asked.name, "SRV")
+        result = await resolver.query_dns(self._asked.name, "SRV")
         pairs: list[tuple[str, int]] = []
         ttls: list[float] = []
         for record in result.answer[:_MOST_MEMBERS]:
             service = record.data
             if not isinstance(service, pycares.SRVRecordData) or service.target in (".", ""):
                 continue  # a CNAME on the way, or RFC 2782's word for "no such service"
-            found, ttl = await self._resolve(service.target)
+            found, ttl = await _resolve(resolver, service.target)
             pairs += [(address, service.port) for address in found]
             ttls += [float(record.ttl), ttl]
         return _answer(pairs, min(ttls, default=0.0))
 
-    async def _resolve(self, name: str) -> tuple[list[str], float]:
-        """The addresses of a host, from the hosts file or DNS. One that cannot be resolved spoils the whole answer."""
-        result = await self._resolver.getaddrinfo(name.rstrip("."), family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
-        found = [_text(node.addr[0]) for node in result.nodes if node.family in (socket.AF_INET, socket.AF_INET6)]
-        ttl = min([*(node.ttl for node in result.nodes), *(alias.ttl for alias in result.cnames)], default=0)
-        return found, float(ttl)
+
+async def _resolve(resolver: aiodns.DNSResolver, name: str) -> tuple[list[str], float]:
+    """The addresses of a host, from the hosts file or DNS. One that cannot be resolved spoils the whole answer."""
+    result = await resolver.getaddrinfo(name.rstrip("."), family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
+    found = [_text(node.addr[0]) for node in result.nodes if node.family in (socket.AF_INET, socket.AF_INET6)]
+    ttl = min([*(node.ttl for node in result.nodes), *(alias.ttl for alias in result.cnames)], default=0)
+    return found, float(ttl)
 
 
 def _answer(pairs: Iterable[tuple[str, int]], ttl_seconds: float) -> Answer:

@@ -170,7 +170,7 @@ class Topology:
         for member in self.members.values():
             self._changed(member)
         for notice in self.notices():
-            log.warning("database member %s", notice)
+            log.warning("database: %s", notice)
 
     def _changed(self, member: Member) -> None:
         """A member has news: decide who leads. A lone server leads whatever it says."""
@@ -219,6 +219,7 @@ class Topology:
             if answer is None:
                 continue
             for member in await self._welcome(answer):
+                member.wake()
                 self._watch(member, tasks)
             self._part_with_others(tasks)
 
