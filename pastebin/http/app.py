@@ -11,6 +11,7 @@ from pastebin.http import bodies, problems
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
+from pastebin.http.problems import Document
 from pastebin.metrics import Metrics
 from pastebin.sections import LimitsSection
 
@@ -53,17 +54,21 @@ def _expecting(limits: LimitsSection) -> Callable[[web.Request], object]:
 
     async def expect(request: web.Request) -> web.StreamResponse | None:
         if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-            raise web.HTTPExpectationFailed
+            return _refusal(problems.describe_http(web.HTTPExpectationFailed(), "-"))
         try:
             bodies.check_length(request, limits.max_paste_bytes)
         except PastebinError as error:
-            document = problems.describe(error, "-")
-            response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
-            response.force_close()
-            return response
+            return _refusal(problems.describe(error, "-"))
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # aiohttp counts these bytes as part of the response otherwise
         request.writer.output_size = 0
         return None
 
     return expect
+
+
+def _refusal(document: Document) -> web.Response:
+    response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    response.force_close()
+    return response

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from pastebin.errors import (
@@ -24,7 +25,7 @@ FIELD_BYTES = 64 * 1024
 LARGE_BYTES = 256 * 1024
 MAX_FIELDS = 64
 # how aiohttp's multipart reader says that the body is not what its head promises
-_BROKEN_FORM = (ValueError, AssertionError, LookupError, RequestPayloadError)
+_BROKEN_FORM = (ValueError, AssertionError, LookupError, RequestPayloadError, HttpProcessingError)
 _FILE_FIELDS = frozenset({"content", "f", "file"})
 
 

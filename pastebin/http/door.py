@@ -17,26 +17,35 @@ _BACKLOG = 1024
 
 
 class Traffic:
-    """The requests inside a door, counted so that the last one can be waited for."""
+    """The requests inside a door, known so that the last one can be waited for."""
 
     def __init__(self) -> None:
-        self._inside = 0
+        self._inside: set[asyncio.Task[object]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __enter__(self) -> None:
         """One request is inside while the block lasts."""
-        self._inside += 1
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (requests are tasks)
+        self._inside.add(task)
         self._empty.clear()
 
     def __exit__(self, *_: object) -> None:
-        self._inside -= 1
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (the same one)
+        self._inside.discard(task)
         if not self._inside:
             self._empty.set()
 
     async def ended(self) -> None:
         """Return when nobody is inside."""
         await self._empty.wait()
+
+    def cut(self) -> None:
+        """Cancel whoever is inside."""
+        for task in self._inside:
+            task.cancel()
 
 
 @asynccontextmanager
@@ -75,7 +84,7 @@ async def opened(
             # aiohttp's own shutdown stops reading at once, which would cut off every upload under way
             await _ended(traffic, hurried, shutdown_seconds)
     finally:
-        await _close(runner, hurried)
+        await _close(runner, traffic, hurried)
 
 
 async def _listen(site: web.TCPSite, name: str, address: str) -> None:
@@ -106,11 +115,12 @@ async def _ended(traffic: Traffic, hurried: asyncio.Event, seconds: float) -> No
             wait.cancel()
 
 
-async def _close(runner: web.AppRunner, hurried: asyncio.Event) -> None:
+async def _close(runner: web.AppRunner, traffic: Traffic, hurried: asyncio.Event) -> None:
     """Let answers under way be written; the wish to hurry cuts them off."""
 
     async def cut() -> None:
         await hurried.wait()
+        traffic.cut()
         if runner.server is not None:
             for connection in runner.server.connections:
                 connection.force_close()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
@@ -170,6 +170,8 @@ def to_options(
             problems.append(Problem("expires_in", str(error)))
         if payload.expires_at is not None:
             problems.append(Problem("expires_at", "cannot be given together with expires_in"))
+    if payload.expires_at is not None and not _is_moment(payload.expires_at):
+        problems.append(Problem("expires_at", "must lie before the year 9999"))
     max_reads = payload.max_reads
     if payload.burn:
         if max_reads not in (None, 1):
@@ -213,6 +215,14 @@ def parts_of(payload: CreatePaste | RevisePaste) -> tuple[list[Part], list[Probl
         except (binascii.Error, ValueError):
             problems.append(Problem(f"files[{index}].content", "is not base64"))
     return parts, problems
+
+
+def _is_moment(at: datetime) -> bool:
+    """Whether it has a place in UTC, and is not the last of all, which asyncpg takes for infinity."""
+    try:
+        return at.astimezone(UTC).year < 9999
+    except OverflowError:
+        return False
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -72,13 +72,18 @@ class Document:
             "type": self.type,
             "title": self.title,
             "status": self.status,
-            "detail": self.detail,
+            "detail": _text(self.detail),
             "request_id": self.request_id,
             **(self.extensions or {}),
         }
         if self.errors:
-            members["errors"] = self.errors
+            members["errors"] = [{"field": _text(one.field), "message": _text(one.message)} for one in self.errors]
         return orjson.dumps(members)
+
+
+def _text(text: str) -> str:
+    """What a client sent can hold a lone surrogate, which JSON in UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def describe(error: errors.PastebinError, request_id: str) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -103,7 +103,7 @@ class ProblemView:
     status: int
     detail: str
     request_id: str
-    errors: list[FieldProblemView]
+    errors: list[FieldProblemView] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

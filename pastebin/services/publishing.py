@@ -38,6 +38,7 @@ ENCRYPTION_BYTES = 4096
 # What a reveal can hand out in one answer when the paste has several files (see `_protected_problems`).
 REVEAL_BYTES = 1024 * 1024
 _SLUG_TRIES = 8
+_FIXED = frozenset({"slug", "parent", "encryption"})
 
 
 class Publishing:
@@ -128,7 +129,8 @@ class Publishing:
             problems += _content_problems(files)
             if paste.revision >= self._limits.max_revisions:
                 problems.append(Problem("files", f"a paste has at most {self._limits.max_revisions} revisions"))
-        elif "name" in options.asked or "syntax" in options.asked:
+        problems += [Problem(member, "cannot be changed") for member in sorted(_FIXED & options.asked)]
+        if not files and ("name" in options.asked or "syntax" in options.asked):
             problems.append(Problem("name", "comes with new content only"))
         problems += _protected_problems(_merged(paste, options), files or paste.files)
         if problems:
@@ -189,8 +191,8 @@ class Publishing:
             found.append(Problem("max_reads", f"must be 1 to {MAX_READS}"))
         if options.password is not None and len(options.password) > PASSWORD_CHARACTERS:
             found.append(Problem("password", f"must be at most {PASSWORD_CHARACTERS} characters"))
-        if options.encryption is not None and len(orjson.dumps(options.encryption)) > ENCRYPTION_BYTES:
-            found.append(Problem("encryption", f"must be at most {ENCRYPTION_BYTES} bytes of JSON"))
+        if options.encryption is not None:
+            found += _encryption_problems(options.encryption)
         shortest, longest = IDEMPOTENCY_CHARACTERS
         if (key := options.idempotency_key) is not None and not (
             shortest <= len(key) <= longest and key.isascii() and key.isprintable()
@@ -213,6 +215,22 @@ class Publishing:
         if options.lifetime is not None and options.lifetime.total_seconds() > longest:
             return [Problem("expires_in", f"must be at most {longest} seconds here")]
         return []
+
+
+def _encryption_problems(parameters: dict[str, Any]) -> list[Problem]:
+    """They come back as they were given, so they must be what JSON, orjson and jsonb can all hold."""
+    try:
+        text = orjson.dumps(parameters)
+        is_kept = orjson.loads(text) == parameters  # 1e400 would not be
+    except TypeError:
+        is_kept = False
+    if not is_kept:
+        return [Problem("encryption", "must hold numbers of 64 bits and few levels only")]
+    if len(text) > ENCRYPTION_BYTES:
+        return [Problem("encryption", f"must be at most {ENCRYPTION_BYTES} bytes of JSON")]
+    if b"\\u0000" in text.replace(rb"\\", b""):
+        return [Problem("encryption", "must not contain NUL")]
+    return []
 
 
 def _is_protected(options: Options) -> bool:

@@ -27,7 +27,7 @@ class Reading:
         self, slug: str, token: str | None = None, *, bodies: Bodies = "none", body_of: str | None = None
     ) -> Paste:
         """The paste as this caller may know of it; a private one needs its owner token. Never checks protection."""
-        if not slugs.is_slug(slug):
+        if not slugs.is_slug(slug) or (body_of is not None and "\0" in body_of):
             raise PasteNotFound
         paste = await self._pastes.find(slug, bodies=bodies, body_of=body_of)
         if paste.visibility == "private" and not (

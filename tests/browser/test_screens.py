@@ -1,0 +1,108 @@
+"""Every page, wide and narrow, in light and in dark: nothing sticks out. The pictures stay under screenshots/."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from tests.browser.conftest import SCREENSHOTS, Browse, Watched
+from tests.nodes import Node
+
+pytestmark = pytest.mark.browser
+
+PYTHON = b'''"""Highlighted, with a line that is far wider than any telephone."""
+
+from collections import OrderedDict
+
+
+class Cache(OrderedDict[str, bytes]):
+    """Remembers %s."""
+
+    def get_or(self, key: str, default: bytes = b"\\x00") -> bytes:  # noqa
+        return self[key] if key in self else default or f"{key!r:>{40}}".encode()
+''' % (b"everything it was told, in order, " * 12)
+LONG = "a-name-without-any-place-to-break-" * 6
+
+
+@pytest.fixture(params=["light", "dark"])
+async def watched(browse: Browse, request: pytest.FixtureRequest) -> AsyncIterator[Watched]:
+    async with browse(color_scheme=request.param) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+async def addresses(node: Node) -> dict[str, str]:
+    """Where to find each page, under the name of its picture."""
+    code = await node.paste(PYTHON, name="cache.py", title="How it remembers")
+    several: dict[str, Any] = {
+        "title": f"Hostile and long: <b>{LONG[:150]}",
+        "files": [
+            {"name": f"{LONG}.txt", "content": f"{LONG * 5}\n\nshort\n"},
+            {"name": "\u202egnp.exe <script>", "content": "print('hi')\n", "syntax": "python"},
+            {"name": "binary.dat", "content": "AP8=", "encoding": "base64"},
+            {"name": "empty.txt", "content": ""},
+        ],
+    }
+    async with node.http.post(f"{node.url}/api/v1/pastes", json=several) as response:
+        assert response.status == 201, await response.text()
+        files = await response.json()
+    burn = await node.paste("secret\n", burn=True, password="open sesame")
+    return {
+        "create": "/",
+        "paste": f"/{code['slug']}",
+        "files": f"/{files['slug']}",
+        "reveal": f"/{burn['slug']}",
+        "manage": f"/{code['slug']}/manage",
+        "missing": "/unknown0000",
+        "problem": "/problems/paste-not-found",
+    }
+
+
+async def check(page: Page, name: str) -> None:
+    """Keep pictures of the page as it is, and look that it fits into a telephone."""
+    scheme = "dark" if await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+    for width, height in ((1280, 800), (360, 740)):
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png")
+        wide = await page.evaluate("document.scrollingElement.scrollWidth")
+        assert wide <= width, f"{name} is {wide} px wide on a screen of {width}"
+    (ink, paper) = await page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.documentElement).backgroundColor]"
+    )
+    assert ink != paper
+
+
+async def test_pages_as_they_are_found(watched: Watched, addresses: dict[str, str]) -> None:
+    for name, address in addresses.items():
+        await watched.page.goto(address)
+        await check(watched.page, name)
+
+
+async def test_pages_as_they_are_come_to(watched: Watched, node: Node) -> None:
+    page = watched.page
+    await page.goto("/")
+    await page.get_by_label("Title").fill(LONG)
+    await page.get_by_role("button", name="Create paste").click()
+    await check(page, "create-refused")
+    await page.get_by_label("Title").fill("A secret")
+    await page.get_by_label("Text", exact=True).fill(PYTHON.decode())
+    await page.locator("[name=password]").fill("open sesame")
+    await page.locator("[name=max_reads]").select_option("1")
+    await page.get_by_role("button", name="Create paste").click()
+    await check(page, "manage-created")
+    slug = page.url.split("/")[3]
+    await page.goto(f"/{slug}")
+    for password, name in (("wrong", "reveal-wrong"), ("open sesame", "revealed")):
+        await page.get_by_label("Password").fill(password)
+        await page.get_by_role("button", name="Open and delete").click()
+        await check(page, name)
+    created = await node.paste("x\n")
+    await page.goto(f"/{created['slug']}/manage")
+    for token, name in (("wrong", "manage-refused"), (created["token"], "deleted")):
+        await page.get_by_label("Owner token").fill(token)
+        await page.get_by_label("Yes, delete this paste for good").check()
+        await page.get_by_role("button", name="Delete paste").click()
+        await check(page, name)
