@@ -8,7 +8,7 @@ import pytest
 
 from tests.nodes import Node, directory, started
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.seaweed"]
 
 
 @pytest.fixture(scope="session")
