@@ -119,7 +119,7 @@ class BlobsSection(Section, frozen=True):
     access_key: str = ""
     secret_key: Secret = msgspec.field(default_factory=Secret)
     addressing: Literal["auto", "path", "virtual"] = "auto"
-    checksums: Literal["when_required", "when_supported"] = "when_required"
+    checksums: Literal["when_required", "when_supported"] = "when_supported"
     connections: Count = 64
     connect_timeout_seconds: Seconds = 3.0
     read_timeout_seconds: Seconds = 20.0
