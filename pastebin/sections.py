@@ -141,3 +141,5 @@ class SweepingSection(Section, frozen=True):
     batch_size: Count = 500
     reconcile_seconds: Seconds = 3600.0
     tombstone_seconds: SecondsOrZero = 86_400.0
+    abandoned_seconds: Seconds = 3600.0
+    max_removals_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 100.0

@@ -105,8 +105,13 @@ class Seaweed:
 
     def section(self, **options: Any) -> BlobsSection:
         """How a node would be configured to use it."""
-        given = {"endpoint": self.endpoint, "bucket": BUCKET, "access_key": ACCESS_KEY, **options}
-        return BlobsSection(store="s3", secret_key=Secret(SECRET_KEY), addressing="path", **given)
+        given = {
+            "endpoint": self.endpoint,
+            "bucket": BUCKET,
+            "access_key": ACCESS_KEY,
+            "secret_key": Secret(SECRET_KEY),
+        }
+        return BlobsSection(store="s3", addressing="path", **{**given, **options})
 
     def settings(self, **options: Any) -> dict[str, Any]:
         """The same for `tests.nodes.started`."""
@@ -123,13 +128,13 @@ class Seaweed:
 
 
 @asynccontextmanager
-async def client(endpoint: str) -> AsyncIterator[Any]:
+async def client(endpoint: str, **options: Any) -> AsyncIterator[Any]:
     """A client of its own, to look from outside."""
     config = AioConfig(
         s3={"addressing_style": "path"},
         retries={"total_max_attempts": 1},
-        read_timeout=20,
         request_checksum_calculation="when_required",
+        **{"read_timeout": 20, **options},
     )
     async with get_session().create_client(
         "s3",
