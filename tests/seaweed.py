@@ -131,7 +131,7 @@ class Seaweed:
 async def client(endpoint: str, **options: Any) -> AsyncIterator[Any]:
     """A client of its own, to look from outside."""
     config = AioConfig(
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": "path", "payload_signing_enabled": False},
         retries={"total_max_attempts": 1},
         request_checksum_calculation="when_required",
         **{"read_timeout": 20, **options},

@@ -102,14 +102,11 @@ class Bucket:
     ) -> Answer:
         """Call an operation on one object; `proof` says whether an answer belongs to what was sent.
 
-        A `Body` is sent from its beginning at every attempt. Raises BlobMissing for 404, RangeUnsatisfiable,
-        StorageFull, Unavailable.
+        Raises BlobMissing for 404, RangeUnsatisfiable, StorageFull, Unavailable.
         """
         path = self.path(key)
 
         async def once() -> Answer:
-            if "Body" in parameters:
-                parameters["Body"].seek(0)
             call = getattr(self._client, operation)
             answer: Answer = await call(Bucket=self._name, Key=path, **parameters)
             if proof is not None and not proof(answer):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import io
 import logging
 import zlib
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
 from pastebin.errors import BlobMissing, PastebinError, StorageFull, Unavailable
@@ -28,11 +27,73 @@ IN_FLIGHT = 3
 _GROWS_EVERY = 1000
 _MOST_PARTS = 10_000
 _SLICE_BYTES = 256 * 1024
+_KEPT_BYTES = 64 * 1024
 
 
 def part_bytes(number: int) -> int:
     """The size of part `number` (from 1): it doubles every thousand parts, so that ten thousand are always enough."""
     return PART_BYTES << ((number - 1) // _GROWS_EVERY)
+
+
+class Body:
+    """The bytes of a part as they came in: large chunks are kept, not copied, and small ones are gathered.
+
+    It has of a file what botocore asks for, and is sent by aiohttp piece by piece. One buffer for the whole part would
+    have to grow, which leaves several times its size of holes in the memory of the process.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[memoryview | bytearray] = []
+        self._size = 0
+        self._position = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bool__(self) -> bool:
+        return True
+
+    async def __aiter__(self) -> AsyncIterator[memoryview | bytearray]:
+        for piece in self._pieces:
+            yield piece
+
+    def append(self, chunk: memoryview) -> None:
+        """Add a chunk that nobody changes any more."""
+        self._size += len(chunk)
+        if len(chunk) >= _KEPT_BYTES:
+            self._pieces.append(chunk)
+            return
+        last = self._pieces[-1] if self._pieces else None
+        if not isinstance(last, bytearray) or len(last) >= _SLICE_BYTES:
+            last = bytearray()
+            self._pieces.append(last)
+        last += chunk
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, whatever `size` is. Not used to send, but what has it is a file for botocore."""
+        piece = bytes(self._pieces[self._position]) if self._position < len(self._pieces) else b""
+        self._position += 1
+        return piece
+
+    def tell(self) -> int:
+        """The number of pieces that have been read."""
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Go to a place that `tell` has told."""
+        self._position = position
+
+    def digest(self, checksums: str) -> bytes:
+        """CRC-32, or MD5 where only that is required. Takes a moment: call it in a thread."""
+        if checksums == "when_required":
+            md5 = hashlib.md5(usedforsecurity=False)
+            for piece in self._pieces:
+                md5.update(piece)
+            return md5.digest()
+        crc = 0
+        for piece in self._pieces:
+            crc = zlib.crc32(piece, crc)
+        return crc.to_bytes(4, "big")
 
 
 class Part:
@@ -41,40 +102,42 @@ class Part:
     def __init__(self, number: int, loan: Loan) -> None:
         self.number = number
         self._loan = loan
-        self._buffer = io.BytesIO()
-        self.size = 0
+        self._body = Body()
+
+    @property
+    def size(self) -> int:
+        return len(self._body)
 
     @property
     def is_full(self) -> bool:
         return self.size >= self._loan.size
 
     async def take(self, chunk: memoryview) -> int:
-        """Copy what has room, a slice at most, and say how much; waits for the budget first."""
+        """Take what has room, a slice at most, and say how much; waits for the budget first."""
         count = min(len(chunk), self._loan.size - self.size, _SLICE_BYTES)
         await self._loan.grow(count)
-        self.size += count
-        self._buffer.write(chunk[:count])
+        self._body.append(chunk[:count])
         return count
 
     async def sealed(self, checksums: str) -> Sealed:
         """The part, ready to be sent, with its checksum."""
-        digest = await asyncio.to_thread(_digest, self._buffer, checksums)
-        return Sealed(self._buffer, digest, checksums)
+        digest = await asyncio.to_thread(self._body.digest, checksums)
+        return Sealed(self._body, digest, checksums)
 
     def close(self) -> None:
         """Give the memory back."""
-        self._buffer = io.BytesIO()
+        self._body = Body()
         self._loan.close()
 
 
 class Sealed:
     """A body with its checksum, which the store verifies (the header) and which is compared with its answer."""
 
-    def __init__(self, body: io.BytesIO, digest: bytes, checksums: str) -> None:
+    def __init__(self, body: Body, digest: bytes, checksums: str) -> None:
         self._digest = digest
         self._is_md5 = checksums == "when_required"
         name = "ContentMD5" if self._is_md5 else "ChecksumCRC32"
-        self.parameters: dict[str, Any] = {"Body": body, name: self.encoded}
+        self.parameters: dict[str, Any] = {"Body": body if len(body) else b"", name: self.encoded}
 
     @property
     def encoded(self) -> str:
@@ -92,13 +155,6 @@ class Sealed:
         """How the part is named when the upload is completed."""
         named: Answer = {"PartNumber": number, "ETag": answer["ETag"]}
         return named if self._is_md5 else {**named, "ChecksumCRC32": self.encoded}
-
-
-def _digest(buffer: io.BytesIO, checksums: str) -> bytes:
-    with buffer.getbuffer() as view:
-        if checksums == "when_required":
-            return hashlib.md5(view, usedforsecurity=False).digest()
-        return zlib.crc32(view).to_bytes(4, "big")
 
 
 class Unbroken:
