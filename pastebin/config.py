@@ -34,6 +34,8 @@ from pastebin.sections import (
 )
 
 _DISCOVER = re.compile(r"srv:[^\s:]+|a:[^\s:]+:[1-9]\d{0,4}", re.ASCII)
+# S3 User Guide, "General purpose bucket naming rules"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class Config(Section, frozen=True):
@@ -215,6 +217,7 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     """Rules about several options at once, or about text that has a grammar of its own."""
     yield from _check_doors(config.doors)
     yield from _check_database(config)
+    yield from _check_blobs(config.blobs)
     if len(set(config.node.roles)) != len(config.node.roles):
         yield Problem("node.roles", "names a role twice")
     for option, directory in (
@@ -283,6 +286,18 @@ def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
             parse_address(database.discover_nameserver)
         except ValueError as error:
             yield Problem("database.discover_nameserver", str(error))
+
+
+def _check_blobs(blobs: BlobsSection) -> Iterator[Problem]:
+    if blobs.endpoint and not _is_site(blobs.endpoint):
+        yield Problem("blobs.endpoint", "must be http(s)://host[:port], or empty for AWS")
+    if blobs.bucket and not _BUCKET.fullmatch(blobs.bucket):
+        yield Problem("blobs.bucket", "must be 3 to 63 lower-case letters, digits, '.' and '-'")
+    if blobs.store == "s3" and not blobs.bucket:
+        yield Problem("blobs.bucket", 'is required with blobs.store = "s3"')
+    if bool(blobs.access_key) != bool(blobs.secret_key):
+        missing = "secret_key" if blobs.access_key else "access_key"
+        yield Problem(f"blobs.{missing}", "is required: access_key and secret_key come together or not at all")
 
 
 def _is_url(text: str, *schemes: str) -> bool:

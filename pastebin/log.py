@@ -54,4 +54,6 @@ def configure(*, level: str, style: Literal["auto", "json", "line"], node: str) 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter() if as_line else JsonFormatter(node))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # botocore's debugging shows requests with their bodies
+    for name in ("asyncio", "botocore", "aiobotocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 from pastebin import embedded
@@ -21,6 +22,7 @@ from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
+from pastebin.sections import BlobStore
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
@@ -114,8 +116,7 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
         if Needs.DATABASE in needs:
             await _open_database(resources, stack)
         if Needs.BLOBS in needs:
-            blobs = DirectoryBlobs.opened(config.blob_directory, min_free_bytes=config.blobs.min_free_bytes)
-            resources.blobs = await stack.enter_async_context(blobs)
+            resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
             resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
         resources.passwords = Passwords()
@@ -156,6 +157,20 @@ async def _check_schema(database: Database) -> None:
         raise ResourceUnavailable(f"database.primary cannot be used: {error.detail}") from error
     if pending:
         raise SchemaMismatch(f"the database lacks {', '.join(pending)}: run 'pastebin migrate' with this configuration")
+
+
+def open_blobs(config: Config, store: BlobStore) -> AbstractAsyncContextManager[Blobs]:
+    """The blob store of that kind, whichever of them the node uses. Raises ResourceUnavailable."""
+    if store == "directory":
+        return DirectoryBlobs.opened(config.blob_directory, min_free_bytes=config.blobs.min_free_bytes)
+    try:
+        s3 = import_module("pastebin.store.s3")
+    except ModuleNotFoundError as error:
+        raise ResourceUnavailable(
+            f"blobs.store: s3 needs {error.name}, which is not installed; try: pip install 'pastebin[s3]'"
+        ) from error
+    opened: AbstractAsyncContextManager[Blobs] = s3.S3Blobs.opened(config.blobs)
+    return opened
 
 
 def _secret(config: Config) -> bytes:

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 RoleName = Literal["web", "read", "write"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
+BlobStore = Literal["directory", "s3"]
 
 _LONGEST_SECONDS = 36_525 * 86_400  # a century
 
@@ -120,11 +121,24 @@ class EmbeddedSection(Section, frozen=True):
 
 
 class BlobsSection(Section, frozen=True):
-    store: Literal["directory"] = "directory"
+    store: BlobStore = "directory"
     directory: str = ""
     inline_max_bytes: Annotated[int, Meta(ge=0, le=1024**2)] = 64 * 1024
     min_free_bytes: Bytes = 256 * 1024**2
     grace_seconds: SecondsOrZero = 86_400.0
+    endpoint: str = ""
+    bucket: str = ""
+    region: Annotated[str, Meta(min_length=1, max_length=64)] = "us-east-1"
+    prefix: Annotated[str, Meta(pattern=r"^([A-Za-z0-9!_.*'()-]+/)*\Z", max_length=512)] = ""
+    access_key: str = ""
+    secret_key: Secret = msgspec.field(default_factory=Secret)
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    checksums: Literal["when_required", "when_supported"] = "when_supported"
+    connections: Count = 64
+    connect_timeout_seconds: Seconds = 3.0
+    read_timeout_seconds: Seconds = 20.0
+    part_timeout_seconds: Seconds = 120.0
+    upload_budget_bytes: Annotated[int, Meta(ge=16 * 1024**2, le=2**50)] = 256 * 1024**2
 
 
 class RenderingSection(Section, frozen=True):
@@ -141,3 +155,5 @@ class SweepingSection(Section, frozen=True):
     batch_size: Count = 500
     reconcile_seconds: Seconds = 3600.0
     tombstone_seconds: SecondsOrZero = 86_400.0
+    abandoned_seconds: Seconds = 3600.0
+    max_removals_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 100.0

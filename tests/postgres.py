@@ -34,7 +34,7 @@ def reachable_directory() -> Iterator[Path]:
 
     In memory where there is room: copying a template database takes 15 ms there, and 150 on some disks.
     """
-    directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_place()))
+    directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place()))
     directory.chmod(0o755)
     try:
         yield directory
@@ -111,7 +111,7 @@ async def _connected(server: Server) -> AsyncIterator[asyncpg.Connection[asyncpg
         await connection.close()
 
 
-def _place() -> Path | None:
+def place() -> Path | None:
     memory = Path("/dev/shm")
     has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES
     return memory if has_room else None
@@ -119,7 +119,7 @@ def _place() -> Path | None:
 
 async def _remove_leftovers() -> None:
     """A test run that was killed leaves its servers running: end them and remove their files."""
-    for directory in (_place() or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*-*"):
+    for directory in (place() or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*-*"):
         owner = directory.name.removeprefix(_PREFIX).partition("-")[0]
         # another run may end, or do the same, at the same time
         with suppress(OSError):

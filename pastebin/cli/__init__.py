@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "pastebin.cli.serve",
     "check": "pastebin.cli.check",
     "migrate": "pastebin.cli.migrate",
+    "blobs": "pastebin.cli.blobs",
     "put": "pastebin.cli.put",
     "get": "pastebin.cli.get",
     "rm": "pastebin.cli.rm",

@@ -16,7 +16,7 @@ from pastebin.services import media, syntaxes
 from pastebin.store.blobs import Blobs, new_key
 from pastebin.store.leftovers import Leftovers
 
-_HASH_BYTES = 1024 * 1024  # hashed in one thread hop
+_HASH_BYTES = 256 * 1024  # hashed in one thread hop; what an upload that waits for memory holds beside its part
 _RENEW_SECONDS = 600.0
 _INLINE_SHARE = 16  # all inline files of a paste together, in inline limits
 NAME_BYTES = 255
@@ -156,7 +156,8 @@ async def _pieces(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
     async for chunk in rest:
         buffer += chunk
         if len(buffer) >= _HASH_BYTES:
-            yield bytes(buffer)
+            piece = bytes(buffer)
             buffer.clear()
+            yield piece
     if buffer:
         yield bytes(buffer)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 from pastebin import slugs
 from pastebin.errors import BlobMissing, PasteNotFound, RevealRequired, RevisionConflict, WrongPassword
@@ -11,6 +14,8 @@ from pastebin.models import File, Paste
 from pastebin.services.passwords import Passwords
 from pastebin.store.blobs import Blobs
 from pastebin.store.pastes import Bodies, Pastes
+
+log = logging.getLogger(__name__)
 
 _REVEAL_TRIES = 5
 
@@ -72,12 +77,42 @@ class Reading:
             return
         if file.blob_key is None:
             raise BlobMissing
-        async for chunk in self._blobs.read(file.blob_key, start, wanted):
-            wanted -= len(chunk)
-            yield chunk
+        is_whole = start == 0 and wanted == file.size
+        chunks = self._blobs.read(file.blob_key, start, wanted)
+        async with _closing(_verified(chunks, file) if is_whole else chunks) as passed:
+            async for chunk in passed:
+                wanted -= len(chunk)
+                yield chunk
         if wanted:
             raise BlobMissing
 
     async def content(self, file: File) -> bytes:
         """All bytes of a file that the caller knows to be small."""
         return b"".join([chunk async for chunk in self.stream(file)])
+
+
+async def _verified(chunks: AsyncIterator[bytes], file: File) -> AsyncIterator[bytes]:
+    """All of a file's bytes; the last chunk is only let go when the digest of everything is right."""
+    digest = hashlib.sha256()
+    held = b""
+    async with _closing(chunks) as source:
+        async for chunk in source:
+            if held:
+                yield held
+            digest.update(chunk)
+            held = chunk
+    if digest.digest() != file.sha256:
+        log.error("blob %s does not have the digest of its file", file.blob_key)
+        raise BlobMissing
+    if held:
+        yield held
+
+
+@asynccontextmanager
+async def _closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Let a stream that is left early give back what it holds at once."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()

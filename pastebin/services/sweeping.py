@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 
 from pastebin.errors import PastebinError
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobsSection, SweepingSection
+from pastebin.services.reconciling import Findings, Pace, Reconciling
 from pastebin.store.blobs import Blobs
 from pastebin.store.leftovers import Leftovers
 
 log = logging.getLogger(__name__)
 
-_LISTING = 500
+# The rows of orphans are locked while their blobs are removed: not for longer than a server tolerates (30 s).
+_LOCKED_SECONDS = 5.0
 
 
 class Sweeping:
@@ -34,34 +37,55 @@ class Sweeping:
         self._section = section
         self._grace_seconds = blobs_section.grace_seconds
         self._metrics = metrics
+        self._pace = Pace(section.max_removals_per_second)
+        self._reconciling = Reconciling(
+            leftovers,
+            blobs,
+            self._pace,
+            grace_seconds=self._grace_seconds,
+            abandoned_seconds=section.abandoned_seconds,
+            metrics=metrics,
+        )
 
     async def run(self) -> None:
-        """Sweep for ever. What fails now (database away, disk trouble) is logged and tried again in the next round."""
-        reconciled = time.monotonic()
+        """Sweep and reconcile for ever, apart from each other: a large store must not delay what has expired."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._repeat("sweeping", self.sweep, self._section.interval_seconds), name="sweep")
+            tasks.create_task(self._reconcile_for_ever(), name="reconcile")
+
+    async def _reconcile_for_ever(self) -> None:
+        # so that nodes started together do not list the store together
+        await asyncio.sleep(self._section.reconcile_seconds * (0.5 + random.random() / 2))  # noqa: S311
+        await self._repeat("reconciling", self._reconcile, self._section.reconcile_seconds)
+
+    async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
+        """What fails now (database away, disk trouble) is logged and tried again in the next round."""
         while True:
             try:
-                await self.sweep()
-                if time.monotonic() - reconciled >= self._section.reconcile_seconds:
-                    await self.reconcile()
-                    reconciled = time.monotonic()
-                self._metrics.background_success.labels("sweeping").set_to_current_time()
+                await work()
+                self._metrics.background_success.labels(name).set_to_current_time()
             except PastebinError as error:
-                log.warning("sweeping stopped early: %s", error)
-            await asyncio.sleep(self._section.interval_seconds)
+                log.warning("%s stopped early: %s", name, error)
+            await asyncio.sleep(pause_seconds)
+
+    async def _reconcile(self) -> None:
+        await self.reconcile()
 
     async def sweep(self) -> None:
-        """Everything that is due, in batches."""
+        """Everything that is due, in batches; blobs for one interval at most, so that the rest has its turn again."""
         batch = self._section.batch_size
         rounds: tuple[tuple[str, Callable[[], Awaitable[int]]], ...] = (
             ("expired", lambda: self._leftovers.expire(batch)),
             ("revision", lambda: self._leftovers.strip(batch)),
-            ("blob", lambda: self._remove_blobs(batch)),
             ("tombstone", lambda: self._leftovers.bury(self._section.tombstone_seconds, batch)),
             ("idempotency-key", lambda: self._leftovers.forget_idempotency(batch)),
         )
         for kind, step in rounds:
             while count := await step():
                 self._metrics.swept.labels(kind).inc(count)
+        ends = time.monotonic() + self._section.interval_seconds
+        while time.monotonic() < ends and (count := await self._remove_blobs(batch)):
+            self._metrics.swept.labels("blob").inc(count)
         await self.measure()
 
     async def measure(self) -> None:
@@ -71,44 +95,27 @@ class Sweeping:
         self._metrics.orphan_blobs.set(figures.orphans)
 
     async def _remove_blobs(self, limit: int) -> int:
-        async with self._leftovers.orphans(self._grace_seconds, limit) as keys:
-            for key in keys:
+        pending = self._section.abandoned_seconds
+        async with self._leftovers.orphans(self._grace_seconds, limit, pending_seconds=pending) as keys:
+            ends = time.monotonic() + _LOCKED_SECONDS
+            for index, key in enumerate(keys):
+                if time.monotonic() >= ends:
+                    del keys[index:]
+                    break
+                await self._pace.turn()
                 await self._blobs.remove(key)
         return len(keys)
 
-    async def reconcile(self) -> None:
-        """Compare the store with the rows both ways.
+    async def due(self) -> list[str]:
+        """Some of the blobs that a round would remove now because nothing refers to them any more."""
+        batch, pending = self._section.batch_size, self._section.abandoned_seconds
+        async with self._leftovers.orphans(self._grace_seconds, batch, pending_seconds=pending) as keys:
+            found = list(keys)
+            keys.clear()
+        return found
 
-        An object that no row knows is removed after the grace period. A row without its object means lost content:
-        it is counted and logged, never hidden.
-        """
-        while await self._leftovers.disown(self._section.batch_size):
+    async def reconcile(self, *, dry_run: bool = False) -> Findings:
+        """Compare the store with the rows both ways; see `Reconciling`."""
+        while not dry_run and await self._leftovers.disown(self._section.batch_size):
             pass
-        await self._blobs.remove_abandoned(self._grace_seconds)
-        page: list[str] = []
-        now = time.time()
-        async for entry in self._blobs.entries():
-            if now - entry.modified_at.timestamp() > self._grace_seconds:
-                page.append(entry.key)
-            if len(page) >= _LISTING:
-                await self._remove_unknown(page)
-                page = []
-        await self._remove_unknown(page)
-        await self._count_missing()
-
-    async def _remove_unknown(self, keys: list[str]) -> None:
-        for key in await self._leftovers.unknown(keys):
-            log.warning("removing blob %s: no row knows it", key)
-            await self._blobs.remove(key)
-            self._metrics.swept.labels("unknown-blob").inc()
-
-    async def _count_missing(self) -> None:
-        missing = 0
-        after = ""
-        while keys := await self._leftovers.live_keys(after, _LISTING):
-            after = keys[-1]
-            for key in keys:
-                if not await self._blobs.exists(key):
-                    log.error("blob %s is missing although a paste points to it", key)
-                    missing += 1
-        self._metrics.missing_blobs.set(missing)
+        return await self._reconciling.reconcile(dry_run=dry_run)

@@ -47,7 +47,7 @@ class Blobs(Protocol):
         """Whether a complete blob is there."""
 
     def entries(self) -> AsyncIterator[BlobEntry]:
-        """Every complete blob, in no order."""
+        """Every complete blob that was there all the time, in the order of their keys."""
 
     async def remove_abandoned(self, age_seconds: float) -> int:
         """Remove what interrupted writers left unfinished for longer than `age_seconds`; returns how many."""

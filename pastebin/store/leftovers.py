@@ -79,7 +79,18 @@ _PENDING = "insert into blobs (key) values ($1)"
 _RENEW = "update blobs set changed_at = now() where key = $1 and state = 'pending'"
 _ABANDON = "update blobs set state = 'deleting', changed_at = '-infinity' where key = any($1) and state = 'pending'"
 _UNKNOWN = "select k from unnest($1::text[]) k where not exists (select from blobs b where b.key = k)"
-_LIVE_KEYS = "select key from blobs where state = 'live' and key > $1 order by key limit $2"
+_KNOWN = "select key, state = 'live' as is_live from blobs where key > $1 order by key limit $2"
+_STILL_LIVE = "select key from blobs where key = any($1) and state = 'live'"
+_CONTENTS = """
+select distinct on (b.key) b.key, f.size, f.sha256
+from blobs b join files f on f.blob_key = b.key
+where b.state = 'live' and b.key > $1
+order by b.key limit $2
+"""
+_CONTENTS_SIZE = """
+select count(*) as blobs, coalesce(sum(size), 0)::int8 as bytes
+from (select distinct on (f.blob_key) f.size from files f join blobs b on b.key = f.blob_key where b.state = 'live') f
+"""
 
 _FIGURES = """
 select
@@ -103,6 +114,23 @@ class Figures:
     present: int
     oldest_seconds: float
     orphans: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A blob that the database knows; one that is not live is on its way in or out."""
+
+    key: str
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a live blob has to be."""
+
+    key: str
+    size: int
+    sha256: bytes
 
 
 class Leftovers:
@@ -139,10 +167,15 @@ class Leftovers:
         return await self._run(_FORGET_IDEMPOTENCY, limit)
 
     @asynccontextmanager
-    async def orphans(self, grace_seconds: float, limit: int) -> AsyncIterator[list[str]]:
-        """Keys of blobs to remove from the store; their rows go when the block has ended well."""
+    async def orphans(
+        self, grace_seconds: float, limit: int, *, pending_seconds: float = PENDING_SECONDS
+    ) -> AsyncIterator[list[str]]:
+        """Keys of blobs to remove from the store.
+
+        Take off the list what could not be removed: the rows of the others go when the block has ended well.
+        """
         async with self._database.primary() as connection, connection.transaction():
-            keys = [row["key"] for row in await connection.fetch(_ORPHANS, grace_seconds, limit, PENDING_SECONDS)]
+            keys = [row["key"] for row in await connection.fetch(_ORPHANS, grace_seconds, limit, pending_seconds)]
             yield keys
             if keys:
                 await connection.execute(_REMOVE_BLOBS, keys)
@@ -157,9 +190,27 @@ class Leftovers:
         async with self._database.primary() as connection:
             return [row["k"] for row in await connection.fetch(_UNKNOWN, list(keys))]
 
-    async def live_keys(self, after: str, limit: int) -> list[str]:
+    async def known(self, after: str, limit: int) -> list[Known]:
+        """The first `limit` blobs after the key `after`, in the order of their keys."""
         async with self._database.primary() as connection:
-            return [row["key"] for row in await connection.fetch(_LIVE_KEYS, after, limit)]
+            return [Known(row["key"], row["is_live"]) for row in await connection.fetch(_KNOWN, after, limit)]
+
+    async def still_live(self, keys: Sequence[str]) -> list[str]:
+        """Those of `keys` that a paste points to now."""
+        async with self._database.primary() as connection:
+            return [row["key"] for row in await connection.fetch(_STILL_LIVE, list(keys))]
+
+    async def contents(self, after: str, limit: int) -> list[Content]:
+        """What the first `limit` live blobs after `after` hold, in the order of their keys."""
+        async with self._database.primary() as connection:
+            rows = await connection.fetch(_CONTENTS, after, limit)
+        return [Content(row["key"], row["size"], row["sha256"]) for row in rows]
+
+    async def contents_size(self) -> tuple[int, int]:
+        """How many live blobs there are, and their bytes."""
+        async with self._database.primary() as connection:
+            (row,) = await connection.fetch(_CONTENTS_SIZE)
+        return row["blobs"], row["bytes"]
 
     async def _run(self, sql: str, *arguments: object) -> int:
         async with self._database.primary() as connection:

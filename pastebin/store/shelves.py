@@ -239,17 +239,17 @@ class Source:
 
 
 def leaves(branch: Path) -> list[Path]:
-    """The directories of two hexadecimal digits in `branch`."""
+    """The directories of two hexadecimal digits in `branch`, in order."""
     with os.scandir(branch) as entries:
-        return [Path(entry.path) for entry in entries if _FAN_OUT.fullmatch(entry.name) and entry.is_dir()]
+        return sorted(Path(entry.path) for entry in entries if _FAN_OUT.fullmatch(entry.name) and entry.is_dir())
 
 
 def listed(waiting: list[Path]) -> list[BlobEntry]:
-    """The blobs of as many of the `waiting` leaves as make a fair list; those leaves are taken off."""
+    """The blobs of as many of the first `waiting` leaves as make a fair list; those leaves are taken off."""
     found: list[BlobEntry] = []
     while waiting and len(found) < _LISTING_SIZE:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
+        with os.scandir(waiting.pop(0)) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 with suppress(FileNotFoundError):  # removed since
                     if _KEY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                         status = entry.stat(follow_symlinks=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -39,7 +40,7 @@ class Replies:
     def longest_pause(self, status: int) -> float:
         """The longest time without such an answer, in seconds."""
         times = [reply.at for reply in self.made if reply.status == status]
-        return max((after - before for before, after in zip(times, times[1:], strict=False)), default=float("inf"))
+        return max((after - before for before, after in itertools.pairwise(times)), default=float("inf"))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A replica is promoted while clients write: nothing acknowledged is lost, nothing is made twice, nobody is restarted."""
+"""A replica is promoted while clients write: nothing is lost, nothing is made twice, nobody is restarted."""
 
 from __future__ import annotations
 

@@ -1,0 +1,156 @@
+"""What an object store answers and what the network does, as the domain's words; what may pass is tried again.
+
+Error codes are those of the S3 API reference, "Error responses".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+
+from pastebin.errors import (
+    BlobMissing,
+    PastebinError,
+    RangeUnsatisfiable,
+    ResourceUnavailable,
+    StorageFull,
+    Unavailable,
+)
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+TRIES = 4
+_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 3.0
+
+_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+# The bytes did not arrive as they were sent, or not in time.
+_TEMPORARY_CODES = frozenset(
+    {"BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "SlowDown", "ThrottlingException"}
+)
+_FULL = frozenset({"QuotaExceeded", "QuotaExceededException", "EntityTooLarge", "XMinioStorageFull"})
+_OPTIONS = {
+    "NoSuchBucket": ("bucket", "there is no such bucket"),
+    "InvalidBucketName": ("bucket", "is not a name for a bucket there"),
+    "InvalidAccessKeyId": ("access_key", "is not known there"),
+    "SignatureDoesNotMatch": ("secret_key", "does not belong to blobs.access_key"),
+    "AccessDenied": ("access_key", "may not list the bucket"),
+    "AllAccessDisabled": ("access_key", "may not list the bucket"),
+    "ExpiredToken": ("access_key", "has expired"),
+    "InvalidToken": ("access_key", "is not valid there"),
+    "AuthorizationHeaderMalformed": ("region", "is not the region of the bucket"),
+    "IllegalLocationConstraintException": ("region", "is not the region of the bucket"),
+    "PermanentRedirect": ("region", "is not the region of the bucket"),
+    "RequestTimeTooSkewed": ("endpoint", "refuses because the clock of this machine is wrong; set it, best by NTP"),
+}
+
+
+class WrongAnswer(Exception):
+    """The store has said yes to something else than was sent."""
+
+
+# Everything that a call of aiobotocore or the stream of an answer is known to raise.
+FAILURES = (ClientError, BotoCoreError, ResponseParserError, WrongAnswer, aiohttp.ClientError, OSError, TimeoutError)
+
+
+def code_of(error: BaseException) -> tuple[int, str]:
+    """Status and code of a refusal; 0 and nothing where there was no answer."""
+    if not isinstance(error, ClientError):
+        return 0, ""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return int(status), str(error.response.get("Error", {}).get("Code", ""))
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Whether the same request may succeed in a moment."""
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return False
+    status, code = code_of(error)
+    return not status or status in _TEMPORARY_STATUS or code in _TEMPORARY_CODES
+
+
+def pause_seconds(attempt: int, chance: float) -> float:
+    """How long to wait after the failed `attempt` (1 is the first); `chance` from 0 to 1 keeps nodes apart."""
+    return min(_PAUSE_SECONDS * 2.0 ** (attempt - 1), _LONGEST_PAUSE_SECONDS) * (0.5 + chance / 2)
+
+
+def word_for(error: BaseException) -> PastebinError:
+    """The domain's word for what went wrong while the node runs."""
+    status, code = code_of(error)
+    if status == 404 and code != "NoSuchBucket":
+        return BlobMissing()
+    if status == 416:
+        return RangeUnsatisfiable()
+    if status == 507 or code in _FULL:
+        return StorageFull()
+    return Unavailable("Large content cannot be stored or read at the moment; try again shortly.")
+
+
+def told(error: BaseException) -> str:
+    """One line for the log."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def refusal(error: BaseException, endpoint: str) -> ResourceUnavailable | None:
+    """Why a node with this configuration cannot start; None if the store is only away for now."""
+    status, code = code_of(error)
+    if code in _OPTIONS:
+        option, problem = _OPTIONS[code]
+        return ResourceUnavailable(f"blobs.{option}: {problem} ({endpoint or 'AWS'}: {code})")
+    if status in (301, 400, 401, 403, 404):
+        option = {404: "bucket", 301: "region", 400: "region"}.get(status, "access_key")
+        return ResourceUnavailable(f"blobs.{option}: is refused by {endpoint or 'AWS'} ({told(error)})")
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return ResourceUnavailable("blobs.access_key: is empty, and neither environment nor instance have credentials")
+    if isinstance(error, SSLError):
+        return ResourceUnavailable(f"blobs.endpoint: the certificate of {endpoint} is not trusted: {told(error)}")
+    if isinstance(error, BotoCoreError) and not isinstance(error, EndpointConnectionError) and _is_ours(error):
+        return ResourceUnavailable(f"blobs.endpoint: {told(error)}")
+    return None
+
+
+def _is_ours(error: BotoCoreError) -> bool:
+    """Whether botocore refused the call itself, before anything was sent."""
+    return type(error).__name__ in ("ParamValidationError", "InvalidRegionError", "UnknownEndpointError")
+
+
+async def attempted(
+    verb: str, work: Callable[[], Awaitable[Result]], *, seconds: float, tries: int = TRIES, **about: Any
+) -> Result:
+    """Do `work`, again after a pause if it fails for now; each attempt has a deadline, all together have two.
+
+    Raises BlobMissing, RangeUnsatisfiable, StorageFull, Unavailable.
+    """
+    attempt = 0
+    ends = asyncio.get_running_loop().time() + 2 * seconds
+    while True:
+        attempt += 1
+        try:
+            async with asyncio.timeout_at(min(ends, asyncio.get_running_loop().time() + seconds)):
+                return await work()
+        except FAILURES as error:
+            pause = pause_seconds(attempt, random.random())  # noqa: S311  (not a secret)
+            late = asyncio.get_running_loop().time() + pause >= ends
+            if attempt >= tries or late or not is_temporary(error):
+                word = word_for(error)
+                if not isinstance(word, BlobMissing | RangeUnsatisfiable):
+                    log.warning("blobs: cannot %s: %s", verb, told(error), extra=about or None)
+                raise word from error
+            log.info("blobs: %s failed, trying again: %s", verb, told(error), extra=about or None)
+        await asyncio.sleep(pause)
