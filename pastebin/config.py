@@ -33,7 +33,7 @@ from pastebin.sections import (
     SweepingSection,
 )
 
-_DISCOVER = re.compile(r"srv:[^\s:]+|a:[^\s:]+:[1-9]\d{0,4}", re.ASCII)
+_DISCOVER = re.compile(r"(?:srv:[\w.-]+|a:[\w.-]+:([1-9]\d{0,4}))", re.ASCII)
 # S3 User Guide, "General purpose bucket naming rules"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -278,7 +278,8 @@ def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
     if not database.primary and (database.replicas or database.discover):
         option = "replicas" if database.replicas else "discover"
         yield Problem(f"database.{option}", "needs database.primary: the embedded server has no replicas")
-    if database.discover and not _DISCOVER.fullmatch(database.discover):
+    match = _DISCOVER.fullmatch(database.discover)
+    if database.discover and (match is None or int(match[1] or 0) > 65535):
         allowed = "srv:NAME, such as srv:_postgresql._tcp.db.example, or a:NAME:PORT"
         yield Problem("database.discover", f"must be {allowed}")
     if database.discover_nameserver:

@@ -1,7 +1,8 @@
 """The one gate for outside data: plain dictionaries become Structs, or a list of every problem they have.
 
 `msgspec.convert` stops at the first error; here each member is converted on its own, so that a person who
-made three mistakes is told of three.
+made three mistakes is told of three. Who made a million is told of the first MOST_PROBLEMS: neither the answer nor
+the work on it grows with what was sent.
 """
 
 from __future__ import annotations
@@ -19,6 +20,35 @@ from pastebin.errors import Problem
 Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 Hook = Callable[[type, Any], Any]
 
+MOST_PROBLEMS = 100
+_PLACE_LENGTH = 100
+
+
+class Findings:
+    """The problems of one document: the first MOST_PROBLEMS, then how many more there are."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._more = 0
+
+    def __len__(self) -> int:
+        return len(self._problems) + self._more
+
+    def add(self, place: str, message: str) -> None:
+        if len(self._problems) < MOST_PROBLEMS:
+            self._problems.append(Problem(shortened(place), message))
+        else:
+            self._more += 1
+
+    def told(self) -> list[Problem]:
+        """What its author is told."""
+        return [*self._problems, Problem("", f"and {self._more} more problems")] if self._more else [*self._problems]
+
+
+def shortened(place: str) -> str:
+    """The place of a problem, made of names that whoever sent them chose."""
+    return place if len(place) <= _PLACE_LENGTH else f"{place[:_PLACE_LENGTH]}…"
+
 
 def decode(
     struct: type[Decoded],
@@ -32,27 +62,34 @@ def decode(
 
     `strict=False` lets form text stand for numbers and booleans. `hook` is msgspec's `dec_hook`.
     """
+    found = Findings()
+    decoded = _decode(struct, data, strict, hook, path, found)
+    return (None, found.told()) if found else (decoded, [])
+
+
+def _decode(
+    struct: type[Decoded], data: Mapping[str, Any], strict: bool, hook: Hook | None, path: str, found: Findings
+) -> Decoded | None:
+    before = len(found)
     fields = _fields(struct)
-    problems = [
-        Problem(f"{path}{name}", f"is not known here; allowed: {', '.join(sorted(fields))}")
-        for name in data
-        if name not in fields
-    ]
+    for name in data:
+        if name not in fields:
+            # the list once for all of them: it is longer than what it answers
+            allowed = f"; allowed: {', '.join(sorted(fields))}" if len(found) == before else ""
+            found.add(f"{path}{shortened(name)}", f"is not known here{allowed}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
-        if name not in data:
-            if field.required:
-                problems.append(Problem(f"{path}{name}", "is required"))
-            continue
-        value, found = _convert(field.type, data[name], strict, hook, f"{path}{name}")
-        problems += found
-        values[field.name] = value
-    if problems:
-        return None, problems
+        if name in data:
+            values[field.name] = _convert(field.type, data[name], strict, hook, f"{path}{name}", found)
+        elif field.required:
+            found.add(f"{path}{name}", "is required")
+    if len(found) > before:
+        return None
     try:
-        return struct(**values), []
+        return struct(**values)
     except ValueError as error:  # a Struct's own __post_init__ speaks about several members at once
-        return None, [Problem(path.rstrip("."), str(error))]
+        found.add(path.rstrip("."), str(error))
+        return None
 
 
 @cache
@@ -61,37 +98,37 @@ def _fields(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
     return {field.encode_name: field for field in msgspec.structs.fields(struct)}
 
 
-def _convert(kind: Any, value: Any, strict: bool, hook: Hook | None, path: str) -> tuple[Any, list[Problem]]:
+def _convert(kind: Any, value: Any, strict: bool, hook: Hook | None, path: str, found: Findings) -> Any:
     nested = _struct_among([member for member in _members(kind) if member is not type(None)])
     if nested is not None and isinstance(value, dict):
-        return decode(nested, value, strict=strict, hook=hook, path=f"{path}.")
+        return _decode(nested, value, strict, hook, f"{path}.", found)
     nested = _struct_among(_items(kind))
     if nested is not None and isinstance(value, list):
         items: list[Any] = []
-        problems: list[Problem] = []
         for index, item in enumerate(value):
-            if not isinstance(item, dict):
-                problems.append(Problem(f"{path}[{index}]", "must be an object"))
-                continue
-            decoded, found = decode(nested, item, strict=strict, hook=hook, path=f"{path}[{index}].")
-            items.append(decoded)
-            problems += found
-        return items, problems + _wrong_length(kind, len(value), path)
+            if isinstance(item, dict):
+                items.append(_decode(nested, item, strict, hook, f"{path}[{index}].", found))
+            else:
+                found.add(f"{path}[{index}]", "must be an object")
+        if wrong := _wrong_length(kind, len(value)):
+            found.add(path, wrong)
+        return items
     try:
-        return msgspec.convert(value, kind, strict=strict, dec_hook=hook), []
+        return msgspec.convert(value, kind, strict=strict, dec_hook=hook)
     except msgspec.ValidationError as error:
-        return None, [Problem(path, _explain(kind, str(error)))]
+        found.add(path, _explain(kind, str(error)))
     except ValueError as error:
-        return None, [Problem(path, str(error))]
+        found.add(path, str(error))
+    return None
 
 
-def _wrong_length(kind: Any, length: int, path: str) -> list[Problem]:
+def _wrong_length(kind: Any, length: int) -> str | None:
     for meta in _metas(kind):
         if meta.min_length is not None and length < meta.min_length:
-            return [Problem(path, f"expected array of length >= {meta.min_length}")]
+            return f"expected array of length >= {meta.min_length}"
         if meta.max_length is not None and length > meta.max_length:
-            return [Problem(path, f"expected array of length <= {meta.max_length}")]
-    return []
+            return f"expected array of length <= {meta.max_length}"
+    return None
 
 
 def _members(kind: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -57,3 +58,6 @@ def configure(*, level: str, style: Literal["auto", "json", "line"], node: str) 
     # botocore's debugging shows requests with their bodies
     for name in ("asyncio", "botocore", "aiobotocore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # what aiohttp's server and its form reader cannot read, they repeat: file names, tokens, bodies
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"aiohttp\.")

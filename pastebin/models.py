@@ -32,7 +32,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Paste:
-    """A paste at one of its revisions."""
+    """A paste at one of its revisions.
+
+    `revision` counts contents; `version` counts changes of any kind, and guards what was decided on an earlier look.
+    """
 
     id: int
     slug: str
@@ -49,6 +52,7 @@ class Paste:
     password_hash: str | None = field(repr=False)
     revision: int
     files: tuple[File, ...]
+    version: int = 1
 
     @property
     def size(self) -> int:

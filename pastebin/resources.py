@@ -152,7 +152,12 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
 
 async def _check_schema(database: Database) -> None:
     try:
-        pending = await database.read(schema.lacking)
+        try:
+            pending = await database.read(schema.lacking, from_primary=True)
+        except (
+            Unavailable
+        ):  # a replica may not have heard of the last migration yet, but it can serve without a primary
+            pending = await database.read(schema.lacking)
     except Unavailable as error:
         raise ResourceUnavailable(f"database.primary cannot be used: {error.detail}") from error
     if pending:

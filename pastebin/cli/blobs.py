@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 if everything is as it should be; 1 if a blob is missing or was not copied."""
     config = settings.load(arguments)
-    log.configure(level=config.node.log_level, style=config.node.log_style, node=config.node.name)
+    log.configure(level="warning", style=config.node.log_style, node=config.node.name)
     if arguments.action == "sweep":
         return _ran(_sweep(config, dry_run=arguments.dry_run))
     if arguments.source is None or arguments.target is None or arguments.source == arguments.target:

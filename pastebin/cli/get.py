@@ -27,6 +27,7 @@ from pastebin.cli.target import parse_target
 
 SUMMARY = "get the bytes of a paste, on standard output or in a file"
 
+_REVEALED_BYTES = 32 * 1024**2  # a mebibyte of content, however it is escaped, and the names of a thousand files
 _LINES = re.compile(r"[0-9]+(-[0-9]+)?")
 
 
@@ -174,11 +175,19 @@ async def _fetch_metadata(session: Session, slug: str, token: str | None) -> Pas
 
 
 def _path(slug: str, file: File, paste: Paste) -> str:
-    """Where the bytes are, on the server that was asked: the host in `raw_url` may be another name of it."""
+    """Where the bytes are, on the server that was asked: the host in `raw_url` may be another name of it.
+
+    Raises Refused for what is no path, which could make another host of the address.
+    """
     if len(paste.files) == 1:
         return f"/{slug}/raw"
-    parts = urlsplit(file.raw_url)
+    try:
+        parts = urlsplit(file.raw_url)
+    except ValueError as error:
+        raise Refused("the server says where a file is in a way that cannot be understood") from error
     path = parts.path[max(parts.path.find(f"/{slug}/"), 0) :]
+    if not path.startswith("/") or path.startswith("//"):
+        raise Refused("the server says where a file is in a way that cannot be understood")
     return f"{path}?{parts.query}" if parts.query else path
 
 
@@ -198,7 +207,7 @@ async def _reveal(session: Session, wish: Wish, files: list[File], token: str | 
     )
     async with session.exchange(request) as response:
         if response.content_type == "application/json":
-            write_revealed(await response.read(), wish.name, wish.output, several_to=wish.goes_to_directory)
+            await _take_document(response, wish)
             return
         with open_sink(wish.output, names[0]) as sink, show_progress(response.content_length) as progress:
             try:
@@ -207,6 +216,25 @@ async def _reveal(session: Session, wish: Wish, files: list[File], token: str | 
                 raise AnswerLost(_used_up(f"the connection broke: {error}", sink)) from error
             except (AnswerLost, LocalFileError) as error:
                 raise type(error)(_used_up(error.detail, sink)) from error
+
+
+async def _take_document(response: aiohttp.ClientResponse, wish: Wish) -> None:
+    """Write what a JSON answer holds; of one that breaks, or is too long to be one, what came."""
+    document = bytearray()
+    problem = "the answer is longer than that of a paste can be"
+    try:
+        async for chunk in response.content.iter_any():
+            document += chunk
+            if len(document) > _REVEALED_BYTES:
+                break
+        else:
+            write_revealed(bytes(document), wish.name, wish.output, several_to=wish.goes_to_directory)
+            return
+    except (aiohttp.ClientError, TimeoutError) as error:
+        problem = f"the connection broke: {error}"
+    with open_sink(None if wish.goes_to_directory else wish.output, "") as sink:
+        sink.write(bytes(document))
+        raise AnswerLost(_used_up(problem, sink))
 
 
 def _used_up(reason: str, sink: Sink) -> str:

@@ -46,8 +46,8 @@ async def _run(config: Config) -> None:
 
 
 def _settle(running: Running) -> None:
-    """What has been made until now stays: the collector need not look through it again and again (a quarter of the
-    processor's time under load), nor after every 700 objects of requests whose objects hardly ever form circles."""
+    """What has been made until now stays: the collector need not look through it again and again, nor after every 700
+    objects of requests whose objects hardly ever form circles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -25,6 +26,7 @@ from pastebin.errors import PastebinError
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0
+HEAD_SECONDS = 300.0  # from the last byte that was sent to the head of the answer
 RETRIES = 3
 LONGEST_WAIT_SECONDS = 30.0
 _BACKOFF_SECONDS = 0.5
@@ -129,18 +131,36 @@ class Session:
                 raise UsageError("an owner token consists of letters and digits")
             headers["Authorization"] = f"Bearer {request.token}"
         url = URL(self.server + request.path)
+        deadline = asyncio.timeout(HEAD_SECONDS)
         try:
-            return await self._http.request(
-                request.method,
-                url.update_query(request.params) if request.params else url,
-                data=request.body() if request.body else None,
-                headers=headers,
-                proxy_headers=self._proxy_headers or None,
-                allow_redirects=request.method == "GET" and request.token is None,
-                max_redirects=_MAX_REDIRECTS,
-            )
+            async with deadline:
+                return await self._http.request(
+                    request.method,
+                    url.update_query(request.params) if request.params else url,
+                    data=request.body() if request.body else None,
+                    headers=headers,
+                    proxy_headers=self._proxy_headers or None,
+                    allow_redirects=request.method == "GET" and request.token is None,
+                    max_redirects=_MAX_REDIRECTS,
+                    trace_request_ctx=deadline,
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
+            if deadline.expired():
+                raise Unreachable(f"{self.server}: gave no answer within {HEAD_SECONDS:.0f} s") from error
             raise translate(error, self.server) from error
+
+
+def _extending() -> aiohttp.TraceConfig:
+    """Moves the deadline of a request with every part of its body that goes out."""
+
+    async def extend(_session: aiohttp.ClientSession, context: SimpleNamespace, _sent: object) -> None:
+        deadline: asyncio.Timeout = context.trace_request_ctx
+        with suppress(RuntimeError):  # the answer came, or the deadline, before the end of the body
+            deadline.reschedule(asyncio.get_running_loop().time() + HEAD_SECONDS)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_chunk_sent.append(extend)
+    return config
 
 
 @asynccontextmanager
@@ -160,6 +180,7 @@ async def open_session(server: str) -> AsyncIterator[Session]:
         headers={"User-Agent": f"pastebin/{__version__}", "Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy,
+        trace_configs=[_extending()],
     ) as http:
         yield Session(http, server, proxy_headers)
 

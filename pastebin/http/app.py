@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
-from pastebin.errors import PastebinError, StartError
-from pastebin.http import bodies, problems
+from pastebin.errors import StartError, UnreadableRequest
+from pastebin.http import bodies, protocol
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
-from pastebin.http.problems import Document
 from pastebin.metrics import Metrics
 from pastebin.sections import LimitsSection
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)", re.ASCII | re.IGNORECASE)
 
 Routes = Sequence[web.RouteDef]
 
@@ -34,41 +40,64 @@ def build(
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
-    middlewares = [observed(door, traffic, metrics, error_page, is_draining)]
+    middlewares = [observed(door, traffic, metrics, error_page, is_draining), _admitted(limits)]
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
+    application[protocol.REFUSED] = _counting(metrics, door)
     application.on_response_prepare.append(sign)
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
-    expect = _expecting(limits)
     for route in routes:
-        web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": expect}).register(
+        web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expected}).register(
             application.router
         )
     return application
 
 
-def _expecting(limits: LimitsSection) -> Callable[[web.Request], object]:
-    """Answer `Expect: 100-continue` (RFC 9110, 10.1.1), or refuse a body that is announced as too large."""
+def _counting(metrics: Metrics, door: str) -> Callable[[int], None]:
+    """Count what was refused before there was a route, in the figures of those that had one."""
 
-    async def expect(request: web.Request) -> web.StreamResponse | None:
-        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
-            return _refusal(problems.describe_http(web.HTTPExpectationFailed(), "-"))
-        try:
-            bodies.check_length(request, limits.max_paste_bytes)
-        except PastebinError as error:
-            return _refusal(problems.describe(error, "-"))
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # aiohttp counts these bytes as part of the response otherwise
-        request.writer.output_size = 0
-        return None
+    def count(status: int) -> None:
+        metrics.requests.labels(door, "unreadable", "other", str(status)).observe(0.0)
 
-    return expect
+    return count
 
 
-def _refusal(document: Document) -> web.Response:
-    response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
-    response.headers["Cache-Control"] = "no-store"
-    response.force_close()
-    return response
+async def _expected(_request: web.Request) -> None:
+    """Leave `Expect` to the middleware: what aiohttp asks here would be answered without an id and without figures."""
+
+
+def _admitted(limits: LimitsSection) -> Middleware:
+    """Refuse what is ambiguous between this server and what stands before it; ask for a body that may be sent."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        _check_head(request)
+        found = request.match_info.http_exception is None
+        if found and request.version >= HttpVersion11 and hdrs.EXPECT in request.headers:
+            await _ask_for_body(request, limits)
+        return await handler(request)
+
+    return middleware
+
+
+def _check_head(request: web.Request) -> None:
+    """RFC 9112, sections 6.1 and 3.2.2. Raises UnreadableRequest."""
+    codings = request.headers.getall(hdrs.TRANSFER_ENCODING, ())
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise UnreadableRequest("No transfer coding but 'chunked' is known here.")
+    absolute = _ABSOLUTE.match(request.raw_path)
+    if absolute is not None and absolute[1].lower() != request.headers.get(hdrs.HOST, "").lower():
+        raise UnreadableRequest("The address of the request and its Host header name different servers.")
+
+
+async def _ask_for_body(request: web.Request, limits: LimitsSection) -> None:
+    """`Expect: 100-continue` (RFC 9110, 10.1.1). Raises PasteTooLarge, UnsupportedMedia, HTTPExpectationFailed."""
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    bodies.check_length(request, limits)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # aiohttp counts these bytes as part of the response otherwise
+    request.writer.output_size = 0
+    await request.writer.drain()

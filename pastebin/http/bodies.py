@@ -6,12 +6,15 @@ import asyncio
 import codecs
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
+from pastebin.decoding import shortened
 from pastebin.errors import (
     InvalidPaste,
     PasteTooLarge,
@@ -20,12 +23,16 @@ from pastebin.errors import (
     UnsupportedMedia,
     UploadTooSlow,
 )
+from pastebin.sections import LimitsSection
 
 FIELD_BYTES = 64 * 1024
 LARGE_BYTES = 256 * 1024
+LEAST_BYTES_PER_SECOND = 16 * 1024
 MAX_FIELDS = 64
 # how aiohttp's multipart reader says that the body is not what its head promises
-_BROKEN_FORM = (ValueError, AssertionError, LookupError, RequestPayloadError, HttpProcessingError)
+_BROKEN_FORM = (ValueError, AssertionError, LookupError, RuntimeError, RequestPayloadError, HttpProcessingError)
+# what aiohttp reads as lines: the head of a part and the boundaries, which have no business being longer
+_LINES_PER_PART = 256
 _FILE_FIELDS = frozenset({"content", "f", "file"})
 
 
@@ -54,27 +61,45 @@ async def whole(
 ) -> bytes:
     """A body that has to be in memory. Raises PasteTooLarge past `limit` bytes.
 
-    `on_large` is awaited once, when the body outgrows LARGE_BYTES: the place to wait for one's turn.
+    `on_large` is awaited once, when the body outgrows LARGE_BYTES: the place to wait for one's turn. From then on the
+    body has to come at LEAST_BYTES_PER_SECOND on average, so that nobody keeps a turn. Raises UploadTooSlow.
     """
     body = bytearray()
-    async for chunk in chunks(request, idle_seconds):
-        if on_large is not None and len(body) <= LARGE_BYTES < len(body) + len(chunk):
-            await on_large()
-        body += chunk
-        if len(body) > limit:
-            raise PasteTooLarge(
-                f"A JSON body holds at most {limit} bytes here; send the content itself, or a form.",
-                max_bytes=limit,
-            )
+    loop = asyncio.get_running_loop()
+    since: float | None = None
+    try:
+        async with asyncio.timeout(None) as pace:
+            async for chunk in chunks(request, idle_seconds):
+                body += chunk
+                if len(body) > limit:
+                    raise _too_much_json(limit)
+                if since is None and on_large is not None and len(body) > LARGE_BYTES:
+                    await on_large()
+                    since = loop.time()
+                if since is not None:
+                    pace.reschedule(since + len(body) / LEAST_BYTES_PER_SECOND)
+    except TimeoutError:
+        raise UploadTooSlow(f"Less than {LEAST_BYTES_PER_SECOND} bytes a second arrived.") from None
     return bytes(body)
 
 
-def check_length(request: web.Request, limit: int) -> None:
+def check_length(request: web.Request, limits: LimitsSection) -> None:
     """Refuse by Content-Length before a byte is read. Raises PasteTooLarge, UnsupportedMedia."""
-    if request.content_length is not None and request.content_length > limit:
-        raise PasteTooLarge(f"A paste holds at most {limit} bytes here.", max_bytes=limit)
+    length = request.content_length or 0
+    if length > limits.max_paste_bytes:
+        raise PasteTooLarge(
+            f"A paste holds at most {limits.max_paste_bytes} bytes here.", max_bytes=limits.max_paste_bytes
+        )
+    if request.content_type == "application/json" and length > limits.max_json_bytes:
+        raise _too_much_json(limits.max_json_bytes)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("Send the body without Content-Encoding; it would be kept as it is.")
+
+
+def _too_much_json(limit: int) -> PasteTooLarge:
+    return PasteTooLarge(
+        f"A JSON body holds at most {limit} bytes here; send the content itself, or a form.", max_bytes=limit
+    )
 
 
 @dataclass(slots=True)
@@ -87,11 +112,15 @@ class FormFile:
 
 @dataclass(slots=True)
 class Form:
-    """A multipart body: `files()` streams the file parts, the fields beside them are complete when it has ended."""
+    """A multipart body: `files()` streams the file parts, the fields beside them are complete when it has ended.
+
+    It has at most MAX_FIELDS fields, and that many parts more than `max_files`: browsers send empty ones.
+    """
 
     request: web.Request
     idle_seconds: float
     fields: dict[str, str] = field(default_factory=dict)
+    max_files: int = 0
 
     async def files(self) -> AsyncIterator[FormFile]:
         """Every part with content. Raises UnreadableRequest, InvalidPaste, UploadTooSlow."""
@@ -100,9 +129,9 @@ class Form:
             name = part.name or ""
             if part.filename is None and name not in _FILE_FIELDS:
                 if name in self.fields:
-                    problems.append(Problem(name, "is given twice"))
+                    problems.append(Problem(shortened(name), "is given twice"))
                 self.fields[name] = await self._field(part, name)
-                if len(self.fields) > MAX_FIELDS:
+                if len(self.fields) + len(problems) > MAX_FIELDS:
                     raise InvalidPaste([Problem("", f"a form has at most {MAX_FIELDS} fields")])
                 continue
             content = self._content(part)
@@ -117,13 +146,20 @@ class Form:
             raise InvalidPaste(problems)
 
     async def _parts(self) -> AsyncIterator[BodyPartReader]:
+        most = self.max_files + MAX_FIELDS
+        lines = _Lines(self.request.content)
         try:
-            reader = await self.request.multipart()
-            while True:
+            reader = MultipartReader(self.request.headers, cast(StreamReader, lines))
+            for number in count():
+                lines.left = _LINES_PER_PART
+                # reading what has arrived already never waits, and so would let nobody else run
+                await asyncio.sleep(0)
                 async with asyncio.timeout(self.idle_seconds):
                     part = await reader.next()
                 if part is None:
                     return
+                if number >= most:
+                    raise InvalidPaste([Problem("", f"a form has at most {most} parts")])
                 if isinstance(part, MultipartReader):
                     raise UnreadableRequest("A part of the form is a multipart itself, which is not read here.")
                 yield part
@@ -151,11 +187,28 @@ class Form:
         async for chunk in self._content(part):
             value += chunk
             if len(value) > FIELD_BYTES:
-                raise InvalidPaste([Problem(name, f"must be at most {FIELD_BYTES} bytes")])
+                raise InvalidPaste([Problem(shortened(name), f"must be at most {FIELD_BYTES} bytes")])
         try:
             return codecs.decode(value, "utf-8")
         except UnicodeDecodeError:
-            raise InvalidPaste([Problem(name, "must be UTF-8 text")]) from None
+            raise InvalidPaste([Problem(shortened(name), "must be UTF-8 text")]) from None
+
+
+class _Lines:
+    """The content of a form, of which only so many lines are `left` to be read as such."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+        self.left = _LINES_PER_PART
+
+    async def readline(self, *, max_line_length: int | None = None) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("too many lines before or between its parts")
+        return await self._content.readline(max_line_length=max_line_length)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
 
 
 def urlencoded(body: bytes) -> dict[str, str]:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from pastebin.config import parse_address
 from pastebin.errors import ResourceUnavailable, StartError
+from pastebin.http.protocol import Runner
 from pastebin.sections import DoorsSection
 
 _BACKLOG = 1024
@@ -64,14 +65,11 @@ async def opened(
     """
     address = getattr(section, name)
     host, port = parse_address(address)
-    runner = web.AppRunner(
+    runner = Runner(
         application,
-        handle_signals=False,
-        access_log=None,
+        write_seconds=section.body_idle_seconds,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,
-        # request bodies stay as they are: unpacking them is what CVE-2026-54278 and its like are about
-        auto_decompress=False,
     )
     await runner.setup()
     site = web.TCPSite(runner, host, port, backlog=_BACKLOG)

@@ -76,7 +76,7 @@ def observed(
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:
     """Put the request's id on every answer, also on one that is streamed; say nothing of the program's version."""
-    response.headers["X-Request-Id"] = request.get(_ID) or _request_id(request)
+    response.headers.setdefault("X-Request-Id", request.get(_ID) or _request_id(request))
     response.headers["Server"] = "pastebin"
 
 
@@ -106,7 +106,7 @@ def _shown(request: web.Request, document: Document, error_page: ErrorPage) -> w
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Vary"] = "Accept"
-    if not request.content.at_eof() and document.status in (408, 413, 415):
+    if not request.content.at_eof() and document.status in (400, 408, 413, 415, 417, 503):
         response.force_close()
     return response
 

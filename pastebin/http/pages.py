@@ -42,8 +42,9 @@ _LIFETIMES = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 class PageFile:
     """One file as `paste.html` shows it.
 
-    `html` is the highlighted lines, or None for what is not shown as text. `note` says why a file is plain or not
-    shown. The addresses are None where a file can be had only by revealing the paste again.
+    `html` is the highlighted lines, or, not `is_numbered`, the mere text; None for what is not shown as text. `note`
+    says why a file is plain or not shown. The addresses are None where a file can be had only by revealing the paste
+    again.
     """
 
     file: File
@@ -53,6 +54,7 @@ class PageFile:
     raw_url: str | None = None
     download_url: str | None = None
     lines_count: int = 0
+    is_numbered: bool = True
 
 
 class Pages:

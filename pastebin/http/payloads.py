@@ -6,20 +6,27 @@ import base64
 import binascii
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import orjson
 from msgspec import Meta
 
-from pastebin.decoding import Decoded, decode
+from pastebin.decoding import MOST_PROBLEMS, Decoded, Findings, decode, shortened
 from pastebin.errors import InvalidPaste, Problem, UnreadableRequest
 from pastebin.http import durations
 from pastebin.models import Options, Visibility
+
+# what a lone surrogate has to be written with; half of an emoji's escapes looks the same
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = "holds half of a surrogate pair, which is not text"
+_Place = tuple["_Place", str | int] | None
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,28 +102,31 @@ def parse_json(body: bytes) -> dict[str, Any]:
 
     The standard library's parser is used because it alone shows both (RFC 8259, sections 4 and 8.2, warns of them).
     """
-    duplicates: list[Problem] = []
+    found = Findings()
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(members)
-        if len(found) != len(members):
-            names = [name for name, _ in members]
-            duplicates.extend(
-                Problem(name, "is given twice") for name in sorted({n for n in names if names.count(n) > 1})
-            )
-        return found
+        made = dict(members)
+        if len(made) != len(members):
+            for name, times in Counter(name for name, _ in members).items():
+                if times > 1:
+                    found.add(name, "is given twice")
+        return made
 
     try:
-        data = json.loads(body, object_pairs_hook=pairs, parse_constant=_no_constant)
+        # RFC 8259, 8.1: UTF-8 it is, and a byte order mark may be passed over
+        text = body.decode("utf-8-sig")
+        data = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise UnreadableRequest("The body is not UTF-8, which JSON has to be.") from None
     except (ValueError, RecursionError) as error:
         raise UnreadableRequest(f"The body is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise UnreadableRequest("The body must be a JSON object.")
-    problems = duplicates + list(_lone_surrogates(data, ""))
-    if problems:
-        raise InvalidPaste(problems)
+    if _HALF_PAIR.search(text):
+        for place in _lone_surrogates(data):
+            found.add(place, _HALF)
+    if found:
+        raise InvalidPaste(found.told())
     return data
 
 
@@ -138,8 +148,11 @@ def read_all(
     decoded, problems = decode(struct, data, strict=strict)
     if decoded is not None:
         return decoded, ()
+    if len(problems) > MOST_PROBLEMS:
+        raise InvalidPaste(problems)
     broken = {re.split(r"[.\[]", problem.field, maxsplit=1)[0] for problem in problems}
-    return read(struct, {name: data[name] for name in data if name not in broken}, strict=strict), tuple(problems)
+    whole = {name: data[name] for name in struct.__struct_encode_fields__ if name in data and name not in broken}
+    return read(struct, whole, strict=strict), tuple(problems)
 
 
 def text_options(fields: Mapping[str, str], idempotency_key: str | None) -> Options:
@@ -147,9 +160,8 @@ def text_options(fields: Mapping[str, str], idempotency_key: str | None) -> Opti
     given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
     if not given:
         return Options(idempotency_key=idempotency_key)
-    problems = list(_lone_surrogates(given, ""))
-    if problems:
-        raise InvalidPaste(problems)
+    if broken := list(_lone_surrogates(given)):
+        raise InvalidPaste([Problem(shortened(place), _HALF) for place in broken])
     if "encryption" in given:
         with suppress(ValueError):  # text that is no JSON is refused as no object
             given["encryption"] = orjson.loads(given["encryption"])
@@ -202,19 +214,19 @@ def to_options(
 def parts_of(payload: CreatePaste | RevisePaste) -> tuple[list[Part], list[Problem]]:
     """The content of a JSON body, and what is wrong with it: both kinds at once, bad base64."""
     parts: list[Part] = []
-    problems: list[Problem] = []
+    found = Findings()
     if payload.content is not None and payload.files is not None:
-        problems.append(Problem("files", "cannot be given together with content"))
+        found.add("files", "cannot be given together with content")
     if payload.content is not None:
-        return [Part(payload.content.encode(), None, None)], problems
+        return [Part(payload.content.encode(), None, None)], found.told()
     for index, file in enumerate(payload.files or []):
         try:
             binary = file.encoding == "base64"
             content = base64.b64decode(file.content, validate=True) if binary else file.content.encode()
             parts.append(Part(content, file.name, file.syntax))
         except (binascii.Error, ValueError):
-            problems.append(Problem(f"files[{index}].content", "is not base64"))
-    return parts, problems
+            found.add(f"files[{index}].content", "is not base64")
+    return parts, found.told()
 
 
 def _is_moment(at: datetime) -> bool:
@@ -229,16 +241,46 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _lone_surrogates(value: Any, path: str) -> Iterator[Problem]:
-    if isinstance(value, str):
+def _lone_surrogates(data: dict[str, Any]) -> Iterator[str]:
+    """The places of text that is none; only those are spelled out, since there can be millions of others."""
+    waiting: list[tuple[dict[str, Any] | list[Any], _Place]] = [(data, None)]
+    while waiting:
+        holder, place = waiting.pop()
+        for key, item in holder.items() if isinstance(holder, dict) else enumerate(holder):
+            if isinstance(key, str) and not _is_text(key):
+                yield "member name"
+            if isinstance(item, str):
+                if not _is_text(item):
+                    yield _spelled((place, key))
+            elif isinstance(item, dict | list):
+                waiting.append((item, (place, key)))
+
+
+def _is_text(value: str) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spelled(place: _Place) -> str:
+    steps: list[str] = []
+    while place is not None:
+        place, step = place
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{shortened(step)}")
+    return "".join(reversed(steps)).removeprefix(".")
+
+
+def broken_query(raw: str) -> list[Problem]:
+    """The fields of a query, as it came over the wire, that are not UTF-8 (`%ff`)."""
+    broken: dict[str, None] = {}
+    for pair in raw.encode("utf-8", "surrogateescape").split(b"&"):
+        text = unquote_to_bytes(pair)
         try:
-            value.encode()
-        except UnicodeEncodeError:
-            yield Problem(path, "holds half of a surrogate pair, which is not text")
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            yield from _lone_surrogates(name, "member name")
-            yield from _lone_surrogates(member, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _lone_surrogates(item, f"{path}[{index}]")
+            text.decode()
+        except UnicodeDecodeError:
+            broken[text.partition(b"=")[0].decode("utf-8", "replace")] = None
+    return [Problem(shortened(field), "must be UTF-8 text") for field in broken]

@@ -6,19 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import web
 
-from pastebin.errors import InvalidPaste, Problem
+from pastebin.errors import InvalidPaste, Overloaded, Problem
 from pastebin.http import bodies, payloads
-from pastebin.http.payloads import CreatePaste, RevisePaste
+from pastebin.http.payloads import CreatePaste, Part, RevisePaste
 from pastebin.models import Options
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
 
 # JSON has to be in memory as a whole, several times over while it is taken apart: only so many large bodies at a time.
 _LARGE_AT_ONCE = 3
+_TURN_SECONDS = 5.0
+# from here on a body is taken apart in a thread: the most that is worth holding up everybody else for
+_INLINE_BYTES = 16 * 1024
 
 
 class ContentReader:
@@ -40,9 +42,10 @@ class ContentReader:
     ) -> Options:
         """Take body and options; `name` is the file name that the path gave, `typed` gets the fields of a form.
 
-        Raises UnreadableRequest, UnsupportedMedia, PasteTooLarge, UploadTooSlow, InvalidPaste, StorageFull.
+        Raises UnreadableRequest, UnsupportedMedia, PasteTooLarge, UploadTooSlow, InvalidPaste, StorageFull,
+        Overloaded.
         """
-        bodies.check_length(request, self._limits.max_paste_bytes)
+        bodies.check_length(request, self._limits)
         key = request.headers.get("Idempotency-Key")
         if request.content_type == "application/json":
             return await self._read_json(request, taken, struct, key)
@@ -57,29 +60,43 @@ class ContentReader:
         async with AsyncExitStack() as turn:
 
             async def wait() -> None:
-                await turn.enter_async_context(self._large)
+                try:
+                    async with asyncio.timeout(_TURN_SECONDS):
+                        await turn.enter_async_context(self._large)
+                except TimeoutError:
+                    raise Overloaded("Too many large JSON bodies are on their way; try again shortly.") from None
 
             body = await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds, on_large=wait)
-            data: dict[str, Any]
-            if len(body) > bodies.LARGE_BYTES:
-                data = await asyncio.to_thread(payloads.parse_json, body)
+            if len(body) > _INLINE_BYTES:
+                options, parts = await asyncio.to_thread(self._take_apart, body, struct, key)
             else:
-                data = payloads.parse_json(body)
-            payload, problems = payloads.read_all(struct, data)
-            parts, more = payloads.parts_of(payload)
+                options, parts = self._take_apart(body, struct, key)
             for part in parts:
                 await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
-            return payloads.to_options(payload, frozenset(data), key, (*problems, *more))
+            return options
+
+    def _take_apart(
+        self, body: bytes, struct: type[CreatePaste | RevisePaste], key: str | None
+    ) -> tuple[Options, list[Part]]:
+        data = payloads.parse_json(body)
+        files = data.get("files")
+        if isinstance(files, list) and len(files) > self._limits.max_files:
+            raise InvalidPaste([Problem("files", f"a paste has at most {self._limits.max_files} files")])
+        payload, problems = payloads.read_all(struct, data)
+        parts, more = payloads.parts_of(payload)
+        return payloads.to_options(payload, frozenset(data), key, (*problems, *more)), parts
 
     async def _read_form(self, request: web.Request, taken: Intake, key: str | None, typed: dict[str, str]) -> Options:
         _no_query(request)
-        form = bodies.Form(request, self._idle_seconds, typed)
+        form = bodies.Form(request, self._idle_seconds, typed, self._limits.max_files)
         async for file in form.files():
             await taken.add(file.chunks, name=file.name)
         given = {name: value for name, value in typed.items() if name != "newlines"}
         return payloads.text_options(given, key)
 
     async def _read_raw(self, request: web.Request, taken: Intake, key: str | None, name: str | None) -> Options:
+        if broken := payloads.broken_query(request.rel_url.raw_query_string):
+            raise InvalidPaste(broken)
         fields = dict(request.query)
         if len(fields) != len(request.query):
             raise InvalidPaste(

@@ -69,31 +69,32 @@ class FormHandlers:
                         typed["content"] = taken.files[0].body.decode(errors="replace")
                     raise
         except InvalidPaste as error:
-            return self._form_again(typed, error.problems)
+            return self._form_again(typed, error.problems, base)
         except SlugTaken as error:
-            return self._form_again(typed, [Problem("slug", error.detail)], status=409)
+            return self._form_again(typed, [Problem("slug", error.detail)], base, status=409)
         # the page of a protected paste would use up a reading: its maker gets the one with the link instead
         slug = published.paste.slug
-        address = f"/{slug}/manage?created" if published.paste.needs_reveal else f"/{slug}"
+        address = f"/{slug}/manage?created" if published.paste.needs_reveal else f"/{slug}?created"
         response = web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
         tokens.remember(response, published.paste.slug, published.token, secure=base.startswith("https:"))
         return response
 
-    def _form_again(self, typed: dict[str, str], problems: list[Problem], status: int = 422) -> web.Response:
+    def _form_again(self, typed: dict[str, str], problems: list[Problem], base: str, status: int = 422) -> web.Response:
         typed.pop("password", None)
         context = create_context(self._limits, typed, problems)
-        return html_response(self._pages.render("create.html", **context), status)
+        return html_response(self._pages.render("create.html", **context, site_url=base), status)
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
         """Consume one read and show the paste; what a page cannot show is sent as a download instead."""
-        tokens.check_same_site(request, self._addresses.base(request))
+        base = self._addresses.base(request)
+        tokens.check_same_site(request, base)
         slug = request.match_info["slug"]
         fields = await self._fields(request)
         token = tokens.presented(request)
         try:
             paste = await self._reading.reveal(slug, fields.get("password"), token)
         except WrongPassword:
-            return reveal_page(self._pages, await self._reading.find(slug, token), wrong=True)
+            return reveal_page(self._pages, await self._reading.find(slug, token), base, wrong=True)
         file = paste.files[0]
         if len(paste.files) == 1 and (not file.is_text or file.size > self._limits.page_bytes):
             response = web.StreamResponse(headers={**headers_of(file, download=True), "Cache-Control": "no-store"})
@@ -104,28 +105,25 @@ class FormHandlers:
     async def manage(self, request: web.Request) -> web.Response:
         slug = request.match_info["slug"]
         token = tokens.remembered(request)
-        await self._reading.find(slug, token)
-        return self._manage_page(request, slug, token, [])
+        paste = await self._reading.find(slug, token)
+        return self._manage_page(request, slug, token if tokens.is_of(paste, token) else None, [])
 
     async def delete(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
         tokens.check_same_site(request, base)
         slug = request.match_info["slug"]
         fields = await self._fields(request)
-        token = tokens.remembered(request) or fields.get("token")
+        token = fields.get("token") or tokens.remembered(request)
         if fields.get("action") != "delete" or fields.get("confirm") != "yes":
-            return self._manage_page(
-                request,
-                slug,
-                tokens.remembered(request),
-                [Problem("confirm", "Please tick the box first.")],
-                422,
-            )
+            paste = await self._reading.find(slug, token)
+            kept = tokens.remembered(request)
+            known = kept if tokens.is_of(paste, kept) else None
+            return self._manage_page(request, slug, known, [Problem("confirm", "Please tick the box first.")], 422)
         try:
             await self._publishing.delete(slug, token)
         except EditForbidden as error:
             return self._manage_page(request, slug, None, [Problem("token", error.detail)], 403)
-        response = html_response(self._pages.render("deleted.html", slug=slug))
+        response = html_response(self._pages.render("deleted.html", slug=slug, site_url=base))
         tokens.forget(response, slug)
         return response
 
@@ -139,6 +137,7 @@ class FormHandlers:
             "url": f"{base}/{slug}",
             "problems": problems,
             "done": "created" in request.query,
+            "site_url": base,
         }
         return html_response(self._pages.render("manage.html", **context), status)
 
@@ -152,7 +151,7 @@ class FormHandlers:
         return bodies.urlencoded(await bodies.whole(request, _FORM_BYTES, self._idle_seconds))
 
 
-def reveal_page(pages: Pages, paste: Paste, *, wrong: bool = False) -> web.Response:
+def reveal_page(pages: Pages, paste: Paste, base: str, *, wrong: bool = False) -> web.Response:
     """The button that reading a protected paste takes; shown by GET, which never consumes anything."""
     text = pages.render(
         "reveal.html",
@@ -160,5 +159,6 @@ def reveal_page(pages: Pages, paste: Paste, *, wrong: bool = False) -> web.Respo
         asks_password=paste.password_hash is not None,
         reads_left=paste.reads_left,
         wrong=wrong,
+        site_url=base,
     )
     return html_response(text, 403 if wrong else 200, cache_control="private, no-store")

@@ -12,6 +12,7 @@ import orjson
 from pastebin import __version__
 from pastebin.http import problems, views
 from pastebin.http.payloads import CreatePaste, PasteOptions, ReadQuery, RevealPaste, RevisePaste
+from pastebin.services.publishing import REVEAL_BYTES
 
 _COMPONENT = "#/components/schemas/{name}"
 _PROBLEM = "ProblemView"
@@ -94,7 +95,8 @@ OPERATIONS = (
     Operation(
         "POST",
         "/api/v1/pastes/{slug}/reveal",
-        "Read a protected paste, which uses up one of its reads; a single file comes as bytes unless JSON is preferred",
+        "Read a protected paste, which uses up one of its reads; a single file comes as bytes unless JSON is preferred "
+        f"and its content has at most {REVEAL_BYTES} bytes",
         answers=(views.PasteContentView,),
         body=RevealPaste,
         gives_bytes=True,

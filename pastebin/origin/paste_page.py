@@ -5,22 +5,40 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 from markupsafe import Markup
 
+from pastebin.http import streaming
 from pastebin.http.addresses import Addresses, raw_path
 from pastebin.http.pages import SHOWN_IMAGES, PageFile, Pages, html_response
 from pastebin.models import File, Paste
 from pastebin.sections import LimitsSection
-from pastebin.services import rendering, syntaxes
+from pastebin.services import plaintext, rendering, syntaxes
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendered, Rendering
+from pastebin.services.syntaxes import Syntax
 
 # A page shows so much text in all; what comes after it has its links only.
 _PAGE_FILES = 3
+PAGE_CHARACTERS = 8 * 1024**2
 _LINES_ON_THE_LOOP = 10_000
+_STREAMED_BYTES = 1024**2  # a smaller page is one write
+_CHUNK_BYTES = 64 * 1024
+
+_TOO_LARGE = "This file is too large to be shown on the page."
+_UNNUMBERED = "This file has too many lines for this page, so it is shown without line numbers and colours."
+
+
+@dataclass(slots=True)
+class Room:
+    """What is left of a page for the files to come: content, HTML, and the loop's time when highlighting ends."""
+
+    size: int
+    characters: int
+    highlighting_ends: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +59,52 @@ class PastePage:
         reading: Reading,
         limits: LimitsSection,
         addresses: Addresses,
+        idle_seconds: float,
     ) -> None:
         self._pages = pages
         self._rendering = rendering
         self._reading = reading
         self._limits = limits
         self._addresses = addresses
+        self._idle_seconds = idle_seconds
 
     async def answer(
-        self, request: web.Request, paste: Paste, *, syntax: str | None = None, revealed: bool = False
+        self,
+        request: web.Request,
+        paste: Paste,
+        *,
+        syntax: str | None = None,
+        revealed: bool = False,
+        created: bool = False,
+    ) -> web.StreamResponse:
+        """The page; a revealed one is never kept, and holds its downloads itself: a link would consume another read.
+
+        `created` greets the owner who has just made the paste.
+        """
+        response = await self._response(request, paste, syntax, revealed=revealed, created=created)
+        body = response.body
+        if not isinstance(body, bytes) or len(body) <= _STREAMED_BYTES:
+            return response
+        streamed = web.StreamResponse(headers=response.headers)
+        streamed.content_length = len(body)
+        return await streaming.send(request, streamed, _chunks(body), self._idle_seconds)
+
+    async def _response(
+        self, request: web.Request, paste: Paste, syntax: str | None, *, revealed: bool, created: bool
     ) -> web.Response:
-        """The page; a revealed one is never kept, and holds its downloads itself: a link would consume another read."""
-        room = self._limits.page_bytes * _PAGE_FILES
-        shown: list[Shown] = []
-        for file in paste.files:
-            one = await self._show(paste, file, syntax, room, revealed=revealed)
-            if one.view.html is not None:
-                room -= file.size
-            shown.append(one)
+        room = Room(
+            self._limits.page_bytes * _PAGE_FILES,
+            PAGE_CHARACTERS,
+            asyncio.get_running_loop().time() + self._rendering.timeout_seconds,
+        )
+        shown = [await self._show(paste, file, syntax, room, revealed=revealed) for file in paste.files]
         base = self._addresses.base(request)
-        text = self._pages.render("paste.html", paste=paste, files=[one.view for one in shown], site_url=base)
-        response = html_response(text, referrer_policy="no-referrer", cache_control=cache_control(paste, revealed))
+        files = [one.view for one in shown]
+        text = self._pages.render("paste.html", paste=paste, files=files, site_url=base, created=created)
+        caching = cache_control(paste, revealed or created)
+        response = html_response(text, referrer_policy="no-referrer", cache_control=caching)
         response.headers["Vary"] = "Accept"
-        if not revealed and all(one.stable for one in shown):
+        if not revealed and not created and all(one.stable for one in shown):
             response.headers["ETag"] = self.etag(request, paste, syntax)
         return response
 
@@ -81,33 +122,54 @@ class PastePage:
         of_page = (self._addresses.base(request), syntax, self._pages.version, rendering.RENDERER_VERSION)
         return f'W/"{hashlib.sha256(repr((of_paste, of_page)).encode()).hexdigest()[:24]}"'
 
-    async def _show(self, paste: Paste, file: File, syntax: str | None, room: int, *, revealed: bool) -> Shown:
+    async def _show(self, paste: Paste, file: File, syntax: str | None, room: Room, *, revealed: bool) -> Shown:
         chosen = syntaxes.find(syntax or file.syntax or "")
-        is_image = file.media_type in SHOWN_IMAGES
-        too_large = file.is_text and file.size > min(self._limits.page_bytes, room)
-        if revealed:
-            download_url = await self._inside(file) if too_large or not file.is_text else None
-            raw_url = download_url if is_image else None
-        else:
-            raw_url = raw_path(paste, file)
-            download_url = raw_url + ("&download" if "?" in raw_url else "?download")
-        if not file.is_text:
-            label = file.media_type if is_image else "Binary"
-            return Shown(PageFile(file, label, None, None, raw_url, download_url), stable=True)
-        if too_large:
-            label = chosen.label if chosen else "Text"
-            note = "This file is too large to be shown on the page."
-            return Shown(PageFile(file, label, None, note, raw_url, download_url), stable=True)
+        shown: Shown | None = None
+        if file.is_text and file.size <= min(self._limits.page_bytes, room.size):
+            shown = await self._text(paste, file, chosen, room)
+        if shown is None and file.is_text:
+            shown = Shown(PageFile(file, chosen.label if chosen else "Text", None, _TOO_LARGE), stable=True)
+        elif shown is None:
+            label = file.media_type if file.media_type in SHOWN_IMAGES else "Binary"
+            shown = Shown(PageFile(file, label), stable=True)
+        return await self._linked(paste, shown, revealed=revealed)
+
+    async def _text(self, paste: Paste, file: File, chosen: Syntax | None, room: Room) -> Shown | None:
+        """The lines of a file with their numbers, else without, as far as the page has room; None where it has none."""
+        content = await self._reading.content(file)
         rendered = await self._rendering.render(
-            await self._reading.content(file),
+            content,
             sha256=file.sha256,
             syntax=chosen.name if chosen else None,
             name=file.name,
+            seconds=room.highlighting_ends - asyncio.get_running_loop().time(),
         )
         prefix = "" if len(paste.files) == 1 else f"f{file.position + 1}-"
-        html = Markup(await _page_html(rendered, prefix))  # noqa: S704  (the worker escaped every byte of the user's)
-        view = PageFile(file, rendered.label, html, rendered.note, raw_url, download_url, rendered.line_count)
+        is_numbered = rendering.page_characters(rendered, prefix) <= room.characters
+        if is_numbered:
+            html, note = await _page_html(rendered, prefix), rendered.note
+        else:
+            html, note = await _plain_html(rendered, content), _UNNUMBERED
+        if len(html) > room.characters:
+            return None
+        room.size -= file.size
+        room.characters -= len(html)
+        markup = Markup(html)  # noqa: S704  (every byte of the user's is escaped)
+        view = PageFile(file, rendered.label, markup, note, lines_count=rendered.line_count, is_numbered=is_numbered)
         return Shown(view, stable=rendered.note is None)
+
+    async def _linked(self, paste: Paste, shown: Shown, *, revealed: bool) -> Shown:
+        """With the addresses of the bytes; on a revealed page only where the page does not show them as text."""
+        file = shown.view.file
+        raw_url: str | None = None
+        download_url: str | None = None
+        if not revealed:
+            raw_url = raw_path(paste, file)
+            download_url = raw_url + ("&download" if "?" in raw_url else "?download")
+        elif shown.view.html is None:
+            download_url = await self._inside(file)
+            raw_url = download_url if file.media_type in SHOWN_IMAGES else None
+        return replace(shown, view=replace(shown.view, raw_url=raw_url, download_url=download_url))
 
     async def _inside(self, file: File) -> str:
         """The file as an address that needs no request (RFC 2397); see `REVEAL_BYTES` for how large it can be."""
@@ -122,7 +184,20 @@ async def _page_html(rendered: Rendered, prefix: str) -> str:
     return rendering.page_html(rendered, prefix)
 
 
-def cache_control(paste: Paste, revealed: bool) -> str:
-    if revealed or paste.needs_reveal or paste.visibility == "private":
+async def _plain_html(rendered: Rendered, content: bytes) -> str:
+    """The text without any element of a line or a syntax."""
+    if not rendered.highlighted:
+        return rendered.html
+    html, _ = await asyncio.to_thread(plaintext.render, content)
+    return html
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _CHUNK_BYTES):
+        yield body[start : start + _CHUNK_BYTES]
+
+
+def cache_control(paste: Paste, personal: bool) -> str:
+    if personal or paste.needs_reveal or paste.visibility == "private":
         return "private, no-store"
     return "no-cache"

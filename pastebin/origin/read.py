@@ -32,7 +32,7 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
     yield [
         web.get("/raw/{slug}", handlers.raw),
         web.get("/{slug}/raw", handlers.raw),
-        web.get("/{slug}/raw/{name}", handlers.raw),
+        web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
         web.get("/api/v1/pastes/{slug}", handlers.show),
         web.get("/api/v1/limits", handlers.limits),
         web.get("/api/v1/syntaxes", handlers.syntaxes),
@@ -115,13 +115,15 @@ class ReadHandlers:
         return web.Response(body=body, content_type="application/json", headers=_headers("public, max-age=300"))
 
 
-def raw_list(paste: Paste, base: str) -> web.Response:
-    """What a plain client gets for a paste with several files: where each of them is."""
+def raw_list(paste: Paste, base: str, *, vary: str | None = None) -> web.Response:
+    """What a plain client gets for a paste with several files: where each of them is. `vary` as in RawAnswers."""
     lines = "".join(f"{base}{raw_path(paste, file)}\n" for file in paste.files)
     headers = {
         **SECURITY_HEADERS,
         "Cache-Control": "private, no-store" if paste.visibility == "private" else "no-cache",
     }
+    if vary:
+        headers["Vary"] = vary
     return web.Response(text=lines, headers=headers)
 
 

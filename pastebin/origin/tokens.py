@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from pastebin import slugs
 from pastebin.errors import CrossSiteRequest
+from pastebin.models import Paste
 
 COOKIE = "owner"
 _COOKIE_SECONDS = 365 * 86_400
@@ -42,6 +45,11 @@ def remembered(request: web.Request) -> str | None:
 def presented(request: web.Request) -> str | None:
     """The token for reading a private paste: given in the header, else what this browser keeps."""
     return bearer(request) or remembered(request)
+
+
+def is_of(paste: Paste, token: str | None) -> bool:
+    """Whether `token` is the owner token of `paste`."""
+    return token is not None and hmac.compare_digest(paste.token_hash, slugs.hash_token(token))
 
 
 def check_same_site(request: web.Request, base: str) -> None:

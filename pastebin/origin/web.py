@@ -30,8 +30,9 @@ from pastebin.services.reading import Reading
 async def role(resources: Resources) -> AsyncIterator[Routes]:
     """Serve the pages."""
     config = resources.config
-    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses)
-    raw = RawAnswers(resources.reading, config.doors.body_idle_seconds)
+    idle = config.doors.body_idle_seconds
+    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses, idle)
+    raw = RawAnswers(resources.reading, idle)
     handlers = WebHandlers(resources.reading, resources.pages, page, raw, resources.addresses, config.limits)
     yield [
         *resources.assets.routes(),
@@ -39,7 +40,7 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
         web.get("/problems/{problem}", handlers.problem),
         web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
         web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
-        web.get("/{name}", handlers.nowhere),
+        web.get("/{name:[^/]+}", handlers.nowhere),
     ]
 
 
@@ -83,17 +84,19 @@ class WebHandlers:
             return await self._bytes(request, slug, token)
         paste = await self._reading.find(slug, token, bodies="all")
         if paste.needs_reveal:
-            return reveal_page(self._pages, paste)
+            return reveal_page(self._pages, paste, self._addresses.base(request))
+        if "created" in request.query and tokens.is_of(paste, token):
+            return await self._page.answer(request, paste, syntax=syntax, created=True)
         etag = self._page.etag(request, paste, syntax)
         if evaluate(Conditions.of(request.headers), etag=etag, modified=None) == "not-modified":
-            headers = {"ETag": etag, "Cache-Control": cache_control(paste, revealed=False), "Vary": "Accept"}
+            headers = {"ETag": etag, "Cache-Control": cache_control(paste, personal=False), "Vary": "Accept"}
             return web.Response(status=304, headers=headers)
         return await self._page.answer(request, paste, syntax=syntax)
 
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:
         paste: Paste = await self._reading.open(slug, token, bodies="sole")
         if len(paste.files) > 1:
-            response: web.StreamResponse = raw_list(paste, self._addresses.base(request))
+            response: web.StreamResponse = raw_list(paste, self._addresses.base(request), vary="Accept")
         else:
             response = await self._raw.answer(request, paste, choose(paste, None), vary="Accept")
         return response
@@ -109,7 +112,12 @@ class WebHandlers:
             if row.slug == slug:
                 description = (kind.__doc__ or "").strip().splitlines()[0]
                 text = self._pages.render(
-                    "problem.html", slug=slug, status=row.status, title=row.title, description=description
+                    "problem.html",
+                    slug=slug,
+                    status=row.status,
+                    title=row.title,
+                    description=description,
+                    site_url=self._addresses.base(request),
                 )
                 return html_response(text, cache_control="public, max-age=3600")
         raise PasteNotFound("There is no such problem type.")

@@ -22,7 +22,7 @@ from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
-from pastebin.services.publishing import Publishing
+from pastebin.services.publishing import REVEAL_BYTES, Publishing
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
@@ -34,7 +34,7 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
     config = resources.config
     idle = config.doors.body_idle_seconds
     content = ContentReader(config.limits, idle)
-    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses)
+    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses, idle)
     forms = FormHandlers(
         resources.publishing,
         resources.reading,
@@ -50,7 +50,7 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
         yield [
             web.post("/", handlers.drop),
             web.put("/", handlers.drop),
-            web.put("/{name}", handlers.drop),
+            web.put("/{name:[^/]+}", handlers.drop),
             web.post("/api/v1/pastes", handlers.create),
             web.patch("/api/v1/pastes/{slug}", handlers.revise),
             web.delete("/api/v1/pastes/{slug}", handlers.delete),
@@ -118,14 +118,17 @@ class WriteHandlers:
         )
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
-        """JSON with the content inside, or the bytes themselves where a single file was asked for as bytes."""
+        """JSON with the content inside, or the bytes themselves of a single file that was asked for as bytes.
+
+        A single file that is too large for JSON always comes as bytes: the read is used up, so it has to come.
+        """
         body = await bodies.whole(request, _REVEAL_BODY_BYTES, self._idle_seconds)
         payload = payloads.read(RevealPaste, payloads.parse_json(body) if body else {})
         base = self._addresses.base(request)
         slug, token = request.match_info["slug"], tokens.bearer(request)
         as_bytes = not prefers_json(request.headers.get("Accept"))
         paste = await self._reading.reveal(slug, payload.password, token)
-        if as_bytes and len(paste.files) == 1:
+        if len(paste.files) == 1 and (as_bytes or paste.size > REVEAL_BYTES):
             file = paste.files[0]
             response = web.StreamResponse(headers={**headers_of(file, download=True), "Cache-Control": "no-store"})
             response.content_length = file.size

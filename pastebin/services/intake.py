@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
-from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem
+from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem, Unavailable
 from pastebin.metrics import Metrics
 from pastebin.models import File
 from pastebin.sections import LimitsSection
@@ -16,8 +17,10 @@ from pastebin.services import media, syntaxes
 from pastebin.store.blobs import Blobs, new_key
 from pastebin.store.leftovers import Leftovers
 
+log = logging.getLogger(__name__)
+
 _HASH_BYTES = 256 * 1024  # hashed in one thread hop; what an upload that waits for memory holds beside its part
-_RENEW_SECONDS = 600.0
+_RENEW_SECONDS = 60.0
 _INLINE_SHARE = 16  # all inline files of a paste together, in inline limits
 NAME_BYTES = 255
 
@@ -44,14 +47,44 @@ class Intake:
         self.problems: list[Problem] = []
         self.size = 0
         self.blob_keys: list[str] = []
+        self._renewal: asyncio.Task[None] | None = None
+        self._may_be_committed = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Leaving with an error gives the stored blobs up; the sweeper removes what even that could not."""
-        if kind is not None and self.blob_keys:
-            await asyncio.shield(_abandon(self))
+        if self._renewal is not None:
+            self._renewal.cancel()
+            (end,) = await asyncio.gather(self._renewal, return_exceptions=True)
+            if not isinstance(end, asyncio.CancelledError):
+                log.error("the renewal of an upload died", exc_info=end)
+        if kind is not None and self.blob_keys and not self._may_be_committed:
+            await asyncio.shield(self.abandon(self.blob_keys))
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Around the commit: unless the database has said no, the blobs may be those of a paste, now or in a moment.
+
+        So nobody but the sweeper may give them up then, which asks the rows once every commit is over.
+        """
+        self._may_be_committed = True
+        try:
+            yield
+        except Unavailable:
+            raise
+        except PastebinError:
+            self._may_be_committed = False
+            raise
+
+    async def abandon(self, keys: Sequence[str]) -> None:
+        """Remove blobs that no commit made live, nor ever will."""
+        try:
+            for key in await self._leftovers.abandon_blobs(keys):
+                await self._blobs.remove(key)
+        except PastebinError as error:
+            log.info("abandoned blobs are left to the sweeper: %s", error)
 
     async def add(self, chunks: AsyncIterator[bytes], *, name: str | None, syntax: str | None = None) -> None:
         """Take one file. Raises PasteTooLarge as soon as the paste is, InvalidPaste, StorageFull.
@@ -110,26 +143,24 @@ class Intake:
         size = 0
         await self._leftovers.announce_blob(key)
         self.blob_keys.append(key)
-        renewed = time.monotonic()
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew(), name="renewal of an upload")
         async with self._blobs.writer(key) as writer:
             async for piece in _pieces(start, rest):
                 # hashing lets go of the GIL: it runs beside the write of the same bytes
                 await asyncio.gather(asyncio.to_thread(digest.update, piece), writer.write(piece))
                 size += len(piece)
-                if time.monotonic() - renewed > _RENEW_SECONDS:
-                    await self._leftovers.renew_blob(key)
-                    renewed = time.monotonic()
             await writer.complete()
         return key, size, digest.digest()
 
-
-async def _abandon(intake: Intake) -> None:
-    try:
-        await intake._leftovers.abandon_blobs(intake.blob_keys)
-        for key in intake.blob_keys:
-            await intake._blobs.remove(key)
-    except PastebinError:
-        pass  # the rows are still there: the sweeper comes back to them
+    async def _renew(self) -> None:
+        """Keep all blobs of this paste while it arrives, however long it takes and whatever is waited for."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            try:
+                await self._leftovers.renew_blobs(self.blob_keys)
+            except PastebinError as error:
+                log.warning("a running upload could not be renewed: %s", error)
 
 
 def too_large(limits: LimitsSection) -> PasteTooLarge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from pastebin import slugs
 from pastebin.errors import (
     EditForbidden,
     InvalidPaste,
+    Overloaded,
     PasteNotFound,
     Problem,
     RevisionConflict,
@@ -38,6 +40,7 @@ ENCRYPTION_BYTES = 4096
 # What a reveal can hand out in one answer when the paste has several files (see `_protected_problems`).
 REVEAL_BYTES = 1024 * 1024
 _SLUG_TRIES = 8
+_CHANGE_TRIES = 8
 _FIXED = frozenset({"slug", "parent", "encryption"})
 
 
@@ -71,13 +74,16 @@ class Publishing:
         return Intake(self._blobs, self._leftovers, self._limits, self._inline_max_bytes, self._metrics)
 
     async def create(self, taken: Intake, options: Options) -> Published:
-        """Make the paste durable and visible. Raises InvalidPaste with all problems, SlugTaken, IdempotencyMismatch."""
+        """Make the paste durable and visible. Raises InvalidPaste with all problems, SlugTaken, IdempotencyMismatch,
+        StorageFull.
+        """
         files = _named(taken.files, options)
-        problems = self._problems(options) + _unless_named(taken.problems, options)
+        problems = await self._problems(options) + _unless_named(taken.problems, options)
         if not any(problem.field.startswith(("content", "files")) for problem in problems):
             problems += [*_content_problems(files), *_protected_problems(options, files)]
         if problems:
             raise InvalidPaste(problems)
+        await self._blobs.require_room()
         key = options.idempotency_key
         token = slugs.derive_token(self._secret, key) if key else slugs.generate_token()
         draft = Draft(
@@ -93,12 +99,14 @@ class Publishing:
             encryption=options.encryption,
             parent=options.parent,
             idempotency_hash=slugs.hash_token(key) if key else None,
-            fingerprint=_fingerprint(files, options) if key else None,
+            fingerprint=_fingerprint(files, options, self._secret) if key else None,
         )
-        paste = await self._insert(draft, own_slug=options.slug is not None)
-        if taken.blob_keys and paste.files != files:
+        with taken.committing():
+            paste = await self._insert(draft, own_slug=options.slug is not None)
+        kept = {file.blob_key for file in paste.files}
+        if taken.blob_keys and kept.isdisjoint(taken.blob_keys):
             # a retry found the first request's paste: its bytes are these bytes, stored twice
-            await self._leftovers.abandon_blobs(taken.blob_keys)
+            await taken.abandon(taken.blob_keys)
         self._created.inc()
         return Published(paste, token)
 
@@ -117,14 +125,38 @@ class Publishing:
     ) -> Paste:
         """Change a paste; new content makes a new revision, the old ones are kept.
 
-        `if_match` is the revision the caller believes to be current. Raises TokenRequired, EditForbidden,
-        PasteNotFound, RevisionConflict, InvalidPaste.
+        `if_match` is the revision the caller believes to be current. What was judged on an earlier look is judged
+        again when somebody else was faster; only who lost a race about the content, or insists on a revision, hears of
+        it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict, InvalidPaste, StorageFull.
         """
         paste = await self.authorise(slug, token)
         if if_match is not None and if_match != str(paste.revision):
             raise RevisionConflict(revision=paste.revision)
         files = _named(taken.files, options)
-        problems = self._problems(options) + _unless_named(taken.problems, options)
+        if files:
+            await self._blobs.require_room()
+        mistakes = await self._problems(options) + _unless_named(taken.problems, options)
+        self._judge_change(paste, files, options, mistakes)
+        changes = Changes(files or None, await self._members(options))
+        for _ in range(_CHANGE_TRIES):
+            try:
+                with taken.committing():
+                    revised = await self._pastes.revise(paste, changes)
+            except RevisionConflict:
+                seen, paste = paste, await self.authorise(slug, token)
+                if if_match is not None or (files and paste.revision != seen.revision):
+                    raise RevisionConflict(revision=paste.revision) from None
+                self._judge_change(paste, files, options, mistakes)
+            else:
+                self._revised.inc()
+                return revised
+        raise Overloaded("The paste is being changed too often; try again shortly.")
+
+    def _judge_change(
+        self, paste: Paste, files: tuple[File, ...], options: Options, mistakes: Sequence[Problem]
+    ) -> None:
+        """Raise InvalidPaste with the `mistakes` of the request itself, and what this paste does not allow."""
+        problems = list(mistakes)
         if files:
             problems += _content_problems(files)
             if paste.revision >= self._limits.max_revisions:
@@ -135,9 +167,9 @@ class Publishing:
         problems += _protected_problems(_merged(paste, options), files or paste.files)
         if problems:
             raise InvalidPaste(problems)
-        return await self._apply(paste, files, options)
 
-    async def _apply(self, paste: Paste, files: tuple[File, ...], options: Options) -> Paste:
+    async def _members(self, options: Options) -> dict[str, Any]:
+        """What the options change, as `Changes` has it."""
         asked = options.asked
         members: dict[str, Any] = {}
         if "title" in asked:
@@ -151,9 +183,7 @@ class Publishing:
             members["max_reads"] = options.max_reads
         if "password" in asked:
             members["password_hash"] = await self._passwords.hash(options.password) if options.password else None
-        revised = await self._pastes.revise(paste, Changes(files or None, members))
-        self._revised.inc()
-        return revised
+        return members
 
     async def delete(self, slug: str, token: str | None) -> None:
         """End a paste for everybody. Raises TokenRequired, EditForbidden, PasteNotFound."""
@@ -174,7 +204,7 @@ class Publishing:
         seconds = self._limits.default_lifetime_seconds or self._limits.max_lifetime_seconds
         return timedelta(seconds=seconds) if seconds else None
 
-    def _problems(self, options: Options) -> list[Problem]:
+    async def _problems(self, options: Options) -> list[Problem]:
         """Everything wrong with the options of a create or a change."""
         found = list(options.problems)
         if options.name is not None:
@@ -203,9 +233,9 @@ class Publishing:
                     f"must be {shortest} to {longest} printable ASCII characters, such as a UUID",
                 )
             )
-        return found + self._expiry_problems(options)
+        return found + await self._expiry_problems(options)
 
-    def _expiry_problems(self, options: Options) -> list[Problem]:
+    async def _expiry_problems(self, options: Options) -> list[Problem]:
         longest = self._limits.max_lifetime_seconds
         if not longest:
             return []
@@ -214,6 +244,10 @@ class Publishing:
             return [Problem("expires_in", f"must be at most {longest} seconds here, so not 'never'")]
         if options.lifetime is not None and options.lifetime.total_seconds() > longest:
             return [Problem("expires_in", f"must be at most {longest} seconds here")]
+        if options.expires_at is not None:
+            latest = await self._pastes.now() + timedelta(seconds=longest)
+            if options.expires_at > latest:
+                return [Problem("expires_at", f"must be at most {longest} seconds from now")]
         return []
 
 
@@ -295,8 +329,11 @@ def _merged(paste: Paste, options: Options) -> Options:
     return Options(max_reads=max_reads, password=password)
 
 
-def _fingerprint(files: tuple[File, ...], options: Options) -> bytes:
-    """What must be equal for two requests with one Idempotency-Key to be the same request."""
+def _fingerprint(files: tuple[File, ...], options: Options, secret: bytes) -> bytes:
+    """What must be equal for two requests with one Idempotency-Key to be the same request.
+
+    The password is in it only under the secret: the database must not give a fast way to guess it.
+    """
     parts = [
         [[file.name, file.syntax, file.sha256.hex()] for file in files],
         [
@@ -308,6 +345,12 @@ def _fingerprint(files: tuple[File, ...], options: Options) -> bytes:
             options.encryption,
         ],
         [options.lifetime.total_seconds() if options.lifetime else None, options.expires_at],
-        bool(options.password),
+        _sealed(options.password, secret) if options.password else None,
     ]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _sealed(password: str, secret: bytes) -> str:
+    return hmac.new(
+        secret, b"password of a paste\0" + password.encode("utf-8", "surrogatepass"), hashlib.sha256
+    ).hexdigest()

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from pastebin import slugs
-from pastebin.errors import BlobMissing, PasteNotFound, RevealRequired, RevisionConflict, WrongPassword
+from pastebin.errors import BlobMissing, Overloaded, PasteNotFound, RevealRequired, RevisionConflict, WrongPassword
 from pastebin.models import File, Paste
 from pastebin.services.passwords import Passwords
 from pastebin.store.blobs import Blobs
@@ -29,15 +29,22 @@ class Reading:
         self._passwords = passwords
 
     async def find(
-        self, slug: str, token: str | None = None, *, bodies: Bodies = "none", body_of: str | None = None
+        self,
+        slug: str,
+        token: str | None = None,
+        *,
+        bodies: Bodies = "none",
+        body_of: str | None = None,
+        from_primary: bool = False,
     ) -> Paste:
         """The paste as this caller may know of it; a private one needs its owner token. Never checks protection."""
         if not slugs.is_slug(slug) or (body_of is not None and "\0" in body_of):
             raise PasteNotFound
-        paste = await self._pastes.find(slug, bodies=bodies, body_of=body_of)
-        if paste.visibility == "private" and not (
-            token and hmac.compare_digest(paste.token_hash, slugs.hash_token(token))
-        ):
+        token_hash = slugs.hash_token(token) if token else None
+        paste = await self._pastes.find(
+            slug, bodies=bodies, body_of=body_of, token_hash=token_hash, from_primary=from_primary
+        )
+        if paste.visibility == "private" and not (token_hash and hmac.compare_digest(paste.token_hash, token_hash)):
             raise PasteNotFound
         return paste
 
@@ -55,19 +62,28 @@ class Reading:
 
         Raises WrongPassword (nothing is consumed), and PasteNotFound once the reads are used up.
         """
-        for _ in range(_REVEAL_TRIES):
-            paste = await self.find(slug, token, bodies="all")
-            if paste.password_hash is not None and not (
-                password and await self._passwords.verify(paste.password_hash, password)
-            ):
-                raise WrongPassword
+        for attempt in range(_REVEAL_TRIES):
+            paste = await self.find(slug, token, bodies="all", from_primary=attempt > 0)
+            if paste.password_hash is not None:
+                if not password:
+                    raise WrongPassword
+                is_right = await self._passwords.verify(paste.password_hash, password)
+                # that took its time, and the look may have been at a replica: by now another password may count
+                if not await self._is_current(paste):
+                    continue
+                if not is_right:
+                    raise WrongPassword
             if paste.max_reads is None:
                 return paste
             try:
                 return await self._pastes.take_read(paste)
             except RevisionConflict:
-                continue  # revised between the look and the read, so perhaps under another password
-        raise RevisionConflict
+                continue  # changed between the look and the read, so perhaps under another password
+        raise Overloaded("The paste is being changed too often; try again shortly.")
+
+    async def _is_current(self, paste: Paste) -> bool:
+        now = await self._pastes.find(paste.slug, from_primary=True)
+        return (now.id, now.version) == (paste.id, paste.version)
 
     async def stream(self, file: File, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Bytes of a file from `start`. Raises BlobMissing if the store does not hold what the row promises."""

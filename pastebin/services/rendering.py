@@ -24,7 +24,7 @@ from pastebin.services.workers import NoWorker, WorkerLost, Workers, task_group
 logger = logging.getLogger(__name__)
 
 # Two nodes with the same version make the same HTML of the same bytes: for validators of pages.
-RENDERER_VERSION = f"1-{pygments.__version__}"
+RENDERER_VERSION = f"2-{pygments.__version__}"
 
 HIGHLIGHT_BYTES = 2 * 1024**2  # no lexer is fast enough for more
 LOOP_BYTES = 16 * 1024  # larger files are escaped in a thread
@@ -65,6 +65,17 @@ class Rendered:
         return plaintext.BIDI_MARK in self.html
 
 
+_OPENING, _LINK = '<span class="line" id="{}L', '"><a class="n" href="#{}L'
+_REST = '" aria-hidden="true" tabindex="-1"></a>'
+_END = "\n</span>"
+
+
+def page_characters(rendered: Rendered, prefix: str = "") -> int:
+    """How long `page_html` is at most, known before it is made: short lines grow to many times their length."""
+    frame = len(_OPENING + _LINK + _REST + _END) + 2 * len(prefix) + 2 * len(str(rendered.line_count))
+    return len(rendered.html) + rendered.line_count * frame
+
+
 def page_html(rendered: Rendered, prefix: str = "") -> str:
     """The lines for a `<pre>`: each in a span with an id and an empty link to itself, whose number is up to CSS.
 
@@ -73,11 +84,10 @@ def page_html(rendered: Rendered, prefix: str = "") -> str:
     belong in a thread.
     """
     numbers = map(str, range(1, rendered.line_count + 1))
-    opening, link = f'<span class="line" id="{prefix}L', f'"><a class="n" href="#{prefix}L'
-    rest = '" aria-hidden="true" tabindex="-1"></a>'
+    opening, link = _OPENING.format(prefix), _LINK.format(prefix)
     return "".join(
         [
-            f"{opening}{number}{link}{number}{rest}{line}\n</span>"
+            f"{opening}{number}{link}{number}{_REST}{line}{_END}"
             for number, line in zip(numbers, rendered.lines, strict=True)
         ]
     )
@@ -106,11 +116,20 @@ class Rendering:
                 for flight in list(rendering._flights.values()):
                     flight.cancel()
 
-    async def render(self, content: bytes, *, sha256: bytes, syntax: str | None, name: str | None) -> Rendered:
+    @property
+    def timeout_seconds(self) -> float:
+        """What highlighting may take, a file or a page."""
+        return self._section.timeout_seconds
+
+    async def render(
+        self, content: bytes, *, sha256: bytes, syntax: str | None, name: str | None, seconds: float | None = None
+    ) -> Rendered:
         """Show a file as `syntax`, or as what its name or content says it is.
 
         `sha256` must be that of `content`. Trouble with highlighting is never raised: the file is plain then, with a
-        note. Raises Unavailable while the node is stopping.
+        note. `seconds` is what is left of the time for highlighting a page: after it the file is plain, and what is
+        under way goes on for the next reader; nothing is begun with none left. Raises Unavailable while the node is
+        stopping.
         """
         chosen = syntaxes.find(syntax) if syntax else None
         chosen = chosen or syntaxes.guess(name, content[: syntaxes.HEAD_BYTES])
@@ -121,11 +140,26 @@ class Rendering:
         if rendered is not None:
             return self._count("cached", rendered)
         flight = self._flights.get(key)
+        if chosen is syntaxes.PLAIN or len(content) > HIGHLIGHT_BYTES:
+            seconds = None  # no worker has to be waited for
+        elif seconds is not None and seconds <= 0 and flight is None:
+            return await self._out_of_time(content, chosen)
         if flight is None:
             flight = self._tasks.create_task(self._fly(key, content, chosen), name="rendering")
             self._flights[key] = flight
         else:
             self._metrics.renders.labels("cached").inc()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._landed(flight)
+        except TimeoutError:
+            return await self._out_of_time(content, chosen)
+
+    async def _out_of_time(self, content: bytes, chosen: Syntax | None) -> Rendered:
+        note = f"Highlighting this page took longer than {self.timeout_seconds:g} seconds, so this file is plain text."
+        return self._count("timeout", await self._show_plain(content, chosen, note))
+
+    async def _landed(self, flight: asyncio.Task[Rendered | Exception]) -> Rendered:
         try:
             result = await asyncio.shield(flight)
         except asyncio.CancelledError:

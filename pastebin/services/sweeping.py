@@ -8,6 +8,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
+import asyncpg
+
 from pastebin.errors import PastebinError
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobsSection, SweepingSection
@@ -54,19 +56,32 @@ class Sweeping:
             tasks.create_task(self._reconcile_for_ever(), name="reconcile")
 
     async def _reconcile_for_ever(self) -> None:
+        # what a node that was killed has left is older than its restart, but for the last hour
+        await self._once("removing what was abandoned", self._remove_abandoned)
         # so that nodes started together do not list the store together
         await asyncio.sleep(self._section.reconcile_seconds * (0.5 + random.random() / 2))  # noqa: S311
         await self._repeat("reconciling", self._reconcile, self._section.reconcile_seconds)
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
-        """What fails now (database away, disk trouble) is logged and tried again in the next round."""
         while True:
-            try:
-                await work()
-                self._metrics.background_success.labels(name).set_to_current_time()
-            except PastebinError as error:
-                log.warning("%s stopped early: %s", name, error)
+            await self._once(name, work)
             await asyncio.sleep(pause_seconds)
+
+    async def _once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """What fails now (database away, disk trouble) is logged and tried again in the next round.
+
+        So is what the database says and nobody has foreseen: content must not stay because of it, nor the node end.
+        """
+        try:
+            await work()
+            self._metrics.background_success.labels(name).set_to_current_time()
+        except PastebinError as error:
+            log.warning("%s stopped early: %s", name, error)
+        except asyncpg.PostgresError:
+            log.exception("%s stopped early", name)
+
+    async def _remove_abandoned(self) -> None:
+        await self._blobs.remove_abandoned(self._section.abandoned_seconds)
 
     async def _reconcile(self) -> None:
         await self.reconcile()
@@ -84,9 +99,13 @@ class Sweeping:
             while count := await step():
                 self._metrics.swept.labels(kind).inc(count)
         ends = time.monotonic() + self._section.interval_seconds
-        while time.monotonic() < ends and (count := await self._remove_blobs(batch)):
-            self._metrics.swept.labels("blob").inc(count)
+        removed, failure = -1, None
+        while removed and time.monotonic() < ends:
+            removed, failure = await self._remove_blobs(batch)
+            self._metrics.swept.labels("blob").inc(removed)
         await self.measure()
+        if failure is not None:
+            raise failure
 
     async def measure(self) -> None:
         figures = await self._leftovers.figures()
@@ -94,17 +113,25 @@ class Sweeping:
         self._metrics.expired_oldest_age.set(figures.oldest_seconds)
         self._metrics.orphan_blobs.set(figures.orphans)
 
-    async def _remove_blobs(self, limit: int) -> int:
+    async def _remove_blobs(self, limit: int) -> tuple[int, PastebinError | None]:
+        """How many were removed, and why not all that were tried: one that resists does not keep the others."""
+        removed: list[str] = []
+        failure: PastebinError | None = None
         pending = self._section.abandoned_seconds
         async with self._leftovers.orphans(self._grace_seconds, limit, pending_seconds=pending) as keys:
             ends = time.monotonic() + _LOCKED_SECONDS
-            for index, key in enumerate(keys):
+            for key in keys:
                 if time.monotonic() >= ends:
-                    del keys[index:]
                     break
                 await self._pace.turn()
-                await self._blobs.remove(key)
-        return len(keys)
+                try:
+                    await self._blobs.remove(key)
+                    removed.append(key)
+                except PastebinError as error:
+                    log.warning("blob %s cannot be removed now: %s", key, error)
+                    failure = error
+            keys[:] = removed
+        return len(removed), failure
 
     async def due(self) -> list[str]:
         """Some of the blobs that a round would remove now because nothing refers to them any more."""

@@ -40,6 +40,9 @@ class Blobs(Protocol):
     def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from `start`, at most `length` of them, in chunks. Raises BlobMissing, also in mid-stream."""
 
+    async def require_room(self) -> None:
+        """Raise StorageFull if no more should be stored now, here or by others on the same disk."""
+
     async def remove(self, key: str) -> None:
         """Remove a blob; one that is not there is no error."""
 

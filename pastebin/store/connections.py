@@ -41,6 +41,13 @@ AWAY = (
 )
 # A statement that a replica gave up in favour of replaying, or a primary that has become a replica.
 ELSEWHERE = (asyncpg.SerializationError, asyncpg.ReadOnlySQLTransactionError)
+# The server's own trouble, not the statement's: classes 53, 57, 58 and XX of PostgreSQL's appendix A.
+_TROUBLE = (
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InternalServerError,
+)
 # Whatever a connection attempt can end with.
 REFUSALS = (asyncpg.PostgresError, *AWAY)
 
@@ -187,9 +194,9 @@ def translated() -> Iterator[None]:
         raise UploadTooSlow("The upload was given up because it stood still; please send it again.") from error
     except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
         raise Overloaded("The database took too long; try again shortly.") from error
-    except asyncpg.SerializationError as error:
+    except asyncpg.TransactionRollbackError as error:
         raise Overloaded("The database was busy with something else; try again shortly.") from error
-    except (asyncpg.ReadOnlySQLTransactionError, *AWAY) as error:
+    except (asyncpg.ReadOnlySQLTransactionError, *AWAY, *_TROUBLE) as error:
         log.warning("database away: %s", explain(error))
         raise DatabaseUnavailable from error
 

@@ -31,7 +31,7 @@ from pastebin.store.members import Member
 from pastebin.store.spill import Spill
 from pastebin.store.topology import MemberReport, Topology
 
-__all__ = ["LSN", "Database", "MemberReport", "position_at", "translated"]
+__all__ = ["LSN", "Database", "MemberReport", "position_at", "shown_by", "translated"]
 
 T = TypeVar("T")
 
@@ -102,20 +102,28 @@ class Database:
         At most three servers are asked, and a replica is given `replica_timeout_seconds`. Raises as `reader` does.
         """
         tried: set[Member] = set()
+        failure: Exception | None = None
         with translated():
-            for _ in range(_RETRIES):
+            for _ in range(1 + _RETRIES):
+                if failure is not None:
+                    self._metrics.database_retries.inc()
                 try:
                     async with self._reading(at, from_primary, tried) as link, self._patience(link):
                         return await question(link)
-                except (*AWAY, *ELSEWHERE, asyncpg.QueryCanceledError):
+                except DatabaseUnavailable as refusal:
+                    raise failure or refusal from None  # nobody is left to be asked
+                except (*AWAY, *ELSEWHERE, asyncpg.QueryCanceledError) as error:
                     if not self._topology.balances:
                         raise
-                    self._metrics.database_retries.inc()
-            async with self._reading(at, from_primary, tried) as link:
-                return await question(link)
+                    failure = error
+            assert failure is not None  # noqa: S101  (else it would have returned)
+            raise failure
 
     async def position_of(self, connection: Connection) -> Position:
-        """Where the history stands for this connection: at least at whatever it has shown or committed so far."""
+        """Where the history stands for this connection: not before whatever it has shown or committed so far.
+
+        One round trip. After a commit, because a statement does not know where its own commit will lie.
+        """
         with translated():
             return position_at(connection, await connection.fetchval(_POSITION))
 
@@ -243,8 +251,21 @@ class Database:
 
 
 def position_at(connection: Connection, lsn: int) -> Position:
-    """The position of an LSN that was read on this connection (see LSN), without asking anybody."""
+    """The position of an LSN that was read on this connection (see LSN), without asking anybody.
+
+    An LSN read in a statement bounds from above what the statement has seen.
+    """
     return cast(Link, connection).position(lsn)
+
+
+def shown_by(connection: Connection) -> Position | None:
+    """A position that everything read on this connection from now on includes, without asking anybody.
+
+    As recent as the last check of its server; None where that is unknown, or the server was promoted meanwhile.
+    """
+    link = cast(Link, connection)
+    position = link.latest().position
+    return position if position is not None and position.timeline == link.timeline else None
 
 
 def _listed(section: DatabaseSection, dsn: str) -> list[Endpoint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -20,6 +21,7 @@ Result = TypeVar("Result")
 
 _THREADS = 4
 _BLOCK_BYTES = 1024**2
+_ROOM_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class DirectoryBlobs:
         self._shelves = shelves
         self._readers = readers
         self._writers = writers
+        self._room_until = 0.0
 
     @classmethod
     @asynccontextmanager
@@ -91,6 +94,14 @@ class DirectoryBlobs:
                 ahead.exception()  # or asyncio complains of an error that nobody waits for any more
             if not source.is_closed:
                 await _released(self._readers, source.close)
+
+    async def require_room(self) -> None:
+        """See `Blobs.require_room`; what was seen holds for `_ROOM_SECONDS`."""
+        now = time.monotonic()
+        if now >= self._room_until:
+            with _translating("look for room"):
+                await _finished(self._readers, self._shelves.require_room)
+            self._room_until = now + _ROOM_SECONDS
 
     async def remove(self, key: str) -> None:
         """See `Blobs.remove`; not forced to the disk: what a crash brings back is an orphan like others."""

@@ -36,6 +36,13 @@ with ended as (
           select from files f where f.blob_key = b.key
           and (f.paste_id, f.revision) not in (select paste_id, number from ended)
       )
+), cleared as (
+    update pastes set title = null, password_hash = null, encryption = null
+    where id in (
+        select id from pastes where id in (select paste_id from ended)
+          and (title is not null or password_hash is not null or encryption is not null)
+        for update skip locked
+    )
 )
 delete from revisions r using ended e where r.paste_id = e.paste_id and r.number = e.number
 """
@@ -76,8 +83,10 @@ order by b.changed_at limit $2 for update skip locked
 """
 _REMOVE_BLOBS = "delete from blobs where key = any($1)"
 _PENDING = "insert into blobs (key) values ($1)"
-_RENEW = "update blobs set changed_at = now() where key = $1 and state = 'pending'"
-_ABANDON = "update blobs set state = 'deleting', changed_at = '-infinity' where key = any($1) and state = 'pending'"
+_RENEW = "update blobs set changed_at = now() where key = any($1) and state = 'pending'"
+_ABANDON = """
+update blobs set state = 'deleting', changed_at = '-infinity' where key = any($1) and state = 'pending' returning key
+"""
 _UNKNOWN = "select k from unnest($1::text[]) k where not exists (select from blobs b where b.key = k)"
 _KNOWN = "select key, state = 'live' as is_live from blobs where key > $1 order by key limit $2"
 _STILL_LIVE = "select key from blobs where key = any($1) and state = 'live'"
@@ -143,12 +152,14 @@ class Leftovers:
         """Note a blob before its first byte is stored, so that nothing is ever stored that no row knows."""
         await self._run(_PENDING, key)
 
-    async def renew_blob(self, key: str) -> None:
-        await self._run(_RENEW, key)
+    async def renew_blobs(self, keys: Sequence[str]) -> None:
+        """Say that the uploads go on."""
+        await self._run(_RENEW, list(keys))
 
-    async def abandon_blobs(self, keys: Sequence[str]) -> None:
-        """Give up blobs that no commit made live; they may be removed at once."""
-        await self._run(_ABANDON, list(keys))
+    async def abandon_blobs(self, keys: Sequence[str]) -> list[str]:
+        """Give up blobs that no commit made live, nor ever will; those returned may be removed at once."""
+        async with self._database.primary() as connection:
+            return [row["key"] for row in await connection.fetch(_ABANDON, list(keys))]
 
     async def expire(self, limit: int) -> int:
         return await self._run(_EXPIRE, limit)

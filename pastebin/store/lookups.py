@@ -34,18 +34,20 @@ MISSES_PER_SECOND = 2000.0
 MISSES_BURST = 4000
 
 # $2: null, all, sole (if the paste has just one file) or named (the file called $3). Every wish has a row, so that
-# there is always one to tell the position.
+# there is always one to tell the position. $4: whose private bodies come along as well.
 _FIND = f"""
 select {rows.PASTE}, {rows.FILE},
-       case when case w.bodies when 'all' then true
+       case when (p.visibility <> 'private' or p.token_hash = w.token_hash)
+             and case w.bodies when 'all' then true
                                when 'named' then f.name = w.name
                                when 'sole' then not exists (select from files o where o.paste_id = p.id
                                                             and o.revision = p.revision and o.position > 0)
                                else false
                  end
             then f.body end as body,
-       w.number, (select case when $4::bool then {LSN} end) as lsn
-from unnest($1::text[], $2::text[], $3::text[]) with ordinality as w (slug, bodies, name, number)
+       w.number, (select case when $5::bool then {LSN} end) as lsn
+from unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
+    with ordinality as w (slug, bodies, name, token_hash, number)
 left join pastes p on p.slug = w.slug and {rows.LIVE}
 left join files f on f.paste_id = p.id and f.revision = p.revision
 """
@@ -58,14 +60,15 @@ class Wish(NamedTuple):
     slug: str
     bodies: Literal["none", "all", "sole", "named"] = "none"
     name: str | None = None
+    token_hash: bytes | None = None
 
     @classmethod
-    def of(cls, slug: str, bodies: Bodies, body_of: str | None) -> Wish:
+    def of(cls, slug: str, bodies: Bodies, body_of: str | None, token_hash: bytes | None = None) -> Wish:
         """A file's name is text that the database can hold; nothing else can be one."""
         if body_of is None:
-            return cls(slug, bodies)
+            return cls(slug, bodies, None, None if bodies == "none" else token_hash)
         is_text = "\0" not in body_of and not any("\ud800" <= letter <= "\udfff" for letter in body_of)
-        return cls(slug, "named", body_of) if is_text else cls(slug)
+        return cls(slug, "named", body_of, token_hash) if is_text else cls(slug)
 
 
 class Asked(NamedTuple):
@@ -185,6 +188,7 @@ class _Asking:
             [wish.slug for wish in numbers],
             rows.unless_empty([None if wish.bodies == "none" else wish.bodies for wish in numbers]),
             rows.unless_empty([wish.name for wish in numbers]),
+            rows.unless_empty([wish.token_hash for wish in numbers]),
             any(one.wants_position for one in asked),
         )
 

@@ -131,7 +131,7 @@ class Member:
                 now = asyncio.get_running_loop().time()
                 self.latency = self.latency.observed(now - began, now)
                 if not self._is_watched:
-                    self.health = self.health.passed_check(now, 0.0)
+                    self.health, self.trouble = self.health.passed_check(now, 0.0), None
             finally:
                 await self._release(link)
         finally:
@@ -188,6 +188,10 @@ class Member:
         """End what is under way on this server: it would wait for an answer that is not worth having."""
         for link in list(self._out):
             _cut(link)
+
+    def rest(self) -> None:
+        """Hold no connection while there is nothing to do."""
+        self._drop_monitor()
 
     def wake(self) -> None:
         """Check now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 
 import asyncpg
 
@@ -36,7 +37,7 @@ with paste as (
         reads = p.reads + 1,
         state = case when p.reads + 1 >= p.max_reads then 'burned' else p.state end,
         ended_at = case when p.reads + 1 >= p.max_reads then now() else p.ended_at end
-    where p.id = $1 and p.revision = $2 and {rows.LIVE} and (p.max_reads is null or p.reads < p.max_reads)
+    where p.id = $1 and p.version = $2 and {rows.LIVE} and (p.max_reads is null or p.reads < p.max_reads)
     returning *
 )
 select {rows.PASTE}, {rows.FILE}, f.body
@@ -80,14 +81,27 @@ class Pastes:
             )
 
     async def find(
-        self, slug: str, *, bodies: Bodies = "none", body_of: str | None = None, from_primary: bool = False
+        self,
+        slug: str,
+        *,
+        bodies: Bodies = "none",
+        body_of: str | None = None,
+        token_hash: bytes | None = None,
+        from_primary: bool = False,
     ) -> Paste:
         """The live paste with its current files; `bodies` or the name `body_of` say whose inline bytes come along.
 
-        Who is going to change what was found asks `from_primary`. Raises PasteNotFound for whatever is unknown,
-        expired, deleted or burned.
+        Those of a private paste stay where they are unless `token_hash` is its own: how long an answer takes must not
+        depend on what a stranger may not see. Who is going to change what was found asks `from_primary`. Raises
+        PasteNotFound for whatever is unknown, expired, deleted or burned.
         """
-        return await self._lookups.find(Wish.of(slug, bodies, body_of), from_primary=from_primary)
+        return await self._lookups.find(Wish.of(slug, bodies, body_of, token_hash), from_primary=from_primary)
+
+    async def now(self) -> datetime:
+        """What the database's clock says."""
+        async with self._database.primary() as connection:
+            moment: datetime = await connection.fetchval("select now()")
+        return moment
 
     async def create(self, draft: Draft) -> Paste:
         """Make a draft live. Raises SlugTaken; InvalidPaste if its expiry has passed; IdempotencyMismatch.
@@ -119,10 +133,10 @@ class Pastes:
         """Consume one read and return what was read, bodies included; the last read burns the paste.
 
         Of any number of concurrent callers exactly `max_reads` succeed in all, the others raise PasteNotFound.
-        Raises RevisionConflict if the paste was revised since it was looked at: nothing was consumed.
+        Raises RevisionConflict if the paste was changed since it was looked at: nothing was consumed.
         """
         async with self._database.primary() as connection:
-            found = await connection.fetch(_TAKE_READ, paste.id, paste.revision)
+            found = await connection.fetch(_TAKE_READ, paste.id, paste.version)
             if found:
                 note(await position_after(connection))
                 return _paste(found)

@@ -19,7 +19,7 @@ from pastebin.store.flights import all_or_nothing, position_after, word_of
 
 BOUNDS = Bounds(flight_rows=128, flight_bytes=4 * 1024**2, flights=1)
 
-_CHANGE_COLUMNS = """id, revision, has_content, has_title, title, visibility, has_expiry, expires_at, lifetime,
+_CHANGE_COLUMNS = """id, version, has_content, has_title, title, visibility, has_expiry, expires_at, lifetime,
     has_max_reads, max_reads, has_password, password_hash"""
 _CHANGE_TYPES = (
     *("bigint[]", "int[]", "bool[]", "bool[]", "text[]", "text[]", "bool[]", "timestamptz[]", "interval[]"),
@@ -35,6 +35,7 @@ with change as (
 ), paste as (
     update pastes p set
         revision = p.revision + c.has_content::int,
+        version = p.version + 1,
         revised_at = case when c.has_content then now() else p.revised_at end,
         title = case when c.has_title then c.title else p.title end,
         visibility = coalesce(c.visibility, p.visibility),
@@ -43,7 +44,7 @@ with change as (
         reads = case when c.has_max_reads then 0 else p.reads end,
         password_hash = case when c.has_password then c.password_hash else p.password_hash end
     from change c
-    where p.id = c.id and p.revision = c.revision and {rows.LIVE} and (c.expires_at is null or c.expires_at > now())
+    where p.id = c.id and p.version = c.version and {rows.LIVE} and (c.expires_at is null or c.expires_at > now())
     returning p.*, c.has_content
 ), revision as (
     insert into revisions (paste_id, number) select id, revision from paste where has_content
@@ -146,7 +147,7 @@ def _arrays(revisions: Sequence[Revision]) -> tuple[list[Any] | None, ...]:
     members = [revision.changes.members for revision in revisions]
     return (
         [revision.paste.id for revision in revisions],
-        [revision.paste.revision for revision in revisions],
+        [revision.paste.version for revision in revisions],
         [bool(revision.files) for revision in revisions],
         ["title" in given for given in members],
         [given.get("title") for given in members],

@@ -67,6 +67,9 @@ class S3Blobs:
         """See `Blobs.read`; a connection that breaks in the middle is replaced from there on."""
         return Download(self._downloads, key, start, length).chunks()
 
+    async def require_room(self) -> None:
+        """See `Blobs.require_room`; the bucket says so itself when it is full."""
+
     async def remove(self, key: str) -> None:
         """See `Blobs.remove`."""
         with suppress(BlobMissing):

@@ -79,6 +79,9 @@ class Topology:
             await self._welcome(answer)
         await asyncio.gather(*(member.check() for member in self.members.values()))
         self._settle()
+        if not self.balances:
+            for member in self.members.values():
+                member.rest()
 
     async def close(self) -> None:
         await asyncio.gather(*(member.close() for member in self.members.values()))

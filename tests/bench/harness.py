@@ -8,7 +8,6 @@ import os
 import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -169,9 +168,3 @@ async def pgbench(server: Server, script: str, variables: dict[str, str], *, cli
     if process.returncode or "number of failed transactions: 0 " not in text:
         raise WrongAnswer(f"pgbench: {text[-500:]}")
     return float(next(line for line in text.splitlines() if line.startswith("tps")).split()[2])
-
-
-@asynccontextmanager
-async def stopwatch() -> AsyncIterator[Callable[[], float]]:
-    began = time.perf_counter()
-    yield lambda: time.perf_counter() - began

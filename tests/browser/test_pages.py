@@ -38,7 +38,7 @@ async def create(page: Page, text: str = "", **choices: str) -> str:
         else:
             await field.fill(value)
     await page.get_by_role("button", name="Create paste").click()
-    return page.url.split("/")[3]
+    return page.url.split("/")[3].partition("?")[0]
 
 
 async def raw(node: Node, slug: str) -> bytes:
@@ -53,7 +53,7 @@ async def reads(node: Node, slug: str) -> int:
 
 async def test_typing_a_paste(page: Page, node: Node) -> None:
     slug = await create(page, TYPED, title="A title", name="f.py")
-    assert page.url == f"{node.url}/{slug}"
+    assert page.url == f"{node.url}/{slug}?created"
     await expect(page.get_by_role("heading", level=1)).to_have_text("A title")
     code = page.locator("pre.code")
     assert TYPED.split("\n")[2] in await code.inner_text()

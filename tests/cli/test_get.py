@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -245,3 +246,45 @@ async def test_several_revealed_files_are_never_lost(client, start_server, tmp_p
         ended = await client.run("get", url, "--reveal", *arguments)
         assert (ended.code, orjson.loads(ended.out)) == (0, document)
         assert "JSON" in ended.err
+
+
+async def test_an_endless_document_is_not_taken_whole(client, start_server, tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b" " * 1024**2)
+        return response
+
+    ended = await client.run("get", f"{await start_server(Protected(answer))}/{SLUG}", "--reveal", "-o", tmp_path / "x")
+    assert ended.code == 3
+    assert "longer than that of a paste can be" in ended.err
+    assert "has been used up; what arrived is in" in ended.err
+    (kept,) = tmp_path.glob("x.incomplete-*")
+    assert 32 * 1024**2 < kept.stat().st_size < 40 * 1024**2
+
+
+async def test_a_broken_document_is_kept_as_far_as_it_came(client, start_server, tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b'{"files": [')
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    ended = await client.run("get", f"{await start_server(Protected(answer))}/{SLUG}", "--reveal")
+    assert (ended.code, ended.out) == (3, b'{"files": [')
+    assert "has been used up" in ended.err
+
+
+@pytest.mark.parametrize("raw_url", ["@127.0.0.1:1/x", "////127.0.0.1:1/x", ":1/x", "x", "", "http://[", "?name=a"])
+async def test_no_address_of_a_file_leads_to_another_host(client, start_server, tmp_path: Path, raw_url: str) -> None:
+    async def serve(request: web.Request) -> web.Response:
+        files = [{"name": name, "raw_url": raw_url} for name in ("a", "b")]
+        return web.json_response({"files": files})
+
+    ended = await client.run("get", f"{await start_server(serve)}/{SLUG}", "--name", "a")
+    assert (ended.code, ended.out) == (1, b"")
+    assert "cannot be understood" in ended.err

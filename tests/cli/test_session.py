@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pastebin.cli import session
+from pastebin.cli.failures import Unreachable
 from pastebin.cli.session import (
     LONGEST_WAIT_SECONDS,
     RETRIES,
@@ -55,3 +58,25 @@ def test_a_problem_is_told_once() -> None:
 def test_a_failure_of_the_server_can_be_looked_up() -> None:
     assert describe_problem(ProblemDocument(detail="Internal error", request_id="r1"), 500)[-1] == "request r1"
     assert describe_problem(ProblemDocument(detail="No", request_id="r1"), 422) == ["No"]
+
+
+async def serve_interim(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says that the answer is coming, for ever."""
+    try:
+        while True:
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+async def test_an_answer_that_is_only_announced_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "HEAD_SECONDS", 0.3)
+    server = await asyncio.start_server(serve_interim, "127.0.0.1", 0)
+    async with server, session.open_session(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as opened:
+        with pytest.raises(Unreachable, match="gave no answer"):
+            async with opened.exchange(session.Request(method="GET", path="/x")):
+                pass

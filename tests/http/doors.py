@@ -17,7 +17,7 @@ from pastebin.http.problems import Document
 from pastebin.metrics import Metrics
 from pastebin.sections import DoorsSection, LimitsSection
 
-LIMITS = LimitsSection(max_paste_bytes=1000)
+LIMITS = LimitsSection(max_paste_bytes=2000, max_json_bytes=1024)
 
 
 @dataclass
@@ -49,12 +49,12 @@ class Door:
 
 @asynccontextmanager
 async def behind(
-    routes: Routes, *, address: str = "127.0.0.1:0", shutdown_seconds: float = 20.0
+    routes: Routes, *, address: str = "127.0.0.1:0", shutdown_seconds: float = 20.0, body_idle_seconds: float = 30.0
 ) -> AsyncIterator[Door]:
     """Open a door for the time of the block."""
     metrics, traffic, hurried, draining = Metrics(), Traffic(), asyncio.Event(), asyncio.Event()
     application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS)
-    section = DoorsSection(origin=address)
+    section = DoorsSection(origin=address, body_idle_seconds=body_idle_seconds)
     opening = door.opened("origin", application, traffic, section, shutdown_seconds=shutdown_seconds, hurried=hurried)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http, opening as real:
         yield Door(real, http, metrics, traffic, hurried, draining)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -194,7 +195,8 @@ async def test_expect_100_continue_is_answered_before_the_body_is_sent() -> None
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
-        (b"Content-Length: 1001\r\nExpect: 100-continue\r\n", 413),
+        (b"Content-Length: 2001\r\nExpect: 100-continue\r\n", 413),
+        (b"Content-Length: 1025\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n", 413),
         (b"Content-Length: 5\r\nExpect: 100-continue\r\nContent-Encoding: gzip\r\n", 415),
         (b"Content-Length: 5\r\nExpect: miracles\r\n", 417),
     ],
@@ -203,9 +205,24 @@ async def test_what_is_announced_and_not_welcome_is_refused_unread(lines: bytes,
     async with behind(Hall().routes()) as door:
         async with door.connected(b"POST / HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n") as (reader, _):
             answer = await reader.readuntil(b"}")
+            figures = door.metrics.expose().decode()
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert b"application/problem+json" in answer
         assert b"100 Continue" not in answer
+        assert b"\r\nConnection: close\r\n" in answer
+        (request_id,) = re.findall(rb"X-Request-Id: (\w{16})\r\n", answer)
+        assert b'"request_id":"%s"' % request_id in answer
+        assert f'method="POST",route="/",status="{status}"' in figures
+
+
+async def test_an_expectation_of_an_unknown_address_is_no_reason_to_ask_for_the_body() -> None:
+    async with behind(Hall().routes()) as door:
+        head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: miracles\r\n\r\n"
+        async with door.connected(head) as (reader, _):
+            answer = await reader.readuntil(b"}")
+    assert answer.startswith(b"HTTP/1.1 417 ")
+    assert b"application/problem+json" in answer
+    assert b"Server: pastebin" in answer
 
 
 async def test_bodies_stay_as_they_were_sent() -> None:

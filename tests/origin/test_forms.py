@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -85,7 +86,12 @@ async def made(node: Node, **fields: str | tuple[str, bytes]) -> tuple[str, str]
     """Slug and owner token of a paste made with the form."""
     page = await create(node, **fields)
     assert page.status == 303, page.words
-    return page.headers["Location"].split("/")[1], page.owner.value
+    return slug_of(page), page.owner.value
+
+
+def slug_of(page: Page) -> str:
+    """Of the paste that the answer leads to."""
+    return urlsplit(page.headers["Location"]).path.split("/")[1]
 
 
 async def raw(node: Node, slug: str, suffix: str = "/raw") -> bytes:
@@ -104,7 +110,7 @@ async def test_the_form_makes_a_paste_and_leads_to_its_page(node: Node) -> None:
     assert '<form class="create" method="post" action="/" enctype="multipart/form-data">' in front.text
     sent = await create(node, content="print('hi')\n\n", title="A <title>", name="a.py")
     assert (sent.status, sent.headers["Cache-Control"]) == (303, "no-store")
-    slug = sent.headers["Location"].removeprefix("/")
+    slug = slug_of(sent)
     assert await raw(node, slug) == b"print('hi')\n\n"
     page = await visit(node, f"/{slug}")
     assert page.status == 200
@@ -122,7 +128,7 @@ async def test_files_keep_every_byte(node: Node) -> None:
 
 async def test_the_cookie_is_for_this_paste_and_out_of_reach(node: Node) -> None:
     page = await create(node, content="x")
-    slug = page.headers["Location"].removeprefix("/")
+    slug = slug_of(page)
     cookie = page.owner
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == (f"/{slug}", True, "Strict")
     assert (cookie["secure"], cookie["domain"]) == ("", "")
@@ -136,9 +142,25 @@ async def test_behind_https_the_cookie_never_travels_in_the_open(database_dsn: s
         page = await create(node, {"Origin": "https://p.example"}, content="x")
         assert (page.status, page.owner["secure"]) == (303, True)
         assert page.headers["Location"].startswith("/")
-        slug = page.headers["Location"].removeprefix("/")
+        slug = slug_of(page)
         manage = await visit(node, f"/{slug}/manage", owner=page.owner.value)
         assert f"https://p.example/{slug}" in manage.words
+
+
+async def test_who_has_just_made_a_paste_is_told_its_link_and_where_the_token_is(node: Node) -> None:
+    sent = await create(node, content="x")
+    slug, greeting = slug_of(sent), "Your paste is ready."
+    page = await visit(node, sent.headers["Location"], owner=sent.owner.value)
+    assert greeting in page.words
+    assert f"{node.url}/{slug}." in page.words.replace(". ", ".")
+    assert "The owner token" in page.words
+    assert f'href="/{slug}/manage"' in page.text
+    assert sent.owner.value not in page.text
+    assert (page.headers["Cache-Control"], "ETag" in page.headers) == ("private, no-store", False)
+    for path, owner in ((f"/{slug}?created", None), (f"/{slug}?created", "wrong"), (f"/{slug}", sent.owner.value)):
+        other = await visit(node, path, owner=owner)
+        assert greeting not in other.words
+        assert "ETag" in other.headers
 
 
 @pytest.mark.parametrize("fields", [{"max_reads": "1"}, {"password": "open sesame"}])
@@ -224,6 +246,24 @@ async def test_deleting_by_a_typed_token(node: Node, multipart: bool) -> None:
         page = await visit(node, f"/{slug}/manage", data=data)
         assert page.status == status, page.words
     assert not await is_there(node, slug)
+
+
+async def test_a_stale_cookie_is_neither_shown_nor_better_than_the_typed_token(node: Node) -> None:
+    slug, token = await made(node, content="x")
+    _, stale = await made(node, content="y")
+    manage = await visit(node, f"/{slug}/manage", owner=stale)
+    assert stale not in manage.text
+    assert 'name="token" required' in manage.text
+    unticked = await visit(node, f"/{slug}/manage", owner=stale, data={"action": "delete"})
+    assert (unticked.status, stale in unticked.text) == (422, False)
+    fields = {"action": "delete", "confirm": "yes", "token": token}
+    assert (await visit(node, f"/{slug}/manage", owner=stale, data=fields)).status == 200
+    assert not await is_there(node, slug)
+
+
+async def test_what_does_not_exist_cannot_be_managed(node: Node) -> None:
+    for fields in ({"action": "delete"}, {"action": "delete", "confirm": "yes", "token": "x"}):
+        assert (await visit(node, "/unknown0000/manage", data=fields)).status == 404
 
 
 async def test_the_token_of_another_paste_deletes_nothing(node: Node) -> None:

@@ -131,7 +131,7 @@ async def listening(dsn: str) -> AsyncIterator[asyncio.Event]:
 async def kill_before_commit(killed: Killed) -> None:
     """The commit waits for a lock when the node dies."""
     connection, observer = await asyncpg.connect(killed.dsn), await asyncpg.connect(killed.dsn)
-    blocked = "select pid from pg_stat_activity where $1 = any(pg_blocking_pids(pid)) and query like '%files_in%'"
+    blocked = "select pid from pg_stat_activity where $1 = any(pg_blocking_pids(pid)) and query like '%insert into pastes%'"
     waits = asyncio.Event()
     pids: list[int] = []
 

@@ -67,8 +67,23 @@ async def stored(blobs: Blobs) -> str:
 
 
 async def live(database: Database, key: str) -> None:
+    """A row that a paste points to."""
     async with database.primary() as connection:
-        await connection.execute("insert into blobs (key, state) values ($1, 'live')", key)
+        await connection.execute(
+            """
+            with blob as (
+                insert into blobs (key, state) values ($1, 'live')
+            ), paste as (
+                insert into pastes (slug, visibility, token_hash) values ($1, 'unlisted', $2) returning id
+            ), revision as (
+                insert into revisions (paste_id, number) select id, 1 from paste
+            )
+            insert into files (paste_id, revision, position, media_type, size, sha256, blob_key)
+            select id, 1, 0, 'text/plain', 7, $2, $1 from paste
+            """,
+            key,
+            bytes(32),
+        )
 
 
 async def keys(blobs: Blobs) -> set[str]:

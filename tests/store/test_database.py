@@ -14,7 +14,7 @@ from pastebin.metrics import Metrics
 from pastebin.positions import Position
 from pastebin.sections import DatabaseSection, Secret
 from pastebin.store.connections import Connection
-from pastebin.store.database import LSN, Database, position_at
+from pastebin.store.database import LSN, Database, position_at, shown_by
 from pastebin.store.members import Member
 from tests.cluster import Servers, Site, until
 from tests.scenarios.processes import free_port
@@ -58,7 +58,7 @@ class TestAlone:
             async with database.reader(at=at) as connection:
                 assert await connection.fetchval("select count(*) from notes") == 1
                 checks = "select count(*) from pg_stat_activity where application_name = 'pastebin check'"
-                assert await connection.fetchval(f"{checks} and datname = current_database()") <= 1
+                assert await connection.fetchval(f"{checks} and datname = current_database()") == 0
             assert (await database.read(who), await database.answers(), await database.can_read()) == (
                 await database.read(who, from_primary=True),
                 True,
@@ -110,7 +110,11 @@ class TestReplicas:
                     assert await connection.fetchval("select count(*) from notes") == expected
                     assert connection.get_settings().in_hot_standby == "on"
                     seen = position_at(connection, await connection.fetchval(f"select {LSN}"))
+                    shown = shown_by(connection)
                 assert seen.covers(at)
+                assert shown is not None
+                assert shown.covers(at)
+                assert seen.covers(shown)
 
     async def test_only_those_who_have_replayed_it_are_asked(self, servers: Servers) -> None:
         first, *behind = servers.replicas

@@ -9,7 +9,7 @@ import pytest
 
 from pastebin.models import Changes
 from pastebin.store import leftovers as module
-from pastebin.store.leftovers import PENDING_SECONDS
+from pastebin.store.leftovers import PENDING_SECONDS, Known
 from tests.stored import Stored, ago, draft, file
 
 DAY = 86_400.0
@@ -136,7 +136,7 @@ async def test_a_running_upload_keeps_its_blob_and_an_abandoned_one_does_not(sto
     running, renewed, stalled, abandoned = [str((await stored.blob()).blob_key) for _ in range(4)]
     for key in (renewed, stalled):
         await stored.age(key, PENDING_SECONDS + 1)
-    await stored.leftovers.renew_blob(renewed)
+    await stored.leftovers.renew_blobs([renewed])
     await stored.leftovers.abandon_blobs([abandoned])
     assert await offered(stored, 0) == {stalled, abandoned}
     assert await offered(stored, 10 * DAY) == {stalled, abandoned}, "nobody ever read them: no grace is needed"
@@ -153,7 +153,7 @@ async def test_only_what_is_pending_can_be_renewed_or_abandoned(stored: Stored) 
     await stored.end(paste)
     await stored.leftovers.strip(1)
     await stored.age(blob.blob_key, DAY)
-    await stored.leftovers.renew_blob(blob.blob_key)
+    await stored.leftovers.renew_blobs([blob.blob_key])
     assert await offered(stored, GRACE) == {blob.blob_key}
 
 
@@ -232,9 +232,12 @@ async def test_both_sides_can_be_compared(stored: Stored) -> None:
     await stored.pastes.create(draft(*blobs[:4]))
     keys = sorted(str(blob.blob_key) for blob in blobs[:4])
     pages, after = [], ""
-    while page := await stored.leftovers.live_keys(after, 3):
+    while page := await stored.leftovers.known(after, 3):
         pages.append(page)
-        after = page[-1]
-    assert pages == [keys[:3], keys[3:]]
+        after = page[-1].key
+    assert [len(page) for page in pages] == [3, 2]
+    states = {str(blob.blob_key): blob in blobs[:4] for blob in blobs}
+    assert [row for page in pages for row in page] == [Known(key, states[key]) for key in sorted(states)]
+    assert sorted(await stored.leftovers.still_live(list(states))) == keys
     assert await stored.leftovers.unknown([*keys, str(blobs[4].blob_key), "f" * 32]) == ["f" * 32]
     assert await stored.leftovers.unknown([]) == []

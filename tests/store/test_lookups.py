@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,11 +21,14 @@ from pastebin.positions import SESSION, Position, Session
 from pastebin.sections import DatabaseSection, EmbeddedSection
 from pastebin.store import lookups, schema
 from pastebin.store.allowance import Allowance
+from pastebin.store.connections import Connection
 from pastebin.store.database import Database
 from pastebin.store.lookups import strictest
 from pastebin.store.pastes import Pastes
 from tests.postgres import reachable_directory
 from tests.store.stores import INLINE, connected, draft, file, opened
+
+T = TypeVar("T")
 
 POSITIONS = st.builds(Position, st.integers(1, 2), st.integers(1, 2), st.integers(0, 5))
 
@@ -114,11 +117,18 @@ class TwoServers(Database):
     def has_replicas(self) -> bool:
         return True
 
-    @asynccontextmanager
-    async def reader(self, *, at: Position | None = None) -> AsyncIterator[asyncpg.Connection]:
+    async def read(
+        self,
+        question: Callable[[Connection], Awaitable[T]],
+        *,
+        at: Position | None = None,
+        from_primary: bool = False,
+    ) -> T:
+        if from_primary:
+            return await super().read(question, at=at, from_primary=True)
         self.required.append(at)
-        async with self.replica.primary() as connection:
-            yield connection
+        async with self.replica.reader() as connection:
+            return await question(connection)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from pastebin.errors import (
 from pastebin.models import Changes, Draft, Paste
 from pastebin.store.database import Database
 from pastebin.store.pastes import Pastes
+from tests.store.stores import INLINE
 from tests.stored import SECTION, Stored, draft, file
 
 KEY = b"k" * 32
@@ -185,8 +186,8 @@ async def test_of_concurrent_deletes_one_wins_and_little_stays(stored: Stored) -
 @pytest.mark.parametrize("limit", [1, 4])
 async def test_over_two_nodes_a_paste_is_read_exactly_as_often_as_allowed(stored: Stored, limit: int) -> None:
     paste = await stored.paste(b"one\n", b"two\n", max_reads=limit)
-    async with Database.opened(SECTION, stored.dsn) as other:
-        nodes = [stored.pastes, Pastes(other)]
+    async with Database.opened(SECTION, stored.dsn) as database, Pastes.opened(database, INLINE) as other:
+        nodes = [stored.pastes, other]
         read, refused = await outcomes(*(nodes[number % 2].take_read(paste) for number in range(20)))
     assert sorted(one.reads for one in read) == list(range(1, limit + 1))
     assert refused == [PasteNotFound] * (20 - limit)

@@ -14,6 +14,8 @@ create table pastes (
     max_reads        integer check (max_reads > 0),
     reads            integer not null default 0,
     revision         integer not null default 1,
+    -- Goes up with every change of content or options, not with a read: what a change or a read was decided on.
+    version          integer not null default 1,
     created_at       timestamptz not null default now(),
     revised_at       timestamptz not null default now(),
     expires_at       timestamptz,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -120,8 +119,6 @@ async def prepared(directory: Path) -> AsyncIterator[Contest]:
             pin_server(node.pid)
             creates = Creates(server, node)
             yield Contest(creates.ours, creates.reference, creates.check)
-            if log := os.environ.get("BENCH_NODE_LOG"):
-                Path(log).write_text(node.log_text, encoding="utf-8")
 
 
 CASE = Case(

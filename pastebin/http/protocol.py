@@ -1,0 +1,230 @@
+"""The connections of a door: what is no request is refused as a problem document, and nobody can hold one for ever.
+
+aiohttp answers what its parser refuses by itself, in its own name, and logs the bytes it could not read: those can be
+tokens, passwords and pastes. It has no deadline for the head of a request nor for a client that stops reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp.http import HttpProcessingError
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from pastebin.errors import PastebinError, UnreadableRequest, UploadTooSlow
+from pastebin.http import problems
+from pastebin.http.problems import Document
+
+log = logging.getLogger(__name__)
+
+# The head of a request is a few hundred bytes in one or two packets: ten seconds are enough from anywhere.
+HEAD_SECONDS = 10.0
+
+REFUSED: web.AppKey[Callable[[int], None]] = web.AppKey("refused", Callable[[int], None])  # type: ignore[arg-type]
+
+
+class Runner(web.AppRunner):
+    """An AppRunner whose connections are those of this module. Raises KeyError for an application without REFUSED."""
+
+    def __init__(self, application: web.Application, *, write_seconds: float, **kwargs: Any) -> None:
+        super().__init__(
+            application,
+            write_seconds=write_seconds,
+            on_refused=application[REFUSED],
+            handle_signals=False,
+            access_log=None,
+            logger=log,
+            # request bodies stay as they are: unpacking them is what CVE-2026-54278 and its like are about
+            auto_decompress=False,
+            **kwargs,
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Connection(RequestHandler):
+    """One connection. `write_seconds` bounds how long a client may not read what was written for it."""
+
+    __slots__ = (
+        "_half_closed",
+        "_head_timer",
+        "_heard",
+        "_last_body",
+        "_moved",
+        "_on_refused",
+        "_unread",
+        "_wire",
+        "_write_seconds",
+        "_write_timer",
+    )
+
+    def __init__(
+        self, manager: web.Server, *, write_seconds: float, on_refused: Callable[[int], None], **kwargs: Any
+    ) -> None:
+        super().__init__(manager, **kwargs)
+        self._write_seconds = write_seconds
+        self._on_refused = on_refused
+        self._wire: asyncio.Transport | None = None  # `transport` is given up before its last bytes are written
+        self._last_body: StreamReader | None = None
+        self._half_closed = False
+        self._heard = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._unread = 0
+        self._moved = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wire = self.transport
+        self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._await_no_head()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        self._wire = self._last_body = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        super().data_received(data)
+        if self._messages:
+            self._last_body = self._messages[-1][1]
+            self._await_no_head()
+        elif self._head_timer is None and self._is_idle():
+            self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that has sent all it wants to send (`printf ... | nc`) still gets its answers."""
+        if self._is_idle() or self._last_body is None or not self._last_body.is_eof():
+            return False
+        self._half_closed = True
+        if self._request_in_progress and self._current_request is None:
+            self.close()  # the last answer is being written already
+        return True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._moved = True
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            # the middleware turns these into documents: this one comes from before it
+            resp = self._refusal(problems.describe_http(resp, secrets.token_hex(8)))
+        if self._half_closed and not self._messages:
+            self.close()
+        self._moved = True
+        finished = await super().finish_response(request, resp, start_time)
+        self._await_reading()
+        return finished
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what could not be parsed, and to what failed outside of every handler."""
+        request_id = secrets.token_hex(8)
+        if isinstance(exc, HttpProcessingError):
+            log.info("a connection sent what is no request: %s", type(exc).__name__)
+            document = problems.describe(_explained(exc), request_id)
+        elif isinstance(exc, PastebinError):
+            log.info("a connection was given up: %s", exc)
+            document = problems.describe(exc, request_id)
+        else:
+            where = traceback.extract_tb(exc.__traceback__)[-1:] if exc is not None else []
+            at = ", ".join(f"{frame.filename}:{frame.lineno}" for frame in where)
+            extra = {"request_id": request_id, "at": at}
+            log.error("unforeseen %s outside of every handler", type(exc).__name__, extra=extra)
+            document = problems.describe_crash(request_id)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer was on its way already")
+        return self._refusal(document)
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Say what kind of error ended the connection. Its text and its trace can hold bytes of the request."""
+        log.info("a connection ended with %s", type(kwargs.get("exc_info")).__name__)
+
+    def _refusal(self, document: Document) -> web.Response:
+        self._on_refused(document.status)
+        response = web.Response(
+            status=document.status,
+            body=document.as_json(),
+            content_type=problems.MEDIA_TYPE,
+            headers={
+                **(document.headers or {}),
+                "Cache-Control": "no-store",
+                "Connection": "close",
+                "Server": "pastebin",
+                "X-Content-Type-Options": "nosniff",
+                "X-Request-Id": document.request_id,
+            },
+        )
+        response.force_close()
+        return response
+
+    def _is_idle(self) -> bool:
+        """Whether it waits for the head of a request, of which something may be here."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _await_no_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self._heard:
+            self.force_close()  # browsers connect ahead of time, and take any answer for that of their next request
+        elif self._waiter is not None and self._is_idle():
+            late = UploadTooSlow(f"The head of a request has to arrive within {HEAD_SECONDS:g} seconds.")
+            self._messages.append((_ErrInfo(status=408, exc=late, message=""), EMPTY_PAYLOAD))
+            self._waiter.set_result(None)
+
+    def _await_reading(self) -> None:
+        """Look again in `write_seconds`, if there is something that the client has not read."""
+        if self._write_timer is None and self._wire is not None:
+            self._unread = self._wire.get_write_buffer_size()
+            self._moved = False
+            if self._unread:
+                self._write_timer = self._loop.call_later(self._write_seconds, self._reading_is_late)
+
+    def _reading_is_late(self) -> None:
+        self._write_timer = None
+        if self._wire is None:
+            return
+        if not self._moved and self._wire.get_write_buffer_size() >= self._unread:
+            log.info("a connection was cut: nothing was read from it for %g s", self._write_seconds)
+            self._wire.abort()
+        else:
+            self._await_reading()
+
+
+def _explained(error: HttpProcessingError) -> UnreadableRequest:
+    """Without the error's own text, which repeats what was sent."""
+    if isinstance(error, LineTooLong):
+        return UnreadableRequest("A line in the head of the request is too long.")
+    return UnreadableRequest("This is not a request of HTTP/1.1 (RFC 9112).")
