@@ -14,6 +14,8 @@ from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.sections import DoorsSection
 
 _BACKLOG = 1024
+# Of a body that nobody reads at the moment so much is taken at least: one read of the socket comes on top (256 KB).
+_READ_BYTES = 16 * 1024
 
 
 class Traffic:
@@ -63,6 +65,7 @@ async def opened(
         access_log=None,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,
+        read_bufsize=_READ_BYTES,
         # request bodies stay as they are: unpacking them is what CVE-2026-54278 and its like are about
         auto_decompress=False,
     )
