@@ -38,7 +38,7 @@ class Fault:
 
 
 class Proxy:
-    """Passes connections on to `port` of 127.0.0.1; `faults` may change at any time, the first that applies counts."""
+    """Passes connections on to `port` of 127.0.0.1. The first of the `faults` that applies counts."""
 
     def __init__(self, port: int) -> None:
         self._target = port

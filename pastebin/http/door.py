@@ -15,6 +15,8 @@ from pastebin.http.protocol import Runner
 from pastebin.sections import DoorsSection
 
 _BACKLOG = 1024
+# Of a body that nobody reads at the moment so much is taken at least: one read of the socket comes on top (256 KB).
+_READ_BYTES = 16 * 1024
 
 
 class Traffic:
@@ -70,6 +72,7 @@ async def opened(
         write_seconds=section.body_idle_seconds,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,
+        read_bufsize=_READ_BYTES,
     )
     await runner.setup()
     site = web.TCPSite(runner, host, port, backlog=_BACKLOG)

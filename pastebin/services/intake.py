@@ -19,7 +19,7 @@ from pastebin.store.leftovers import Leftovers
 
 log = logging.getLogger(__name__)
 
-_HASH_BYTES = 256 * 1024  # hashed in one thread hop; what an upload that waits for memory holds beside its part
+_HASH_BYTES = 128 * 1024  # worth a thread hop; an upload that waits for memory holds little more than a piece
 _RENEW_SECONDS = 60.0
 _INLINE_SHARE = 16  # all inline files of a paste together, in inline limits
 NAME_BYTES = 255
@@ -104,15 +104,15 @@ class Intake:
             if len(head) > longest:
                 break
         complete = len(head) <= longest
-        start = bytes(head)
-        kind = media.media_type(start, complete=complete)
-        if complete and (kind == media.TEXT or not start):
-            size, digest, body, key = len(start), hashlib.sha256(start).digest(), start, None
+        kind = media.media_type(bytes(head), complete=complete)
+        guessed = syntaxes.guess(name, bytes(head[:4096])) if syntax is None and kind == media.TEXT else None
+        if complete and (kind == media.TEXT or not head):
+            body = bytes(head)
+            size, digest, key = len(body), hashlib.sha256(body).digest(), None
             self._inline_left -= size
         else:
             body = None
-            key, size, digest = await self._store(start, counted)
-        guessed = syntaxes.guess(name, start[:4096]) if syntax is None and kind == media.TEXT else None
+            key, size, digest = await self._store(head, counted)
         self.files.append(
             File(
                 position=position,
@@ -134,8 +134,8 @@ class Intake:
             self._metrics.received_bytes.inc(len(chunk))
             yield chunk
 
-    async def _store(self, start: bytes, rest: AsyncIterator[bytes]) -> tuple[str, int, bytes]:
-        """Stream to the blob store; returns key, size and digest once everything is durable."""
+    async def _store(self, head: bytearray, rest: AsyncIterator[bytes]) -> tuple[str, int, bytes]:
+        """Stream to the blob store, the head first; returns key, size and digest once everything is durable."""
         if self.problems:
             raise InvalidPaste(self.problems)  # no need to take the rest of something large
         key = new_key()
@@ -146,7 +146,7 @@ class Intake:
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew(), name="renewal of an upload")
         async with self._blobs.writer(key) as writer:
-            async for piece in _pieces(start, rest):
+            async for piece in _pieces(head, rest):
                 # hashing lets go of the GIL: it runs beside the write of the same bytes
                 await asyncio.gather(asyncio.to_thread(digest.update, piece), writer.write(piece))
                 size += len(piece)
@@ -182,13 +182,20 @@ def name_problems(name: str, field: str) -> list[Problem]:
     return []
 
 
-async def _pieces(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    buffer = bytearray(start)
+async def _pieces(buffer: bytearray, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces that are worth a hop to a thread; what is large enough already is not copied.
+
+    `buffer` holds the first of them, and is used up: a stream that stands still should hold little.
+    """
     async for chunk in rest:
-        buffer += chunk
-        if len(buffer) >= _HASH_BYTES:
+        is_large = len(chunk) >= _HASH_BYTES
+        if not is_large:
+            buffer += chunk
+        if buffer and (is_large or len(buffer) >= _HASH_BYTES):
             piece = bytes(buffer)
             buffer.clear()
             yield piece
+        if is_large:
+            yield chunk
     if buffer:
         yield bytes(buffer)

@@ -111,4 +111,4 @@ class Budget:
         return True
 
 
-_SMALLEST_RESERVE = 8 * 1024**2
+_SMALLEST_RESERVE = 9 * 1024**2

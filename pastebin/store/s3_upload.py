@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 PART_BYTES = 8 * 1024**2
 IN_FLIGHT = 3
+# What an upload that waits holds beside its part: a piece on its way here, and what the socket has delivered already.
+OVERHEAD_BYTES = 640 * 1024
 _GROWS_EVERY = 1000
 _MOST_PARTS = 10_000
 _SLICE_BYTES = 256 * 1024
@@ -102,6 +104,7 @@ class Part:
     def __init__(self, number: int, loan: Loan) -> None:
         self.number = number
         self._loan = loan
+        self._capacity = loan.size - OVERHEAD_BYTES
         self._body = Body()
 
     @property
@@ -110,12 +113,12 @@ class Part:
 
     @property
     def is_full(self) -> bool:
-        return self.size >= self._loan.size
+        return self.size >= self._capacity
 
     async def take(self, chunk: memoryview) -> int:
         """Take what has room, a slice at most, and say how much; waits for the budget first."""
-        count = min(len(chunk), self._loan.size - self.size, _SLICE_BYTES)
-        await self._loan.grow(count)
+        count = min(len(chunk), self._capacity - self.size, _SLICE_BYTES)
+        await self._loan.grow(count if self._loan.held else count + OVERHEAD_BYTES)
         self._body.append(chunk[:count])
         return count
 
@@ -247,7 +250,7 @@ class Upload:
         self._number += 1
         if self._number > _MOST_PARTS:
             raise StorageFull("The object store takes no blob of this size.")
-        return Part(self._number, self._budget.loan(part_bytes(self._number)))
+        return Part(self._number, self._budget.loan(part_bytes(self._number) + OVERHEAD_BYTES))
 
     async def _send(self) -> None:
         """Let the part that has been filled go, once there is room for one more in flight."""

@@ -131,7 +131,9 @@ async def listening(dsn: str) -> AsyncIterator[asyncio.Event]:
 async def kill_before_commit(killed: Killed) -> None:
     """The commit waits for a lock when the node dies."""
     connection, observer = await asyncpg.connect(killed.dsn), await asyncpg.connect(killed.dsn)
-    blocked = "select pid from pg_stat_activity where $1 = any(pg_blocking_pids(pid)) and query like '%insert into pastes%'"
+    blocked = (
+        "select pid from pg_stat_activity where $1 = any(pg_blocking_pids(pid)) and query like '%insert into pastes%'"
+    )
     waits = asyncio.Event()
     pids: list[int] = []
 
@@ -238,7 +240,7 @@ async def test_many_slow_uploads_stay_within_their_memory(
     place: Path, seaweed: Seaweed, prefix: str, database_dsn: str
 ) -> None:
     """50 at once, each several times what its share of the budget would be."""
-    budget, uploads, size = 48 * MIB, 50, 20 * MIB
+    budget, uploads, size = 48 * MIB, 50, 14 * MIB
     settings = seaweed.settings(prefix=prefix, upload_budget_bytes=budget) | {
         "database__primary": database_dsn,
         "node__secret": SECRET,
@@ -246,6 +248,7 @@ async def test_many_slow_uploads_stay_within_their_memory(
     node = NodeProcess(place / "data", *options_of(settings))
     await node.start()
     try:
+        print(f"base {node.rss_bytes() // MIB}")
         node.forget_peak()
 
         async def slowly() -> AsyncIterator[bytes]:

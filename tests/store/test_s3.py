@@ -271,28 +271,32 @@ async def test_abandoned_uploads_are_aborted(place: Place) -> None:
 async def test_the_store_may_go_away_and_come_back(prefix: str) -> None:
     """Clean errors in mid-upload and mid-download, and no restart of anything of ours."""
     options = {"connect_timeout_seconds": 1, "read_timeout_seconds": 2, "part_timeout_seconds": 3}
-    async with running() as seaweed, S3Blobs.opened(seaweed.section(prefix=prefix, **options)) as blobs:
-        async with client(seaweed.endpoint) as direct, proxied(seaweed.port) as unused:
-            place = Place(blobs, unused, direct, prefix, Budget(0))
-            key, digest = await place.stored(20)
-            reader = blobs.read(key)
-            await anext(reader)
-            with pytest.raises(Unavailable):
-                async with blobs.writer(new_key()) as writer:
-                    for number, chunk in enumerate(chunks_of(100)):
-                        if number == 20:
-                            await seaweed.stop()
-                        await writer.write(chunk)
-                    await writer.complete()
-            with pytest.raises(Unavailable):
-                async for _ in reader:
-                    pass
-            with pytest.raises(Unavailable):
-                await blobs.exists(key)
-            await seaweed.start()
-            assert await place.digest(key) == digest
-            key, digest = await place.stored(20)
-            assert await place.digest(key) == digest
+    async with (
+        running() as seaweed,
+        client(seaweed.endpoint) as direct,
+        proxied(seaweed.port) as unused,
+        S3Blobs.opened(seaweed.section(prefix=prefix, **options)) as blobs,
+    ):
+        place = Place(blobs, unused, direct, prefix, Budget(0))
+        key, digest = await place.stored(20)
+        reader = blobs.read(key)
+        await anext(reader)
+        with pytest.raises(Unavailable):
+            async with blobs.writer(new_key()) as writer:
+                for number, chunk in enumerate(chunks_of(100)):
+                    if number == 20:
+                        await seaweed.stop()
+                    await writer.write(chunk)
+                await writer.complete()
+        with pytest.raises(Unavailable):
+            async for _ in reader:
+                pass
+        with pytest.raises(Unavailable):
+            await blobs.exists(key)
+        await seaweed.start()
+        assert await place.digest(key) == digest
+        key, digest = await place.stored(20)
+        assert await place.digest(key) == digest
 
 
 class TestStart:
