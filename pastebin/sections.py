@@ -81,7 +81,7 @@ class SiteSection(Section, frozen=True):
 
 class LimitsSection(Section, frozen=True):
     max_paste_bytes: Annotated[int, Meta(ge=1, le=2**60)] = 5 * 1024**3
-    max_json_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024**2
+    max_json_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 8 * 1024**2
     max_files: Count = 1000
     max_revisions: Count = 1000
     max_lifetime_seconds: Lifetime = 0

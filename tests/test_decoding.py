@@ -78,6 +78,16 @@ def test_everything_wrong_is_told_at_once() -> None:
     ]
 
 
+def test_what_is_allowed_is_said_once_and_only_so_many_problems_are_told() -> None:
+    named = ["a, b"] + ["x" * 1000] + [f"{number}" for number in range(500)]
+    told = problems({"title": "t", "part": dict.fromkeys(named)})
+    assert told[0] == "part.a, b: is not known here; allowed: name, size"
+    assert told[1].startswith("part.xxx")
+    assert len(told[1]) < 150
+    assert told[2] == "part.0: is not known here"
+    assert (len(told), told[-1]) == (101, "and 402 more problems")
+
+
 def test_the_place_begins_with_the_path_of_the_caller() -> None:
     assert problems({"title": 1}, path="order.") == ["order.title: expected str, got int"]
 

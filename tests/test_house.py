@@ -42,7 +42,9 @@ ENVIRONMENT_READERS = {
     "pastebin.cli.environment": "the client's configuration",
 }
 # Module -> why it may start a task that no TaskGroup owns.
-TASK_STARTERS: dict[str, str] = {}
+TASK_STARTERS: dict[str, str] = {
+    "pastebin.services.intake": "one timer for each upload, cancelled and awaited by the intake that started it",
+}
 FORBIDDEN_NAMES = re.compile(r"(util|helper|common|base|manager|misc)s?")
 
 FILE_LINES = 400

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import Histogram
 
-from pastebin.errors import PastebinError, PasteNotFound
+from pastebin.errors import PastebinError, PasteNotFound, Unavailable
 from pastebin.http import problems
 from pastebin.http.door import Traffic
 from pastebin.http.negotiation import prefers_html
@@ -86,7 +86,9 @@ def _answer(
     if isinstance(error, PastebinError):
         document = problems.describe(error, request_id)
         if document.status >= 500:
-            log.warning("%s %s: %s", request.method, _route(request), document.detail, exc_info=error.__cause__)
+            # an outage is told by whoever met it; its trace, repeated for every request, tells nothing more
+            cause = None if isinstance(error, Unavailable) else error.__cause__
+            log.warning("%s %s: %s", request.method, _route(request), document.detail, exc_info=cause)
         return _shown(request, document, error_page)
     if error.status < 400:
         raise error

@@ -146,7 +146,12 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what could not be parsed, and to what failed outside of every handler."""
+        """The answer to what could not be parsed, and to what failed outside of every handler.
+
+        Raises ConnectionError where there is nobody to answer, or half an answer was sent.
+        """
+        if isinstance(exc, ConnectionError):
+            raise exc
         request_id = secrets.token_hex(8)
         if isinstance(exc, HttpProcessingError):
             log.info("a connection sent what is no request: %s", type(exc).__name__)

@@ -99,10 +99,12 @@ class Sweeping:
             while count := await step():
                 self._metrics.swept.labels(kind).inc(count)
         ends = time.monotonic() + self._section.interval_seconds
-        removed, failure = -1, None
-        while removed and time.monotonic() < ends:
-            removed, failure = await self._remove_blobs(batch)
-            self._metrics.swept.labels("blob").inc(removed)
+        failure = None
+        while time.monotonic() < ends:
+            count, failure = await self._remove_blobs(batch)
+            if not count:
+                break
+            self._metrics.swept.labels("blob").inc(count)
         await self.measure()
         if failure is not None:
             raise failure

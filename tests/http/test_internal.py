@@ -135,10 +135,7 @@ async def test_without_its_database_a_node_is_alive_but_not_ready(monkeypatch: p
             created = await node.paste("kept\n")
             await server.stop()
             status, answer = await readiness(node)
-            assert (status, answer) == (
-                503,
-                {"status": "not ready", "problems": {"database": answer["problems"]["database"]}},
-            )
+            assert (status, answer["status"], list(answer["problems"])) == (503, "not ready", ["database"])
             assert (await ask(node, "/livez"))[0] == 200
             assert (await ask(node, "/startupz"))[0] == 200
             assert b"\npastebin_ready 0.0\n" in (await ask(node, "/metrics"))[1]

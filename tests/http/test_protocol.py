@@ -107,6 +107,15 @@ async def test_a_broken_body_is_not_logged_either(sent: bytes, caplog: pytest.Lo
     assert [line for line in lines if "hunter2" in line] == []
 
 
+async def test_a_client_that_goes_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"
+    async with behind(Rooms().routes()) as door:
+        assert await all_of(door, sent, half_close=True) == b""
+        await door.traffic.ended()
+        assert 'method="POST",route="/",status="499"' in door.metrics.expose().decode()
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
 @pytest.mark.parametrize("coding", [b"gzip, chunked", b"gzip,chunked", b"identity, chunked"])
 async def test_a_transfer_coding_that_is_not_taken_off_is_refused(coding: bytes) -> None:
     sent = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"

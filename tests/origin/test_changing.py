@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 from typing import Any
 
@@ -119,3 +121,27 @@ async def test_refused_changes_change_nothing(node: Node) -> None:
         assert status == 422, (body, problem)
     status, now, _ = await call(node, "GET", created["slug"], None)
     assert (status, now["revision"]) == (200, 1)
+
+
+async def test_changes_at_once_never_add_up_to_what_is_not_allowed(node: Node) -> None:
+    """A paste of several large files has no password, whoever comes first."""
+    large = json.dumps({"files": [{"name": name, "content": "x" * 600_000} for name in "ab"]}).encode()
+    kind = {"Content-Type": "application/json"}
+    for _ in range(4):
+        created = await node.paste("one\n")
+        slug, token = created["slug"], created["token"]
+        answers = await asyncio.gather(
+            call(node, "PATCH", slug, token, data=io.BytesIO(large), headers=kind),
+            call(node, "PATCH", slug, token, json={"max_reads": 3}),
+        )
+        assert sorted(status for status, _, _ in answers) == [200, 422]
+
+
+async def test_of_options_changed_at_once_none_is_lost_or_refused(node: Node) -> None:
+    created = await node.paste("one\n")
+    slug, token = created["slug"], created["token"]
+    changes: list[dict[str, Any]] = [{"title": "new"}, {"visibility": "public"}, {"max_reads": 9}]
+    answers = await asyncio.gather(*(call(node, "PATCH", slug, token, json=change) for change in changes))
+    assert [status for status, _, _ in answers] == [200] * 3
+    (row,) = await node.sql("select title, visibility, max_reads, version from pastes where slug = $1", slug)
+    assert tuple(row) == ("new", "public", 9, 4)

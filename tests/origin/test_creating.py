@@ -7,12 +7,18 @@ import base64
 import hashlib
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 import pytest
 
-from tests.nodes import Node
+from pastebin.embedded.server import Server
+from pastebin.services import intake
+from tests.nodes import Node, directory, started
+from tests.tcp_proxy import TcpProxy
 
 HOSTILE_NAMES = [
     "../../etc/passwd",
@@ -245,3 +251,108 @@ async def test_expiry_is_the_database_s_clock(node: Node) -> None:
     await node.sql("update pastes set expires_at = now() - interval '1 second' where slug = $1", created["slug"])
     for path in (f"/{created['slug']}", f"/{created['slug']}/raw", f"/api/v1/pastes/{created['slug']}"):
         assert (await raw(node, path))[0] == 404
+
+
+async def test_who_repeats_a_key_with_another_password_asks_for_something_else(node: Node) -> None:
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    answers = [
+        await post(
+            node, json.dumps({"content": "x", "password": password}), **key, **{"Content-Type": "application/json"}
+        )
+        for password in ("one", "one", "two")
+    ]
+    assert [status for status, _ in answers] == [201, 201, 422]
+    assert answers[0][1]["slug"] == answers[1][1]["slug"]
+
+
+async def test_no_moment_lies_beyond_the_longest_lifetime(small_node: Node) -> None:
+    now = datetime.now(UTC)
+    created = await small_node.paste(expires_at=(now + timedelta(hours=23)).isoformat())
+    beyond = {"expires_at": (now + timedelta(hours=25)).isoformat()}
+    headers = {"Authorization": f"Bearer {created['token']}"}
+    address = f"{small_node.url}/api/v1/pastes"
+    async with small_node.http.post(address, json={"content": "x", **beyond}) as response:
+        answers = [(response.status, await response.json(content_type=None))]
+    async with small_node.http.patch(f"{address}/{created['slug']}", json=beyond, headers=headers) as response:
+        answers.append((response.status, await response.json(content_type=None)))
+    assert [(status, problem["errors"][0]["field"]) for status, problem in answers] == [(422, "expires_at")] * 2
+
+
+async def test_without_room_nothing_is_taken_but_things_can_be_deleted(database_dsn: str) -> None:
+    async with directory() as path:
+        async with started(database_dsn, path) as node:
+            created = await node.paste()
+        async with started(database_dsn, path, blobs__min_free_bytes=2**60) as node:
+            address = f"{node.url}/api/v1/pastes/{created['slug']}"
+            headers = {"Authorization": f"Bearer {created['token']}"}
+            assert (await post(node, b"small"))[0] == 507
+            async with node.http.patch(address, json={"content": "small"}, headers=headers) as response:
+                assert response.status == 507
+            async with node.http.patch(address, json={"title": "new"}, headers=headers) as response:
+                assert response.status == 200
+            async with node.http.delete(address, headers=headers) as response:
+                assert response.status == 204
+
+
+async def test_a_commit_that_nobody_heard_of_keeps_its_content(postgres: Server, database_dsn: str) -> None:
+    """The connection breaks between the statement and its answer; the bytes stay, and a retry finds them."""
+    content = b"large\n" * 100_000
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    name, path = urlsplit(database_dsn).path, "/api/v1/pastes?slug=in-doubt"
+    async with directory() as data, TcpProxy.opened(postgres.socket_dir / ".s.PGSQL.5432") as proxy:
+        dsn = f"postgresql://pastebin@127.0.0.1:{proxy.port}{name}"
+        watch = await asyncpg.connect(database_dsn)
+        try:
+            async with started(dsn, data) as node:
+                async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+                    rival = watch.transaction()  # the create waits for what becomes of it
+                    await rival.start()
+                    await watch.execute(
+                        "insert into pastes (slug, visibility, token_hash) values ('in-doubt', 'unlisted', $1)",
+                        bytes(32),
+                    )
+                    first = tasks.create_task(post(node, content, path, **headers))
+                    waiting = "select count(*) from pg_locks where not granted and locktype = 'transactionid'"
+                    while not await watch.fetchval(waiting):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                    proxy.disconnect()
+                    status, _ = await first
+                    await rival.rollback()
+                assert status == 503
+                async with asyncio.timeout(20):
+                    while not await watch.fetchval("select count(*) from pastes"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                assert (await raw(node, "/in-doubt/raw"))[:2] == (200, content)
+                status, created = await post(node, content, path, **headers)
+                assert (status, created["slug"]) == (201, "in-doubt")
+                assert (await raw(node, "/in-doubt/raw"))[:2] == (200, content)
+                assert await watch.fetchval("select count(*) from blobs where state = 'live'") == 1
+        finally:
+            await watch.close()
+
+
+async def test_all_blobs_of_a_long_upload_are_kept(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that were complete long before the last one."""
+    monkeypatch.setattr(intake, "_RENEW_SECONDS", 0.01)
+    old = "select count(*) from blobs where changed_at < now() - interval '1 hour' and state = 'pending'"
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="%d"\r\n\r\n' + bytes(300_000) + b"\r\n"
+
+    async def body() -> Any:
+        yield part % 1 + part % 2
+        begun.set()
+        await go_on.wait()
+        yield b"--b--\r\n"
+
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+        kind = {"Content-Type": "multipart/form-data; boundary=b"}
+        upload = tasks.create_task(post(node, body(), **kind))
+        await begun.wait()
+        count = "select count(*) from blobs where state = 'pending'"
+        while (await node.sql(count))[0][0] < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await node.sql("update blobs set changed_at = now() - interval '2 hours' where state = 'pending'")
+        while (await node.sql(old))[0][0]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        go_on.set()
+    assert upload.result()[0] == 201

@@ -84,6 +84,9 @@ async def test_the_last_moment_there_is(node: Node) -> None:
     [
         ("%ff=1", "\ufffd"),
         ("%ed%a0%80=1&%ed%a0%80=2", "\ufffd\ufffd\ufffd"),
+        ("title=%ff", "title"),
+        ("title=caf%e9", "title"),
+        ("password=%ed%a0%80&burn=1", "password"),
         ("title=%00", "title"),
         ("encryption=%7B%22a%22:1e999%7D", "encryption"),
         ("encryption=" + "[" * 3000, "encryption"),

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 import argon2
 import pytest
 
-from pastebin.errors import Overloaded
+from pastebin.errors import Overloaded, WrongPassword
+from pastebin.models import Changes
 from pastebin.services import passwords as module
 from pastebin.services.passwords import Passwords
+from pastebin.services.reading import Reading
+from tests.stored import Stored
 
 
 @pytest.fixture
@@ -125,3 +128,24 @@ async def test_closing_waits_for_nobody(stuck: Stuck) -> None:
         assert not job.done()
         stuck.go.set()
     assert job.result() == "x"
+
+
+@pytest.mark.parametrize("max_reads", [None, 5])
+async def test_an_old_password_opens_nothing_once_the_new_one_is_acknowledged(
+    stored: Stored, passwords: Passwords, monkeypatch: pytest.MonkeyPatch, max_reads: int | None
+) -> None:
+    paste = await stored.paste(password_hash=await passwords.hash("old"), max_reads=max_reads)
+    reading = Reading(stored.pastes, stored.blobs, passwords)
+    new = await passwords.hash("new")
+    verify = passwords.verify
+
+    async def slow(encoded: str, password: str) -> bool:
+        is_right = await verify(encoded, password)
+        monkeypatch.setattr(passwords, "verify", verify)
+        await stored.pastes.revise(paste, Changes(None, {"password_hash": new}))
+        return is_right
+
+    monkeypatch.setattr(passwords, "verify", slow)
+    with pytest.raises(WrongPassword):
+        await reading.reveal(paste.slug, "old")
+    assert (await reading.reveal(paste.slug, "new")).files[0].body == b"hello\n"

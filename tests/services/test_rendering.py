@@ -40,9 +40,11 @@ class Shop:
         self.rendering = rendering
         self.metrics = metrics
 
-    async def show(self, content: bytes, syntax: str | None = "python", name: str | None = None) -> Rendered:
+    async def show(
+        self, content: bytes, syntax: str | None = "python", name: str | None = None, seconds: float | None = None
+    ) -> Rendered:
         digest = hashlib.sha256(content).digest()
-        return await self.rendering.render(content, sha256=digest, syntax=syntax, name=name)
+        return await self.rendering.render(content, sha256=digest, syntax=syntax, name=name, seconds=seconds)
 
     def start(self, content: bytes, syntax: str | None = "python") -> asyncio.Task[Rendered]:
         return asyncio.get_running_loop().create_task(self.show(content, syntax))
@@ -167,6 +169,27 @@ async def test_a_bomb_is_plain_after_its_time_and_costs_it_once(content: bytes, 
         assert shop.pids == [], "the worker went with it"
         assert await shop.show(content, syntax) is rendered
         assert shop.outcomes == {"timeout": 1, "cached": 1}
+
+
+async def test_a_page_out_of_time_starts_nothing(shop: Shop) -> None:
+    rendered = await shop.show(PYTHON, seconds=0)
+    assert (rendered.highlighted, rendered.label) == (False, "Python")
+    assert rendered.note == "Highlighting this page took longer than 30 seconds, so this file is plain text."
+    assert shop.pids == []
+    plain = await shop.show(b"<b>\n" * 100_000, "text", seconds=0)
+    assert (plain.line_count, plain.note) == (100_000, None), "what needs no worker needs no time"
+    await shop.show(PYTHON)
+    assert (await shop.show(PYTHON, seconds=0)).highlighted, "what is known needs none either"
+
+
+async def test_what_a_page_does_not_wait_for_is_there_for_the_next(shop: Shop) -> None:
+    await shop.show(b"x = 0\n")
+    (pid,) = shop.pids
+    os.kill(pid, signal.SIGSTOP)
+    assert not (await shop.show(PYTHON, seconds=0.1)).highlighted
+    os.kill(pid, signal.SIGCONT)
+    assert (await shop.show(PYTHON)).highlighted
+    assert shop.outcomes == {"highlighted": 2, "timeout": 1, "cached": 1}
 
 
 async def test_others_go_on_while_a_bomb_is_ticking() -> None:

@@ -209,6 +209,60 @@ async def test_what_goes_wrong_now_is_tried_again_in_the_next_round(
     assert await stored.objects() == set()
 
 
+async def test_one_object_that_resists_keeps_nobody_else(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [(await ended(stored, "deleted"))[1] for _ in range(4)]
+    remove = stored.blobs.remove
+
+    async def unable(key: str) -> None:
+        if key == keys[1]:
+            raise Unavailable("This one is stuck.")
+        await remove(key)
+
+    monkeypatch.setattr(stored.blobs, "remove", unable)
+    with pytest.raises(Unavailable):
+        await Sweeper(stored, 0).sweep()
+    assert await stored.objects() == {keys[1]}
+    assert set(await stored.blob_states()) == {keys[1]}
+
+
+async def test_the_last_read_leaves_no_title_behind(stored: Stored) -> None:
+    await ended(stored, "burned")
+    await stored.sql("update pastes set title = 'secret', password_hash = 'hash', encryption = '{}'")
+    await Sweeper(stored, 0, tombstone_seconds=3600).sweep()
+    (row,) = await stored.sql("select state, title, password_hash, encryption from pastes")
+    assert tuple(row) == ("burned", None, None, None)
+
+
+@pytest.mark.parametrize("code", ["58030", "40P01", "XX001", "42P01", "22012"])
+async def test_whatever_the_database_answers_the_sweeper_goes_on(
+    stored: Stored, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    paste = await stored.paste()
+    body = f"begin raise exception 'a strike' using errcode = '{code}'; end"
+    await stored.sql(f"create function refuse() returns trigger language plpgsql as $${body}$$")
+    await stored.sql("create trigger refuse before update on pastes for each statement execute function refuse()")
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+        loop = tasks.create_task(Sweeper(stored, 0, interval_seconds=0.001).sweeping.run())
+        while "stopped early" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await stored.sql("drop trigger refuse on pastes")
+        await stored.expire(paste, 1)
+        while await stored.count("pastes"):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        loop.cancel()
+
+
+async def test_what_a_killed_upload_has_left_goes_at_the_start(stored: Stored, tmp_path: Path) -> None:
+    left = tmp_path / "blobs" / "tmp" / "left"
+    left.write_bytes(b"half of it")
+    os.utime(left, (0, 0))
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+        loop = tasks.create_task(Sweeper(stored, 0).sweeping.run())
+        while left.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        loop.cancel()
+
+
 async def test_a_bug_in_a_sweep_is_not_swallowed(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(_limit: int) -> int:
         raise LookupError

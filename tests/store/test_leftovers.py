@@ -241,3 +241,20 @@ async def test_both_sides_can_be_compared(stored: Stored) -> None:
     assert sorted(await stored.leftovers.still_live(list(states))) == keys
     assert await stored.leftovers.unknown([*keys, str(blobs[4].blob_key), "f" * 32]) == ["f" * 32]
     assert await stored.leftovers.unknown([]) == []
+
+
+async def test_every_statement_is_one(stored: Stored) -> None:
+    """The sweeper outlives what the database answers, so a statement that is none must be noticed here."""
+    statements = [text for name, text in vars(module).items() if name.startswith("_") and name.isupper()]
+    assert len(statements) > 10
+    async with stored.database.primary() as connection:
+        for statement in statements:
+            await connection.prepare(statement)
+
+
+async def test_only_what_was_given_up_is_named(stored: Stored) -> None:
+    given_up, committed = [await stored.blob() for _ in range(2)]
+    await stored.pastes.create(draft(committed))
+    assert await stored.leftovers.abandon_blobs([str(given_up.blob_key), str(committed.blob_key)]) == [
+        given_up.blob_key
+    ]

@@ -16,6 +16,7 @@ from pastebin.errors import (
     PasteNotFound,
     RevisionConflict,
     SlugTaken,
+    Unavailable,
     UploadTooSlow,
 )
 from pastebin.models import Changes, Draft, Paste
@@ -280,3 +281,31 @@ async def test_an_upload_whose_blob_was_given_up_is_refused_wholly(stored: Store
     with pytest.raises(UploadTooSlow):
         await stored.pastes.create(draft(b"x", taken))
     assert [await stored.count(table) for table in ("pastes", "revisions", "files")] == [0, 0, 0]
+
+
+async def test_a_change_of_options_alone_guards_reads_and_changes(stored: Stored) -> None:
+    seen = await stored.paste(max_reads=5)
+    now = await stored.pastes.revise(seen, Changes(None, {"password_hash": "new"}))
+    assert (now.revision, now.version) == (1, 2)
+    with pytest.raises(RevisionConflict):
+        await stored.pastes.take_read(seen)
+    with pytest.raises(RevisionConflict):
+        await stored.pastes.revise(seen, Changes(None, {"title": "late"}))
+    assert (await stored.pastes.take_read(now)).version == 2
+    assert (await stored.pastes.find(seen.slug)).version == 2, "a read is no change"
+
+
+async def test_bodies_of_a_private_paste_come_for_its_owner_only(stored: Stored) -> None:
+    paste = await stored.paste(visibility="private")
+    for wish in ({"bodies": "all"}, {"bodies": "sole"}):
+        for token_hash in (None, bytes(32)):
+            found = await stored.pastes.find(paste.slug, token_hash=token_hash, **wish)  # type: ignore[arg-type]
+            assert found.files[0].body is None
+        found = await stored.pastes.find(paste.slug, token_hash=paste.token_hash, **wish)  # type: ignore[arg-type]
+        assert found.files[0].body == b"hello\n"
+
+
+@pytest.mark.parametrize("code", ["25006", "40001", "40P01", "53000", "57P05", "58030", "XX000", "XX001"])
+async def test_the_server_s_own_trouble_is_no_bug_of_ours(stored: Stored, code: str) -> None:
+    with pytest.raises(Unavailable):
+        await stored.sql(f"do $$ begin raise exception 'trouble' using errcode = '{code}'; end $$")
