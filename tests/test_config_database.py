@@ -29,14 +29,14 @@ OWN_DATABASE = f'[node]\nsecret = "{LONG_SECRET}"\n[database]\nprimary = "postgr
         (OWN_DATABASE + "check_interval_seconds = 6", "database.check_interval_seconds: expected float <= 5"),
     ],
 )
-def test_what_cannot_work_is_refused(write: WriteFile, text: str, start: str) -> None:  # noqa: F811
+def test_what_cannot_work_is_refused(write: WriteFile, text: str, start: str) -> None:
     found = complaints(write(text))
     assert len(found) == 1
     assert found[0].startswith(start)
 
 
 def test_replicas_are_secrets_that_come_from_files_and_the_environment_too(
-    write: WriteFile,  # noqa: F811
+    write: WriteFile,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
