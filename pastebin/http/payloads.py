@@ -195,7 +195,8 @@ def to_options(
         problems.append(Problem("password", "must not be empty"))
     return Options(
         problems=tuple(problems),
-        asked=asked,
+        # "burn": false wishes for nothing, so it takes no read limit away either
+        asked=asked if payload.burn else asked - {"burn"},
         title=payload.title,
         name=payload.name,
         syntax=payload.syntax,

@@ -66,6 +66,12 @@ async def test_options_change_without_a_revision(node: Node) -> None:
     assert await text(node, created["slug"]) == "one\n"
 
 
+async def test_not_to_burn_is_no_wish(node: Node) -> None:
+    created = await node.paste("one\n", max_reads=3)
+    status, changed, _ = await call(node, "PATCH", created["slug"], created["token"], json={"burn": False})
+    assert (status, changed["max_reads"]) == (200, 3)
+
+
 async def test_a_form_revises_too(node: Node) -> None:
     created = await node.paste("one\n")
     form = aiohttp.FormData()
