@@ -42,9 +42,7 @@ ENVIRONMENT_READERS = {
     "pastebin.cli.environment": "the client's configuration",
 }
 # Module -> why it may start a task that no TaskGroup owns.
-TASK_STARTERS: dict[str, str] = {
-    "pastebin.services.intake": "one timer for each upload, cancelled and awaited by the intake that started it",
-}
+TASK_STARTERS: dict[str, str] = {}
 FORBIDDEN_NAMES = re.compile(r"(util|helper|common|base|manager|misc)s?")
 
 FILE_LINES = 400

@@ -47,19 +47,20 @@ class Intake:
         self.problems: list[Problem] = []
         self.size = 0
         self.blob_keys: list[str] = []
+        self._tasks = asyncio.TaskGroup()
         self._renewal: asyncio.Task[None] | None = None
         self._may_be_committed = False
 
     async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Leaving with an error gives the stored blobs up; the sweeper removes what even that could not."""
         if self._renewal is not None:
             self._renewal.cancel()
-            (end,) = await asyncio.gather(self._renewal, return_exceptions=True)
-            if not isinstance(end, asyncio.CancelledError):
-                log.error("the renewal of an upload died", exc_info=end)
+        # what went wrong in the block is not an affair of the group, which would wrap it
+        await self._tasks.__aexit__(None, None, None)
         if kind is not None and self.blob_keys and not self._may_be_committed:
             await asyncio.shield(self.abandon(self.blob_keys))
 
@@ -144,7 +145,7 @@ class Intake:
         await self._leftovers.announce_blob(key)
         self.blob_keys.append(key)
         if self._renewal is None:
-            self._renewal = asyncio.create_task(self._renew(), name="renewal of an upload")
+            self._renewal = self._tasks.create_task(self._renew(), name="renewal of an upload")
         async with self._blobs.writer(key) as writer:
             async for piece in _pieces(head, rest):
                 # hashing lets go of the GIL: it runs beside the write of the same bytes
