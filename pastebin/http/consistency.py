@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
+from pastebin.allowance import Allowance
 from pastebin.positions import SESSION, Position, Session
 
 if TYPE_CHECKING:
@@ -64,37 +65,16 @@ class Tokens:
         return hmac.digest(self._secret, purpose.encode() + b"\0" + body, "sha256")[:_MAC_BYTES]
 
 
-class Allowance:
-    """A token bucket: so many a second, and as many at once."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._left = per_second
-        self._at = 0.0
-
-    def take(self, now: float) -> bool:
-        """Whether one more is allowed at the monotonic time `now`."""
-        self._left = min(self._left + (now - self._at) * self._per_second, self._per_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
-def session_of(
-    given: list[tuple[Purpose, str]], tokens: Tokens, untrusted: Allowance, *, now: float, tick: float
-) -> Session:
+def session_of(given: list[tuple[Purpose, str]], tokens: Tokens, untrusted: Allowance, *, now: float) -> Session:
     """What the tokens of a request ask for; the latest position counts, an untrusted one means the primary.
 
-    `now` is the time of day for expiries, `tick` a monotonic one for the allowance; past it an untrusted token is
-    ignored.
+    Past the allowance an untrusted token is ignored. `now` is the time of day, for expiries.
     """
     session = Session()
     for purpose, token in given:
         position = tokens.unseal(token, now=now, purpose=purpose)
         if position is None:
-            session.from_primary = session.from_primary or untrusted.take(tick)
+            session.from_primary = session.from_primary or untrusted.take()
         elif session.required is None or position.covers(session.required):
             session.required = position
         elif not session.required.covers(position):
@@ -105,7 +85,7 @@ def session_of(
 
 def consistent(tokens: Tokens) -> Middleware:
     """Give every request its session, from the header or the cookie, and every answer the token of what it has seen."""
-    untrusted = Allowance(_UNTRUSTED_PER_SECOND)
+    untrusted = Allowance(_UNTRUSTED_PER_SECOND, _UNTRUSTED_PER_SECOND)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -114,7 +94,7 @@ def consistent(tokens: Tokens) -> Middleware:
             given.append(("session", token))
         if token := request.headers.get(MIN_LSN_HEADER):
             given.append(("min-lsn", token))
-        session = session_of(given, tokens, untrusted, now=time.time(), tick=time.monotonic())
+        session = session_of(given, tokens, untrusted, now=time.time())
         request[_SESSION] = session
         reset = SESSION.set(session)
         try:

@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple, TypeVar
 
 import asyncpg
 
+from pastebin.allowance import Allowance
 from pastebin.errors import PasteNotFound, Unavailable
 from pastebin.models import File, Paste
 from pastebin.positions import SESSION, Position
 from pastebin.store import rows
-from pastebin.store.allowance import Allowance
 from pastebin.store.batching import Batcher, Bounds
 from pastebin.store.connections import LSN, Connection
 from pastebin.store.database import Database, position_at

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.http.consistency import Allowance, Tokens, session_of
+from pastebin.allowance import Allowance
+from pastebin.http.consistency import Tokens, session_of
 from pastebin.positions import Position, Session
 
 POSITIONS = st.builds(
@@ -46,9 +46,7 @@ def test_rubbish_is_none(text: str) -> None:
 
 
 def session(*given_tokens: str, allowance: Allowance | None = None) -> Session:
-    return session_of(
-        [("session", token) for token in given_tokens], TOKENS, allowance or Allowance(5), now=0, tick=100
-    )
+    return session_of([("session", token) for token in given_tokens], TOKENS, allowance or Allowance(5, 5), now=0)
 
 
 def test_a_session_asks_for_what_it_has_seen() -> None:
@@ -68,16 +66,8 @@ def test_two_timelines_are_for_the_primary_to_tell() -> None:
 
 
 def test_what_cannot_be_trusted_asks_the_primary_but_not_without_end() -> None:
-    allowance = Allowance(3)
+    allowance = Allowance(0, 3)
     assert [session("rubbish", allowance=allowance).from_primary for _ in range(5)] == [True, True, True, False, False]
-
-
-@pytest.mark.parametrize(("waited", "allowed"), [(0.0, 0), (0.5, 5), (1.0, 10), (60.0, 10)])
-def test_an_allowance_refills_with_time_but_never_beyond_a_second_s_worth(waited: float, allowed: int) -> None:
-    allowance = Allowance(10)
-    while allowance.take(1000.0):
-        pass
-    assert sum(allowance.take(1000.0 + waited) for _ in range(100)) == allowed
 
 
 @given(st.lists(POSITIONS, max_size=8))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pastebin.allowance import Allowance
 from pastebin.embedded import create_replica, primary
 from pastebin.embedded.server import Server
 from pastebin.errors import PasteNotFound, Unavailable
@@ -20,7 +21,6 @@ from pastebin.models import Paste
 from pastebin.positions import SESSION, Position, Session
 from pastebin.sections import DatabaseSection, EmbeddedSection
 from pastebin.store import lookups, schema
-from pastebin.store.allowance import Allowance
 from pastebin.store.connections import Connection
 from pastebin.store.database import Database
 from pastebin.store.lookups import strictest
