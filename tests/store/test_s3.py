@@ -135,8 +135,9 @@ async def test_a_part_that_breaks_is_sent_again_alone(place: Place, then: str) -
     assert fault.happened.is_set()
     assert await place.digest(key) == digest
     assert place.proxy.count("partNumber=2\\b") == 2
-    # on a busy machine another part may run out of its two seconds as well
-    assert sum(place.proxy.count(f"partNumber={number}\\b") for number in (1, 3, 4)) <= 4
+    others = [place.proxy.count(f"partNumber={number}\\b") for number in (1, 3, 4)]
+    # waiting for the part that hangs, a busy machine may let another one run out of its two seconds as well
+    assert others == [1, 1, 1] or (then == "hang" and sum(others) == 4)
 
 
 async def test_a_part_refused_for_now_is_sent_again(place: Place) -> None:
