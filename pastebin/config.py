@@ -21,8 +21,10 @@ from pastebin.decoding import decode
 from pastebin.errors import ConfigError, Problem
 from pastebin.sections import (
     BlobsSection,
+    CdnSection,
     DatabaseSection,
     DoorsSection,
+    EdgeSection,
     EmbeddedSection,
     LimitsSection,
     NodeSection,
@@ -50,6 +52,8 @@ class Config(Section, frozen=True):
     blobs: BlobsSection = BlobsSection()
     rendering: RenderingSection = RenderingSection()
     sweeping: SweepingSection = SweepingSection()
+    edge: EdgeSection = EdgeSection()
+    cdn: CdnSection = CdnSection()
 
     @property
     def uses_embedded(self) -> bool:

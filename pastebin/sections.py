@@ -69,6 +69,7 @@ class NodeSection(Section, frozen=True):
 
 class DoorsSection(Section, frozen=True):
     origin: str = "127.0.0.1:8080"
+    edge: str = "127.0.0.1:8081"
     internal: str = "127.0.0.1:9090"
     idle_seconds: Seconds = 75.0
     body_idle_seconds: Seconds = 30.0
@@ -157,3 +158,50 @@ class SweepingSection(Section, frozen=True):
     tombstone_seconds: SecondsOrZero = 86_400.0
     abandoned_seconds: Seconds = 3600.0
     max_removals_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 100.0
+
+
+class EdgeSection(Section, frozen=True):
+    origin: str | list[str] = "local"
+    memory_bytes: Bytes = 128 * 1024**2
+    memory_object_bytes: Bytes = 256 * 1024
+    disk: str = ""
+    disk_bytes: Bytes = 1024**3
+    max_object_bytes: Bytes = 512 * 1024**2
+    max_variants: Count = 16
+    lease_seconds: SecondsOrZero = 15.0
+    tombstone_seconds: Seconds = 600.0
+    collapse_seconds: Seconds = 5.0
+    uncacheable_seconds: SecondsOrZero = 30.0
+    connections: Count = 64
+    connect_timeout_seconds: Seconds = 3.0
+    response_timeout_seconds: Seconds = 30.0
+    bypass_cookies: list[str] = msgspec.field(default_factory=lambda: ["owner"])
+    purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
+
+
+TargetKind = Literal["edge", "varnish", "fastly", "cloudflare", "cloudfront", "bunny"]
+
+
+class TargetSection(Section, frozen=True):
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+    kind: TargetKind = "edge"
+    url: str = ""
+    id: str = ""
+    token: Secret = msgspec.field(default_factory=Secret)
+    access_key: str = ""
+    soft: bool = False
+
+
+class CdnSection(Section, frozen=True):
+    targets: Annotated[list[TargetSection], Meta(max_length=256)] = []
+    lease_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
+    poll_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
+    batch_keys: Count = 1000
+    request_timeout_seconds: Seconds = 5.0
+    confirm_seconds: Annotated[float, Meta(ge=0, le=30)] = 1.0
+    retry_max_seconds: Seconds = 30.0
+    attempts: Count = 25
+    retention_seconds: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
+    push: bool = True
+    push_reads: Count = 20
+    push_window_seconds: Seconds = 10.0
