@@ -11,8 +11,8 @@ from aiohttp import web
 from pastebin.errors import InvalidPaste, Problem
 from pastebin.http import bodies, payloads, streaming, views
 from pastebin.http.addresses import Addresses
-from pastebin.http.app import Routes
 from pastebin.http.negotiation import prefers_html, prefers_json
+from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.models import Published
 from pastebin.origin import tokens
@@ -29,7 +29,7 @@ _REVEAL_BODY_BYTES = 64 * 1024
 
 
 @asynccontextmanager
-async def role(resources: Resources) -> AsyncIterator[Routes]:
+async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Accept pastes and changes to them; sweep what has ended."""
     config = resources.config
     idle = config.doors.body_idle_seconds
@@ -47,16 +47,18 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
     )
     handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
     async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
-        yield [
-            web.post("/", handlers.drop),
-            web.put("/", handlers.drop),
-            web.put("/{name:[^/]+}", handlers.drop),
-            web.post("/api/v1/pastes", handlers.create),
-            web.patch("/api/v1/pastes/{slug}", handlers.revise),
-            web.delete("/api/v1/pastes/{slug}", handlers.delete),
-            web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
-            *forms.routes(),
-        ]
+        yield Offer(
+            [
+                web.post("/", handlers.drop),
+                web.put("/", handlers.drop),
+                web.put("/{name:[^/]+}", handlers.drop),
+                web.post("/api/v1/pastes", handlers.create),
+                web.patch("/api/v1/pastes/{slug}", handlers.revise),
+                web.delete("/api/v1/pastes/{slug}", handlers.delete),
+                web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
+                *forms.routes(),
+            ]
+        )
 
 
 class WriteHandlers:
