@@ -182,7 +182,7 @@ def validators(headers: MultiMapping[str]) -> dict[str, str]:
 
 
 def modified(headers: MultiMapping[str], responded_at: float) -> datetime:
-    """What If-Modified-Since is compared with: Last-Modified, else Date, else its reception (RFC 9111, section 4.3.2)."""
+    """What If-Modified-Since is compared with: Last-Modified, else Date, else reception (RFC 9111, section 4.3.2)."""
     moment = _moment(headers.getall("Last-Modified", ()))
     return datetime.fromtimestamp(_date(headers, responded_at) if moment is None else moment, UTC)
 
@@ -194,14 +194,11 @@ def is_confirmed(stored: MultiMapping[str], received: MultiMapping[str]) -> bool
     names no validator answers the one that was sent.
     """
     tag = received.get("ETag")
-    if tag is not None and not tag.startswith("W/"):
-        return tag == stored.get("ETag")
-    if tag is not None and tag.removeprefix("W/") == stored.get("ETag", "").removeprefix("W/"):
-        return True
-    moment = _moment(received.getall("Last-Modified", ()))
-    if moment is not None:
-        return moment == _moment(stored.getall("Last-Modified", ()))
-    return tag is None
+    if tag is not None:
+        ours = stored.get("ETag", "")
+        return tag.removeprefix("W/") == ours.removeprefix("W/") if tag.startswith("W/") else tag == ours
+    date = _moment(received.getall("Last-Modified", ()))
+    return date is None or date == _moment(stored.getall("Last-Modified", ()))
 
 
 def is_described(stored: MultiMapping[str], size: int, received: MultiMapping[str]) -> bool:
@@ -328,8 +325,9 @@ def _is_allowed(request: MultiMapping[str], status: int, headers: MultiMapping[s
 def _lifetime(
     status: int, headers: MultiMapping[str], says: Directives, responded_at: float, *, heuristics: bool
 ) -> float | None:
-    """The freshness lifetime (RFC 9111, section 4.2.1); None where the response says nothing about it."""
+    """The freshness lifetime (RFC 9111, section 4.2.1); None where nothing allows to keep the response (section 3)."""
     lifetime: float | None = None
+    is_cacheable = says.public or status in HEURISTIC_STATUSES
     if says.s_maxage is not None:
         lifetime = float(says.s_maxage)
     elif says.max_age is not None:
@@ -337,11 +335,11 @@ def _lifetime(
     elif "Expires" in headers and not says.is_targeted:
         expires = _moment(headers.getall("Expires"))
         lifetime = 0.0 if expires is None else max(0.0, expires - _date(headers, responded_at))
-    elif heuristics and (status in HEURISTIC_STATUSES or says.public):
+    elif heuristics and is_cacheable:
         modified = _moment(headers.getall("Last-Modified", ()))
         age = 0.0 if modified is None else _date(headers, responded_at) - modified
         lifetime = min(max(0.0, age * _HEURISTIC_SHARE), _HEURISTIC_SECONDS)
-    elif says.no_cache or says.public or says.must_revalidate or says.proxy_revalidate:
+    elif is_cacheable and (says.public or says.forbids_stale):
         lifetime = 0.0
     if lifetime is not None and status >= 500:
         return min(lifetime, SERVER_ERROR_SECONDS)
