@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +55,14 @@ class Cache:
         if stored is not None and stored.frequency < MOST_FREQUENT:
             stored.frequency += 1
         return stored
+
+    def peek(self, key: str) -> list[Stored]:
+        """Everything that is stored under an address, without counting as a use."""
+        return self._index.of_key(key)
+
+    def watch(self, on_change: Callable[[str], object]) -> None:
+        """Have `on_change` called with every address at which something else is found from now on."""
+        self._index.on_change = on_change
 
     def writer(
         self,

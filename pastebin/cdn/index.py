@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from multidict import MultiMapping
 
@@ -33,9 +33,13 @@ class Family:
 
 
 class Index:
-    """All that is visible. What it holds has its text counted in `Stored.footprint`."""
+    """All that is visible. What it holds has its text counted in `Stored.footprint`.
+
+    `on_change` is called with every address at which something else is found from now on.
+    """
 
     def __init__(self, max_variants: int) -> None:
+        self.on_change: Callable[[str], object] = _ignore
         self._max_variants = max_variants
         self._families: dict[str, Family] = {}
         self._tagged: dict[str, set[Stored]] = {}
@@ -85,6 +89,7 @@ class Index:
         family.regroup()
         for tag in stored.tags:
             self._tagged.setdefault(tag, set()).add(stored)
+        self.on_change(stored.key)
 
     def remove(self, stored: Stored) -> None:
         """Take it out, if it is what stands there."""
@@ -97,10 +102,13 @@ class Index:
         else:
             del self._families[stored.key]
         self._untag(stored)
+        self.on_change(stored.key)
 
     def clear(self) -> None:
-        self._families = {}
+        families, self._families = self._families, {}
         self._tagged = {}
+        for key in families:
+            self.on_change(key)
 
     def _untag(self, stored: Stored) -> None:
         for tag in stored.tags:
@@ -109,3 +117,7 @@ class Index:
                 group.discard(stored)
                 if not group:
                     del self._tagged[tag]
+
+
+def _ignore(_key: str) -> None:
+    """Nobody watches."""
