@@ -13,12 +13,9 @@ All times are seconds of the wall clock, given by the caller. Where the RFC leav
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Literal, Protocol
-from urllib.parse import urldefrag, urljoin, urlsplit
 
-from multidict import CIMultiDict, MultiMapping
+from multidict import MultiMapping
 
 from pastebin.cdn import directives, variants
 from pastebin.cdn.directives import Directives
@@ -38,25 +35,6 @@ ERROR_STATUSES = frozenset({500, 502, 503, 504})  # RFC 5861, section 4
 SERVER_ERROR_SECONDS = 1.0
 _HEURISTIC_SHARE = 0.1
 _HEURISTIC_SECONDS = 86_400.0
-
-_SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH"}  # of the registry
-
-# About one connection, one proxy or one delivery (RFC 9110, section 7.6.1; RFC 9111, section 3.1).
-_HOP_BY_HOP = (
-    "Age",
-    "Connection",
-    "Keep-Alive",
-    "Proxy-Authenticate",
-    "Proxy-Authentication-Info",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-)
-# What the stored body is: a 304 has no say in it (RFC 9111, section 3.2).
-_OF_BODY = ("Content-Encoding", "Content-Length", "Content-Range")
 
 
 class RequestView(Protocol):
@@ -93,12 +71,41 @@ def may_store(
 ) -> Policy | None:
     """What the response to `request` allows if it may be kept, None if not (RFC 9111, section 3).
 
-    `headers` are those the origin sent, before `storable_headers`. Every request that `variants.variant_of` finds
-    equal may get the response, which has no variants if it has no Vary.
+    `headers` are those the origin sent; what may be kept of them is `validation.storable_headers`. Every request for
+    which `variants.variant_of` is the same may get the response.
     """
     if request.method != "GET":
         return None
-    return _policy(request.headers, status, headers, requested_at, responded_at, heuristics=heuristics)
+    return policy_of(request.headers, status, headers, requested_at, responded_at, heuristics=heuristics)
+
+
+def policy_of(
+    request: MultiMapping[str],
+    status: int,
+    headers: MultiMapping[str],
+    requested_at: float,
+    responded_at: float,
+    *,
+    heuristics: bool,
+) -> Policy | None:
+    """`may_store` without regard to the method: for the headers that a stored response has after a 304."""
+    says = directives.of_response(headers)
+    if not _is_allowed(request, status, headers, says):
+        return None
+    lifetime = _lifetime(status, headers, says, responded_at, heuristics=heuristics)
+    if lifetime is None:
+        return None
+    may_be_stale = not says.forbids_stale
+    policy = Policy(
+        lifetime=lifetime,
+        initial_age=_initial_age(headers, requested_at, responded_at),
+        stale_while_revalidate=float(says.stale_while_revalidate or 0) if may_be_stale else 0.0,
+        stale_if_error=float(says.stale_if_error or 0) if may_be_stale else 0.0,
+        must_revalidate=not may_be_stale,
+        always_revalidate=says.no_cache,
+        for_authorised=says.allows_authorised,
+    )
+    return policy if _is_useful(policy) or _has_validator(headers) else None
 
 
 def current_age(policy: Policy, responded_at: float, now: float) -> float:
@@ -154,156 +161,23 @@ def may_serve_on_error(
     return current_age(policy, responded_at, now) - policy.lifetime < window
 
 
-def storable_headers(headers: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
-    """What may be kept, and passed on, of the headers of a response received at `responded_at` (RFC 9111, section 3.1).
+def date_of(headers: MultiMapping[str], responded_at: float) -> float:
+    """When the response was made; without a readable Date, when it was received (RFC 9110, section 6.6.1)."""
+    date = moment_of(headers.getall("Date", ()))
+    return responded_at if date is None else date
 
-    A readable Date is among them (RFC 9110, section 6.6.1), Age is not: `age_value` makes it.
+
+def moment_of(lines: list[str] | tuple[()]) -> float | None:
+    """One date that a field holds, however often; None if there are none, several, or something else.
+
+    Case does not matter (RFC 9111, section 4.2), a time zone other than GMT does.
     """
-    kept = CIMultiDict(headers)
-    options = ",".join(headers.getall("Connection", ())).split(",")
-    says = directives.of_response(headers)
-    named = {option.strip(" \t") for option in options} | says.private_fields | says.no_cache_fields
-    for name in (*_HOP_BY_HOP, *named):
-        kept.popall(name, None)
-    if _moment(headers.getall("Date", ())) is None:
-        kept["Date"] = format_datetime(datetime.fromtimestamp(int(responded_at), UTC), usegmt=True)
-    return kept
-
-
-def validators(headers: MultiMapping[str]) -> dict[str, str]:
-    """The conditions that revalidate a response stored with these headers (RFC 9111, section 4.3.1); {} if none can."""
-    found = {}
-    tags = conditions.entity_tags(headers.get("ETag", ""))
-    if tags is not None and len(tags) == 1:
-        found["If-None-Match"] = tags[0]
-    if _moment(headers.getall("Last-Modified", ())) is not None:
-        found["If-Modified-Since"] = headers["Last-Modified"]
-    return found
-
-
-def modified(headers: MultiMapping[str], responded_at: float) -> datetime:
-    """What If-Modified-Since is compared with: Last-Modified, else Date, else reception (RFC 9111, section 4.3.2)."""
-    moment = _moment(headers.getall("Last-Modified", ()))
-    return datetime.fromtimestamp(_date(headers, responded_at) if moment is None else moment, UTC)
-
-
-def is_confirmed(stored: MultiMapping[str], received: MultiMapping[str]) -> bool:
-    """Whether a 304 with the headers `received` is about the stored response that was asked for.
-
-    If not, it must not update anything, and the response is to be fetched anew (RFC 9111, section 4.3.4). A 304 that
-    names no validator answers the one that was sent.
-    """
-    tag = received.get("ETag")
-    if tag is not None:
-        ours = stored.get("ETag", "")
-        return tag.removeprefix("W/") == ours.removeprefix("W/") if tag.startswith("W/") else tag == ours
-    date = _moment(received.getall("Last-Modified", ()))
-    return date is None or date == _moment(stored.getall("Last-Modified", ()))
-
-
-def is_described(stored: MultiMapping[str], size: int, received: MultiMapping[str]) -> bool:
-    """Whether a 200 to HEAD still describes a stored response to GET of `size` bytes (RFC 9111, section 4.3.5).
-
-    If so it updates it as a 304 does; if not, the stored response is stale.
-    """
-    same = all(name not in received or received[name] == stored.get(name) for name in ("ETag", "Last-Modified"))
-    return same and received.get("Content-Length", str(size)) == str(size)
-
-
-def updated(stored: MultiMapping[str], received: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
-    """The headers of a stored response after a 304, or a HEAD that describes it (RFC 9111, section 3.2)."""
-    fresh = storable_headers(received, responded_at)
-    for name in _OF_BODY:
-        fresh.popall(name, None)
-    result = CIMultiDict(stored)
-    for name in set(fresh):
-        result.popall(name, None)
-    result.extend(fresh)
-    says = directives.of_response(result)
-    for name in says.private_fields | says.no_cache_fields:
-        result.popall(name, None)
-    return result
-
-
-def renew(
-    request: RequestView,
-    status: int,
-    stored: MultiMapping[str],
-    received: MultiMapping[str],
-    *,
-    requested_at: float,
-    responded_at: float,
-    heuristics: bool = False,
-) -> tuple[CIMultiDict[str], Policy | None]:
-    """`updated`, and what the response allows from now on; None if it may be kept no longer, or under other variants.
-
-    `request` is the one that was answered now, with GET or HEAD; `status` is that of the stored response.
-    """
-    headers = updated(stored, received, responded_at)
-    if variants.nominated(headers) != variants.nominated(stored):
-        return headers, None
-    aged = CIMultiDict(headers)
-    if "Age" in received:
-        aged["Age"] = received["Age"]
-    return headers, _policy(request.headers, status, aged, requested_at, responded_at, heuristics=heuristics)
-
-
-def invalidates(method: str, status: int, target_uri: str, headers: MultiMapping[str]) -> list[str]:
-    """The URIs whose stored responses end with this exchange: absolute, without fragment (RFC 9111, section 4.4).
-
-    The target itself, and what Location and Content-Location name of the same origin. `target_uri` is absolute.
-    """
-    if method in _SAFE_METHODS or not 200 <= status <= 399:
-        return []
-    found = [target_uri.partition("#")[0]]
-    for name in ("Location", "Content-Location"):
-        for reference in headers.getall(name, ())[:1]:
-            uri = _resolved(target_uri, reference)
-            if uri is not None and uri not in found:
-                found.append(uri)
-    return found
-
-
-def _resolved(target_uri: str, reference: str) -> str | None:
-    """An absolute URI of the same origin as the target, None if the reference leads elsewhere or nowhere."""
-    try:
-        uri = urldefrag(urljoin(target_uri, reference)).url
-        return uri if _origin(uri) == _origin(target_uri) else None
-    except ValueError:
+    if not lines or any(line != lines[0] for line in lines):
         return None
-
-
-def _origin(uri: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(uri)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _policy(
-    request: MultiMapping[str],
-    status: int,
-    headers: MultiMapping[str],
-    requested_at: float,
-    responded_at: float,
-    *,
-    heuristics: bool,
-) -> Policy | None:
-    says = directives.of_response(headers)
-    if not _is_allowed(request, status, headers, says):
-        return None
-    lifetime = _lifetime(status, headers, says, responded_at, heuristics=heuristics)
-    if lifetime is None:
-        return None
-    may_be_stale = not says.forbids_stale
-    policy = Policy(
-        lifetime=lifetime,
-        initial_age=_initial_age(headers, requested_at, responded_at),
-        stale_while_revalidate=float(says.stale_while_revalidate or 0) if may_be_stale else 0.0,
-        stale_if_error=float(says.stale_if_error or 0) if may_be_stale else 0.0,
-        must_revalidate=not may_be_stale,
-        always_revalidate=says.no_cache,
-        for_authorised=says.allows_authorised,
-    )
-    return policy if _is_useful(policy) or validators(headers) else None
+    date = conditions.parse_date(lines[0])
+    if date is None:
+        date = conditions.parse_date(f"{lines[0].strip()[:-3].title()}{lines[0].strip()[-3:].upper()}")
+    return None if date is None else date.timestamp()
 
 
 def _is_allowed(request: MultiMapping[str], status: int, headers: MultiMapping[str], says: Directives) -> bool:
@@ -333,11 +207,11 @@ def _lifetime(
     elif says.max_age is not None:
         lifetime = float(says.max_age)
     elif "Expires" in headers and not says.is_targeted:
-        expires = _moment(headers.getall("Expires"))
-        lifetime = 0.0 if expires is None else max(0.0, expires - _date(headers, responded_at))
+        expires = moment_of(headers.getall("Expires"))
+        lifetime = 0.0 if expires is None else max(0.0, expires - date_of(headers, responded_at))
     elif heuristics and is_cacheable:
-        modified = _moment(headers.getall("Last-Modified", ()))
-        age = 0.0 if modified is None else _date(headers, responded_at) - modified
+        modified = moment_of(headers.getall("Last-Modified", ()))
+        age = 0.0 if modified is None else date_of(headers, responded_at) - modified
         lifetime = min(max(0.0, age * _HEURISTIC_SHARE), _HEURISTIC_SECONDS)
     elif is_cacheable and (says.public or says.forbids_stale):
         lifetime = 0.0
@@ -347,10 +221,14 @@ def _lifetime(
 
 
 def _initial_age(headers: MultiMapping[str], requested_at: float, responded_at: float) -> float:
-    apparent = max(0.0, responded_at - _date(headers, responded_at))
+    apparent = max(0.0, int(responded_at) - date_of(headers, responded_at))  # a Date has no fractions
     first = headers.get("Age", "0").partition(",")[0].strip(" \t")
     told = directives.parse_seconds(first) or 0
     return max(apparent, told + max(0.0, responded_at - requested_at))
+
+
+def _has_validator(headers: MultiMapping[str]) -> bool:
+    return conditions.entity_tags(headers.get("ETag", "")) is not None or "Last-Modified" in headers
 
 
 def _is_useful(policy: Policy) -> bool:
@@ -359,22 +237,3 @@ def _is_useful(policy: Policy) -> bool:
         return False
     longest = policy.lifetime + max(policy.stale_while_revalidate, policy.stale_if_error)
     return policy.initial_age < longest
-
-
-def _date(headers: MultiMapping[str], responded_at: float) -> float:
-    """When the response was made; without a readable Date, when it was received (RFC 9110, section 6.6.1)."""
-    date = _moment(headers.getall("Date", ()))
-    return responded_at if date is None else date
-
-
-def _moment(lines: list[str] | tuple[()]) -> float | None:
-    """One date that a field holds, however often; None if there are none, several, or something else.
-
-    Case does not matter (RFC 9111, section 4.2), a time zone other than GMT does.
-    """
-    if not lines or any(line != lines[0] for line in lines):
-        return None
-    date = conditions.parse_date(lines[0])
-    if date is None:
-        date = conditions.parse_date(f"{lines[0].strip()[:-3].title()}{lines[0].strip()[-3:].upper()}")
-    return None if date is None else date.timestamp()
