@@ -82,31 +82,34 @@ class Admission(Generic[Held]):
         old.ticket = 0
         return self._make_room(0, 0)
 
-    def remove(self, item: Held, *, remember: bool = False) -> bool:
-        """Let go of `item`; True if it had earned the main queue. `remember` it, and it will return to there."""
+    def remove(self, item: Held, *, remember: bool = False) -> None:
+        """Let go of `item`, if it is held; with `remember`, one that had earned the main queue will return to there."""
         if self._small.pop(item.ticket, None) is not None:
             self._count(item, True, -1)
-            was_main = False
         elif self._main.pop(item.ticket, None) is not None:
             self._count(item, False, -1)
-            was_main = True
-        else:
-            return False
+            if remember:
+                self._haunt(item)
         item.ticket = 0
-        if was_main and remember:
-            self._haunt(item)
-        return was_main
 
-    def recost(self, item: Held, extra: int) -> list[Held]:
-        """Count `extra` bytes more (or less) for an item that is held; name who must go for it, maybe the item."""
+    def holds_in_main(self, item: Held) -> bool:
+        """Whether it has earned the main queue."""
+        return item.ticket in self._main
+
+    def charge(self, item: Held, cost: int, footprint: int) -> list[Held]:
+        """Count more bytes for an item that is held; name who must go for it, which may be the item."""
         if not item.ticket:
             return []
-        if item.ticket in self._small:
-            self._small_bytes += extra
-        item.cost += extra
-        item.footprint += extra
-        self.used += extra
-        self.footprint += extra
+        is_small = item.ticket in self._small
+        self._count(item, is_small, -1)
+        item.cost += cost
+        item.footprint += footprint
+        self._count(item, is_small, 1)
+        return self._make_room(0, 0)
+
+    def resize(self, capacity: int) -> list[Held]:
+        """Have another capacity from now on; name who must go for it."""
+        self.capacity = capacity
         return self._make_room(0, 0)
 
     def reserve(self, size: int, most: int) -> list[Held] | None:
@@ -129,7 +132,7 @@ class Admission(Generic[Held]):
 
     def _make_room(self, cost: int, footprint: int) -> list[Held]:
         victims: list[Held] = []
-        while self.used + self.reserved + cost > self.capacity or self.footprint + footprint > self.memory:
+        while self._is_over(cost, footprint) and len(self):
             if self._small and (self._small_bytes >= self.capacity * _SMALL_SHARE or not self._main):
                 victim = self._evict_small()
             else:
@@ -137,6 +140,9 @@ class Admission(Generic[Held]):
             if victim is not None:
                 victims.append(victim)
         return victims
+
+    def _is_over(self, cost: int, footprint: int) -> bool:
+        return self.used + self.reserved + cost > self.capacity or self.footprint + footprint > self.memory
 
     def _evict_small(self) -> Held | None:
         """Turn out the oldest of the small queue, or move it to the main one if it was used meanwhile."""

@@ -149,4 +149,4 @@ def _short(key: str) -> str | bytes:
     """Long keys are remembered by their digest, so that memory is bounded whatever they are."""
     if len(key) <= _LONGEST_KEY:
         return key
-    return blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from multidict import CIMultiDictProxy
 
+from pastebin.cdn.freshness import Policy
 from pastebin.cdn.variants import Variant
 from pastebin.positions import Position
-
-if TYPE_CHECKING:
-    from pastebin.cdn.freshness import Policy
 
 MOST_FREQUENT = 3  # the counter of S3-FIFO has two bits
 
