@@ -166,6 +166,7 @@ class EdgeSection(Section, frozen=True):
     memory_object_bytes: Bytes = 256 * 1024
     disk: str = ""
     disk_bytes: Bytes = 1024**3
+    min_free_bytes: Bytes = 512 * 1024**2
     max_object_bytes: Bytes = 512 * 1024**2
     max_variants: Count = 16
     lease_seconds: SecondsOrZero = 15.0
