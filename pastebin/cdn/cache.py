@@ -187,6 +187,10 @@ class Cache:
             self._bury(stored, remember=True)
         return len(found)
 
+    def overtaken_at(self, key: str, tags: Iterable[str], since: int) -> int | None:
+        """The first purge clock after `since` that hit this address or one of these keys; None if none did."""
+        return self._generations.overtaken_at((*tags, _mark(key)), since)
+
     def flush(self) -> None:
         """Remove everything; nothing asked for before will be stored."""
         self._generations.flush()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Figures:
@@ -28,6 +30,24 @@ class Figures:
         self.damaged = Counter(
             "pastebin_edge_damaged_total", "Cached answers whose bytes were not what was written", registry=registry
         )
+
+        self.answers = Counter(
+            "pastebin_edge_answers_total",
+            "GET and HEAD on the full road, by how the answer was come by",
+            ["kind"],
+            registry=registry,
+        )
+        self.collapsed = Counter(
+            "pastebin_edge_collapsed_total", "Answers that came of a fetch for somebody else", registry=registry
+        )
+        self.fetches = Histogram(
+            "pastebin_edge_fetch_duration_seconds",
+            "Until the head of the origin's answer is here, by outcome",
+            ["outcome"],
+            buckets=_DURATIONS,
+            registry=registry,
+        )
+        self.fetching = Gauge("pastebin_edge_fetching", "Fetches whose head has not come yet", registry=registry)
 
     def watch_tier(self, tier: str, objects: Callable[[], float], size: Callable[[], float]) -> None:
         """Have a tier looked at whenever the figures are read."""
