@@ -23,6 +23,8 @@ _DEFAULT_QUALITY = 1.0
 
 # Lists of preferences: neither their order means anything nor their case, but for the parameters of a media type.
 _PREFERENCES = {"accept", "accept-charset", "accept-encoding", "accept-language"}
+# What an origin sees there is not what the client said: this edge says who asks.
+_OURS = frozenset({"x-forwarded-for"})
 # Fields that are no lists: their commas are their own business.
 _SINGLE = {"authorization", "cookie", "host", "origin", "referer", "user-agent"}
 
@@ -30,8 +32,8 @@ _SINGLE = {"authorization", "cookie", "host", "origin", "referer", "user-agent"}
 def nominated(headers: MultiMapping[str]) -> tuple[str, ...] | None:
     """The lower-case names of the request's fields that this response depends on, sorted.
 
-    None where no other request can match: "*" in Vary, or something that cannot be the name of a field. An encoded
-    body depends on Accept-Encoding, whether its origin says so or not.
+    None where no other request can match: "*" in Vary, the address of the client, or something that cannot be the
+    name of a field. An encoded body depends on Accept-Encoding, whether its origin says so or not.
     """
     lines = headers.getall("Vary", ())
     names = _names(lines[0] if len(lines) == 1 else ",".join(lines)) if lines else ()
@@ -77,7 +79,9 @@ def _spoken(name: str, headers: MultiMapping[str]) -> str | None:
 @lru_cache(maxsize=256)
 def _names(value: str) -> tuple[str, ...] | None:
     names = {name.strip(" \t").lower() for name in value.split(",")} - {""}
-    return tuple(sorted(names)) if all(name != "*" and _NAME.fullmatch(name) for name in names) else None
+    if "*" in names or names & _OURS or not all(_NAME.fullmatch(name) for name in names):
+        return None
+    return tuple(sorted(names))
 
 
 @lru_cache(maxsize=2048)

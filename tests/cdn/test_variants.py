@@ -43,6 +43,10 @@ def test_what_names_no_field_matches_nobody(line: str) -> None:
     assert vary(line) is None
 
 
+def test_what_depends_on_the_address_of_the_client_matches_nobody() -> None:
+    assert vary("Accept, X-Forwarded-For") is None
+
+
 def test_encoded_bodies_depend_on_what_was_accepted() -> None:
     coded = {"Content-Encoding": "gzip"}
     assert vary(**coded) == vary("Accept-Encoding", **coded) == ("accept-encoding",)
