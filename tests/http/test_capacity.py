@@ -115,7 +115,7 @@ async def test_a_body_that_drips_is_given_up(head: bytes) -> None:
                         await asyncio.sleep(0.01)
 
             dripping = asyncio.ensure_future(drip())
-            answer = await reader.read()
+            answer = await reader.readuntil(b"}")  # its end can be lost to the bytes that still come
             dripping.cancel()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"/problems/upload-too-slow" in answer
