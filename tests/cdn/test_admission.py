@@ -116,7 +116,9 @@ def test_it_is_the_algorithm_of_the_paper(names: list[int], seed: int, slope: fl
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["get", "get", "get", "remove", "remember", "replace", "charge", "reserve", "release", "resize"]),
+        st.sampled_from(
+            ["get", "get", "get", "remove", "remember", "replace", "charge", "reserve", "release", "resize"]
+        ),
         st.integers(0, 60),
         st.integers(1, 40),
     ),
