@@ -354,7 +354,8 @@ async def test_memory_is_counted_in_full(tmp_path: Path, headers: int, tags: int
 
 keys = st.sampled_from(["a", "b", "c"])
 tag_sets = st.frozensets(st.sampled_from(["p-1", "p-2", "all"]))
-steps = st.one_of(
+Step = tuple[str, str, frozenset[str]]
+steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("put"), keys, tag_sets),
     st.tuples(st.just("late"), keys, tag_sets),
     st.tuples(st.sampled_from(["purge", "soft"]), st.just(""), tag_sets),
@@ -365,7 +366,7 @@ steps = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.lists(steps, max_size=30))
-async def test_it_does_what_a_dictionary_would(tmp_path: Path, plan: list[tuple[str, str, frozenset[str]]]) -> None:
+async def test_it_does_what_a_dictionary_would(tmp_path: Path, plan: list[Step]) -> None:
     async with opened(tmp_path, disk_bytes=0) as shelf:
         entries: dict[str, tuple[Stored, bytes, frozenset[str], bool]] = {}
         for number, (what, key, tags) in enumerate(plan):
