@@ -141,12 +141,14 @@ class Edge:
         if outcome.fill is not None and outcome.reader is not None:
             draft = outcome.fill.writer.draft
             found = deliver(intent, draft.status, draft.headers, outcome.fill.size, draft.responded_at)
+            found.headers.extend(outcome.personal)
             age = freshness.age_value(draft.policy, draft.responded_at, time.time())
             body = outcome.fill.read(outcome.reader, found.start, found.stop)
             return await self._send(request, found, age, body)
         stored = outcome.stored
         assert stored is not None  # noqa: S101  (an outcome is one of three)
         found = deliver(intent, stored.status, stored.headers, stored.size, stored.responded_at)
+        found.headers.extend(outcome.personal)
         age = freshness.age_value(stored.policy, stored.responded_at, time.time())
         if isinstance(stored.body, bytes):
             whole = stored.body if found.has_body else None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _ERRANDS = 256
 # What is for shared caches, of which this is the last one before the client unless others are purged as well.
-_FOR_CACHES = frozenset({"surrogate-key", "surrogate-control", "cdn-cache-control"})
+_FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
 
 
 @dataclass(frozen=True, slots=True)

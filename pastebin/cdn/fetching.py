@@ -13,7 +13,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from pastebin import surrogates
-from pastebin.cdn import forwarding, freshness, validation, variants
+from pastebin.cdn import directives, forwarding, freshness, validation, variants
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
 from pastebin.cdn.exchanges import Ask, Reply
@@ -60,6 +60,7 @@ class Outcome:
     fill: Fill | None = None
     reader: Reader | None = None
     reply: Reply | None = None
+    personal: tuple[tuple[str, str], ...] = ()  # fields for this request only, of an answer that is stored without them
 
 
 class Fetching:
@@ -188,12 +189,13 @@ class Fetching:
         else:
             self._errands.start(lambda: self._finish(flight, fill), f"fill {REQUEST_ID.get() or ''}")
             flight.land(Landing.FILLING)
+        personal = _personal(reply.head.headers) if reply.head is not None else ()
         if fill.stored is None:
             status.is_stored = fill.failure is None
-            return Outcome(status, fill=fill, reader=reader)
+            return Outcome(status, fill=fill, reader=reader, personal=personal)
         fill.detach(reader)
         status.is_stored = True
-        return Outcome(status, stored=fill.stored)
+        return Outcome(status, stored=fill.stored, personal=personal)
 
     async def _finish(self, flight: Flight, fill: Fill) -> None:
         try:
@@ -289,6 +291,13 @@ def _kept(headers: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
     for name in (consistency.HEADER, "X-Request-Id", "Content-Length"):
         kept.popall(name, None)
     return kept
+
+
+def _personal(headers: MultiMapping[str]) -> tuple[tuple[str, str], ...]:
+    """The fields that were not for everybody (RFC 9111, sections 5.2.2.4 and 5.2.2.7)."""
+    says = directives.of_response(headers)
+    names = says.private_fields | says.no_cache_fields
+    return tuple((name, value) for name in names for value in headers.getall(name, ()))
 
 
 def _kept_304(headers: MultiMapping[str]) -> CIMultiDict[str]:

@@ -70,7 +70,6 @@ _WEIGHED_HERE = (
     "If-Unmodified-Since",
     "Range",
 )
-_INTERNAL = ("Pastebin-Purge", "Surrogate-Key", "Surrogate-Control", "xkey", "Cache-Tag")
 _CONSISTENCY_COOKIE = re.compile(rf"(?:^|;)[ \t]*{consistency.COOKIE}[ \t]*=[^;]*")
 
 
@@ -113,12 +112,6 @@ def is_loop(headers: MultiMapping[str], most: int = 8) -> bool:
 def for_client(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """The headers of an answer that is passed back as it is."""
     return _end_to_end(headers)
-
-
-def without_internal(headers: CIMultiDict[str]) -> None:
-    """Take out what is for caches of this service only."""
-    for name in _INTERNAL:
-        headers.popall(name, None)
 
 
 def _end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
