@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pastebin.cdn.local import LocalOrigin
 from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins, RemoteOrigin, Way
 from pastebin.cdn.passing import Passing
+from pastebin.cdn.prepared import Prepared
+from pastebin.cdn.shortcut import EdgeConnection
 from pastebin.config import Config
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
@@ -42,6 +45,9 @@ class Unfed:
     def is_held(self, now: float) -> bool:
         return True
 
+    def held_until(self) -> float:
+        return math.inf
+
 
 @asynccontextmanager
 async def role(resources: Resources) -> AsyncIterator[Offer]:
@@ -61,6 +67,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         fetching = Fetching(
             section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
         )
+        hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
         edge = Edge(
             cache,
             feed,
@@ -71,23 +78,27 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             is_local=local is not None,
             bypass_cookies=frozenset(section.bypass_cookies),
             idle_seconds=config.doors.body_idle_seconds,
-            hidden=frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES,
+            hidden=hidden,
         )
+        prepared = Prepared(cache, feed, hidden)
+        figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        yield Offer(routes, front=EdgeFront(edge, local, config))
+        yield Offer(routes, front=EdgeFront(edge, prepared, local, config))
 
 
 class EdgeFront:
     """What the edge puts before the application of its door."""
 
-    def __init__(self, edge: Edge, local: LocalOrigin | None, config: Config) -> None:
+    def __init__(self, edge: Edge, prepared: Prepared, local: LocalOrigin | None, config: Config) -> None:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
+        self._prepared = prepared
         self._local = local
         self._config = config
 
-    def connection(self, manager: web.Server, **options: Any) -> Connection:
-        return Connection(manager, **options)
+    def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
+        self._prepared.is_draining = is_draining
+        return EdgeConnection(manager, prepared=self._prepared, **options)
 
     def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:
         if self._local is None:
