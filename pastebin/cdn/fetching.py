@@ -93,9 +93,7 @@ class Fetching:
 
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
-        if is_shared:
-            return self.flights.begin(intent.key, intent.headers, self._generations.clock)
-        return Flight(intent.key, intent.headers, self._generations.clock)
+        return self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
 
     async def lead(
         self, flight: Flight, intent: Intent, stored: Stored | None, status: CacheStatus, peer: str | None
@@ -213,11 +211,11 @@ class Fetching:
         policy = freshness.may_store(intent, head.status, head.headers, requested_at=requested_at, responded_at=now)
         if policy is None or names is None:
             return None
-        if not self.flights.holds(flight):
+        if not flight.is_shared:
             # a request of its own, whose answer turns out to be for everybody: unless somebody else has it already
             if self.flights.find(intent.key, intent.headers, names) is not None:
                 return None
-            self.flights.adopt(flight)
+            flight.is_shared = True
         flight.tags = tags_of(head.headers, intent.target)
         flight.variant = variants.variant_of(names, intent.headers)
         writer = self._cache.writer(

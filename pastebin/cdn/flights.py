@@ -37,8 +37,9 @@ class Landing(Enum):
 class Flight:
     """One fetch that others may wait for. `born` is the purge clock when it began."""
 
-    def __init__(self, key: str, headers: CIMultiDictProxy[str], born: int) -> None:
+    def __init__(self, key: str, headers: CIMultiDictProxy[str], born: int, *, is_shared: bool = True) -> None:
         self.key = key
+        self.is_shared = is_shared  # others may join it
         self.headers = headers
         self.born = born
         self.landing: Landing | None = None
@@ -87,23 +88,15 @@ class Flights:
     def find(self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> Flight | None:
         """One whose answer may be for a request that comes now: nothing of it was purged since it began."""
         for flight in self._flights.get(key, ()):
-            if flight.suits(headers, names) and self._overtaken_at(key, flight.tags, flight.born) is None:
+            if flight.is_shared and flight.suits(headers, names) and self._overtaken_at(key, flight.tags, flight.born) is None:
                 return flight
         return None
 
-    def begin(self, key: str, headers: CIMultiDictProxy[str], born: int) -> Flight:
-        """A flight that can be joined until it is `ended`."""
-        flight = Flight(key, headers, born)
+    def begin(self, key: str, headers: CIMultiDictProxy[str], born: int, *, is_shared: bool = True) -> Flight:
+        """A flight that is known, and can be joined if it is shared, until it is ended."""
+        flight = Flight(key, headers, born, is_shared=is_shared)
         self._flights.setdefault(key, []).append(flight)
         return flight
-
-    def holds(self, flight: Flight) -> bool:
-        """Whether others can join it."""
-        return flight in self._flights.get(flight.key, ())
-
-    def adopt(self, flight: Flight) -> None:
-        """Let others join a flight that began as one request's own."""
-        self._flights.setdefault(flight.key, []).append(flight)
 
     def end(self, flight: Flight) -> None:
         """Nobody joins it any more; those who wait are told that it failed if they know nothing yet."""
