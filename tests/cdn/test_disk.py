@@ -1,25 +1,20 @@
-"""The disk tier while it runs: bodies in files, blocks that are checked, a disk that refuses."""
+"""The disk tier while it runs: bodies in files, read along, removed, bounded."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
-import resource
-import shutil
 import stat
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from pastebin.cdn.objects import DiskBody, Stored
 from pastebin.cdn.spool import BLOCK_BYTES
 from pastebin.errors import DataDirectoryUnusable, StoredDamaged
-from tests.cdn.caches import HOUR, Shelf, opened
+from tests.cdn.caches import HOUR, Shelf, opened, path_of
 
 BODY = random.Random(1).randbytes(5 * BLOCK_BYTES + 1234)  # noqa: S311  (no secret)
 NEW = CIMultiDictProxy(CIMultiDict({"Content-Type": "text/html"}))
@@ -29,17 +24,6 @@ NEW = CIMultiDictProxy(CIMultiDict({"Content-Type": "text/html"}))
 async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
     async with opened(tmp_path / "edge") as shelf:
         yield shelf
-
-
-def path_of(stored: Stored) -> Path:
-    assert isinstance(stored.body, DiskBody)
-    return Path(stored.body.path)
-
-
-async def settled(shelf: Shelf) -> None:
-    """Wait until removed files are gone."""
-    assert shelf.cache._disk is not None
-    await shelf.cache._disk.chores.settled()
 
 
 async def test_large_bodies_lie_in_files_of_this_user_alone(shelf: Shelf) -> None:
@@ -94,7 +78,7 @@ async def test_waiters_read_along_from_anywhere(shelf: Shelf) -> None:
         assert stored is not None
         shelf.purge("none")
         shelf.cache.flush()
-        await settled(shelf)
+        await shelf.settled()
         assert shelf.files() == []
         assert b"".join([chunk async for chunk in writer.read(1)]) == BODY[1:]
 
@@ -120,7 +104,7 @@ async def test_what_is_given_up_leaves_nothing(shelf: Shelf) -> None:
         async with shelf.writer("k", None) as writer:
             await writer.write(BODY)
             raise asyncio.CancelledError
-    await settled(shelf)
+    await shelf.settled()
     assert shelf.files() == []
     assert shelf.figure("bytes", tier="disk") == 0
     assert shelf.figure("bytes", tier="memory") == 0
@@ -139,7 +123,7 @@ async def test_what_is_removed_leaves_nothing(shelf: Shelf, how: str) -> None:
         case "replace":
             await shelf.kept("k", b"small")
     assert not stored.alive
-    await settled(shelf)
+    await shelf.settled()
     assert shelf.files() == []
     assert shelf.figure("bytes", tier="disk") == 0
 
@@ -150,7 +134,7 @@ async def test_a_delivery_that_has_begun_goes_on(shelf: Shelf) -> None:
     async for chunk in shelf.cache.read(stored):
         got += chunk
         shelf.purge("p-1")
-        await settled(shelf)
+        await shelf.settled()
     assert got == BODY
     with pytest.raises(StoredDamaged):
         await shelf.body(stored)
@@ -187,7 +171,7 @@ async def test_a_commit_that_is_cancelled_leaves_a_whole_object_or_none(shelf: S
         if stored is not None:
             assert await shelf.body(stored) == BODY
             shelf.cache.drop("k")
-        await settled(shelf)
+        await shelf.settled()
         assert shelf.files() == []
         assert shelf.figure("bytes", tier="disk") == 0
 
@@ -198,7 +182,7 @@ async def test_a_body_keeps_its_file_when_it_is_refreshed(shelf: Shelf) -> None:
     assert new is not None
     assert await shelf.body(new) == BODY
     assert await shelf.body(old) == BODY, "whoever still delivers the old one can do so"
-    await settled(shelf)
+    await shelf.settled()
     assert path_of(new) == path_of(old)
     assert new.cost == path_of(new).stat().st_size == shelf.figure("bytes", tier="disk")
 
@@ -214,11 +198,11 @@ async def test_the_disk_is_bounded(tmp_path: Path) -> None:
             assert sum(path.stat().st_size for path in shelf.files() if path.exists()) <= room + 4 * BLOCK_BYTES
         living = {stored.key for stored in made if stored.alive}
         assert shelf.figure("evictions_total", tier="disk") == 60 - len(living) > 0
-        await settled(shelf)
+        await shelf.settled()
         assert len(shelf.files()) == len(living)
     async with opened(tmp_path, disk_bytes=room // 2, lease_seconds=0) as shelf:
         await shelf.cache.restored()
-        await settled(shelf)
+        await shelf.settled()
         assert 0 < shelf.figure("bytes", tier="disk") <= room // 2
         assert sum(path.stat().st_size for path in shelf.files()) <= room // 2
 
@@ -228,7 +212,7 @@ async def test_what_is_known_of_bodies_on_disk_is_bounded_too(tmp_path: Path) ->
         for number in range(100):
             await shelf.put(f"k{number}", bytes(1500), headers={"X-Long": "x" * 5000})
         assert 0 < shelf.figure("objects", tier="disk") * 5000 < 200_000 / 4
-        await settled(shelf)
+        await shelf.settled()
         assert len(shelf.files()) == shelf.figure("objects", tier="disk")
 
 
@@ -244,133 +228,9 @@ async def test_what_writers_hold_on_disk_is_bounded(tmp_path: Path, declared: bo
         assert shelf.figure("unkept_total", reason="room") > 0
         for writer in writers:
             writer.close()
-        await settled(shelf)
+        await shelf.settled()
         assert hot.alive
         assert [path.name for path in shelf.files()] == [path_of(hot).name]
-
-
-def flip(path: Path, position: int, bits: int = 1) -> None:
-    """Change a byte behind everybody's back."""
-    with path.open("r+b") as file:
-        file.seek(position)
-        byte = file.read(1)
-        file.seek(position)
-        file.write(bytes([byte[0] ^ bits]))
-
-
-@pytest.mark.parametrize("position", [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 4 * BLOCK_BYTES + 5, len(BODY) - 1])
-async def test_a_flipped_byte_never_leaves(shelf: Shelf, position: int) -> None:
-    stored = await shelf.kept("k", BODY)
-    flip(path_of(stored), position)
-    got = b""
-    with pytest.raises(StoredDamaged):
-        async for chunk in shelf.cache.read(stored):
-            got += chunk
-    assert BODY.startswith(got)
-    assert len(got) <= position
-    assert not stored.alive
-    assert shelf.find("k") is None
-    assert shelf.figure("damaged_total") == 1
-    await settled(shelf)
-    assert shelf.files() == []
-
-
-async def test_ranges_are_checked_by_themselves(shelf: Shelf) -> None:
-    stored = await shelf.kept("k", BODY)
-    flip(path_of(stored), 2 * BLOCK_BYTES)
-    assert await shelf.body(stored, 0, 2 * BLOCK_BYTES) == BODY[: 2 * BLOCK_BYTES]
-    assert await shelf.body(stored, 3 * BLOCK_BYTES + 5, 100) == BODY[3 * BLOCK_BYTES + 5 :][:100]
-    with pytest.raises(StoredDamaged):
-        await shelf.body(stored, 3 * BLOCK_BYTES - 1, 1)
-
-
-@pytest.mark.parametrize("harm", ["truncate", "remove", "swap", "zero"])
-async def test_other_harm_to_a_file(shelf: Shelf, harm: str) -> None:
-    stored = await shelf.kept("k", BODY)
-    other = await shelf.kept("other", BODY[::-1])
-    match harm:
-        case "truncate":
-            os.truncate(path_of(stored), BLOCK_BYTES)
-        case "remove":
-            path_of(stored).unlink()
-        case "swap":
-            shutil.copy(path_of(other), path_of(stored))
-        case "zero":
-            path_of(stored).write_bytes(bytes(path_of(stored).stat().st_size))
-    with pytest.raises(StoredDamaged):
-        await shelf.body(stored)
-    assert not stored.alive
-    assert shelf.find("other") is other
-
-
-async def test_damage_that_is_noticed_through_an_old_copy_ends_the_new_one(shelf: Shelf) -> None:
-    old = await shelf.kept("k", BODY)
-    new = shelf.cache.refresh(old, NEW, HOUR, 2e6, shelf.generations.clock)
-    assert new is not None
-    flip(path_of(old), 0)
-    with pytest.raises(StoredDamaged):
-        await shelf.body(old)
-    assert not new.alive
-
-
-async def test_damage_to_what_is_being_written_never_leaves(shelf: Shelf) -> None:
-    async with shelf.writer("k", len(BODY)) as writer:
-        await writer.write(BODY[: 4 * BLOCK_BYTES])
-        await writer.write(BODY[4 * BLOCK_BYTES : 5 * BLOCK_BYTES])
-        await writer.write(BODY[5 * BLOCK_BYTES :])
-        stored = await writer.commit()
-        assert stored is not None
-        flip(path_of(stored), 10)
-        with pytest.raises(StoredDamaged):
-            [chunk async for chunk in writer.read(0)]
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """Have the kernel refuse to write beyond, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-async def test_a_disk_that_refuses_is_left_alone(shelf: Shelf) -> None:
-    before = await shelf.kept("before", BODY)
-    with files_no_larger_than(2 * BLOCK_BYTES + 100):
-        async with shelf.writer("k", len(BODY)) as writer:
-            for start in range(0, len(BODY), BLOCK_BYTES):
-                await writer.write(BODY[start : start + BLOCK_BYTES])
-            assert await writer.commit() is None
-            got = b"".join([chunk async for chunk in writer.read(0)])
-            assert got == BODY[: writer.written], "what was taken can still be delivered"
-    assert shelf.figure("disk_errors_total") == 1
-    assert shelf.figure("unkept_total", reason="disk") == 1
-    assert await shelf.put("k", BODY) is None, "nothing is tried for a while"
-    assert shelf.figure("disk_errors_total") == 1
-    assert await shelf.body(before) == BODY, "what is there is served"
-    assert await shelf.put("small", b"body") is not None
-    await settled(shelf)
-    assert shelf.files() == [path_of(before)]
-
-
-async def test_a_file_system_is_not_filled_up(tmp_path: Path) -> None:
-    async with opened(tmp_path, min_free_bytes=2**60) as shelf:
-        assert await shelf.put("k", BODY) is None
-        assert shelf.figure("unkept_total", reason="disk") == 1
-        assert await shelf.put("small", b"body") is not None
-        await settled(shelf)
-        assert shelf.files() == []
-
-
-async def test_a_directory_that_vanishes_stops_nobody(shelf: Shelf) -> None:
-    stored = await shelf.kept("k", BODY)
-    shutil.rmtree(shelf.directory)
-    with pytest.raises(StoredDamaged):
-        await shelf.body(stored)
-    assert await shelf.put("k", BODY) is None
-    assert await shelf.put("small", b"body") is not None
 
 
 async def test_one_process_for_one_directory(shelf: Shelf) -> None:
@@ -384,6 +244,56 @@ async def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(DataDirectoryUnusable):
         async with opened(tmp_path / "file" / "edge"):
             pass
+
+
+async def test_a_scan_leaves_what_is_read_often(tmp_path: Path) -> None:
+    room = 2_000_000
+    async with opened(tmp_path, disk_bytes=room) as shelf:
+        for number in range(50):
+            await shelf.kept(f"hot{number}", bytes(20_000))
+            for _ in range(3):
+                shelf.find(f"hot{number}")
+        for number in range(100):
+            await shelf.kept(f"cold{number}", bytes(room // 20))
+        assert all(shelf.find(f"hot{number}") for number in range(50))
+        assert await shelf.put("huge", bytes(room // 2 + 1)) is None
+        assert all(shelf.find(f"hot{number}") for number in range(50)), "what has no room does not make any"
+
+
+async def test_what_is_read_often_is_kept_in_memory(tmp_path: Path) -> None:
+    """Within the bound of the memory, and no longer than the body is there."""
+    async with opened(tmp_path, memory_bytes=8 * len(BODY)) as shelf:
+        small = await shelf.kept("small", b"s" * 900)
+        stored = await shelf.kept("k", BODY, tags=["p-1"])
+        before = shelf.figure("bytes", tier="memory")
+        assert await shelf.body(stored) == BODY
+        assert before + len(BODY) <= shelf.figure("bytes", tier="memory")
+        path_of(stored).write_bytes(b"")
+        assert await shelf.body(stored) == BODY
+        assert await shelf.body(stored, 70_000, 300_000) == BODY[70_000:370_000]
+        shelf.purge("p-1")
+        assert shelf.figure("bytes", tier="memory") == small.cost
+
+
+async def test_the_memory_is_bounded_whatever_it_holds(tmp_path: Path) -> None:
+    room = 8 * len(BODY)
+    async with opened(tmp_path, memory_bytes=room, memory_object_bytes=50_000) as shelf:
+        large = [await shelf.kept(f"large{number}", BODY) for number in range(8)]
+        for number in range(100):
+            await shelf.kept(f"small{number}", bytes(49_000))
+            assert await shelf.body(large[number % 8]) == BODY
+            assert shelf.figure("bytes", tier="memory") <= room
+        assert shelf.figure("objects", tier="memory") > 20
+        assert all(shelf.find(stored.key) is stored for stored in large)
+
+
+async def test_many_readers_take_small_pieces(shelf: Shelf) -> None:
+    stored = await shelf.kept("k", BODY)
+    readers = [shelf.cache.read(stored, 1) for _ in range(80)]
+    pieces = [await anext(reader) for reader in readers]
+    assert {len(piece) for piece in pieces[-10:]} == {BLOCK_BYTES - 1}
+    for reader, piece in zip(readers, pieces, strict=True):
+        assert piece + b"".join([chunk async for chunk in reader]) == BODY[1:]
 
 
 async def test_a_delivery_may_be_given_up_at_any_moment(tmp_path: Path) -> None:
