@@ -184,6 +184,9 @@ class Fetching:
         if (fill.size is not None and fill.size <= _INLINE_BYTES) or reply.is_complete:
             flight.land(Landing.FILLING)
             await fill.run()
+            if fill.failure is not None:
+                fill.detach(reader)
+                raise fill.failure
         else:
             self._errands.start(lambda: self._finish(flight, fill), f"fill {REQUEST_ID.get() or ''}")
             flight.land(Landing.FILLING)
