@@ -219,7 +219,14 @@ class Fetching:
         if head is None or head.framing == "close" or not self._errands.has_room:
             return None
         names = variants.nominated(head.headers)
-        policy = freshness.may_store(intent, head.status, head.headers, requested_at=requested_at, responded_at=now)
+        policy = freshness.may_store(
+            intent,
+            head.status,
+            head.headers,
+            requested_at=requested_at,
+            responded_at=now,
+            heuristics=self._section.heuristics,
+        )
         if policy is None or names is None:
             return None
         if not flight.is_shared:
@@ -253,7 +260,13 @@ class Fetching:
     ) -> Outcome:
         now = time.time()
         headers, policy = validation.renew(
-            intent, stored.status, stored.headers, _kept_304(head.headers), requested_at=requested_at, responded_at=now
+            intent,
+            stored.status,
+            stored.headers,
+            _kept_304(head.headers),
+            requested_at=requested_at,
+            responded_at=now,
+            heuristics=self._section.heuristics,
         )
         flight.tags = stored.tags
         if surrogates.HEADER in head.headers:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cdn.clauses import Client, Turn, clause, hit, miss, play, unchanged
+from tests.cdn.edges import edge_before
 from tests.cdn.origins import Fields, Origin
 
 FRESH = {"Cache-Control": "max-age=600"}
@@ -245,3 +246,10 @@ FRESHNESS = [
 @pytest.mark.parametrize("turns", FRESHNESS)
 async def test_freshness(client: Client, origin: Origin, turns: Sequence[Turn]) -> None:
     await play(client, origin, turns)
+
+
+async def test_4_2_2_heuristics_have_to_be_asked_for(origin: Origin) -> None:
+    async with edge_before(origin.url, edge__heuristics=True) as client:
+        await play(client, origin, [miss({"Last-Modified": "{-1000}"}), hit()])
+        await play(client, origin, [miss({"Last-Modified": "{-1000}", "Age": "101"}), unchanged()])
+        await play(client, origin, not_kept({"Last-Modified": "{-1000}"}, status=403))
