@@ -78,7 +78,7 @@ WISHES = [
         miss({**FRESH, "Age": "30"}),
         hit(headers={"Cache-Control": "max-age=60"}),
     ),
-    clause("9111 5.2.1.2", "max-stale", miss(STALE), Turn(headers={"Cache-Control": "max-stale=600"})),
+    clause("9111 5.2.1.2", "max-stale", miss(STALE), Turn(headers={"Cache-Control": "max-stale=600"}, may_ask=True)),
     clause("9111 5.2.1.2", "not stale enough", miss(STALE), unchanged(headers={"Cache-Control": "max-stale=20"})),
     clause(
         "9111 5.2.1.3",
