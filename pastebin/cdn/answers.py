@@ -33,6 +33,7 @@ _WHOLE_BYTES = 8 * 1024**2
 _DEEP_SECONDS = 60.0
 _STATUS = web.RequestKey("cache-status", str)
 _METHOD = CacheStatus("method").value()
+_NAMING = ("Location", "Content-Location")
 _SAFE = ("OPTIONS", "TRACE", "CONNECT")
 
 # Called for every GET that was answered: the request, the status, and whether by the cache alone.
@@ -238,7 +239,13 @@ class Edge:
     def _invalidate(self, request: web.Request, status: int, headers: CIMultiDict[str]) -> None:
         if not 200 <= status <= 399:
             return
-        uri = f"http://{intents.host_of(request.headers)}{intents.target_of(request.raw_path)}"
+        host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
+        # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
+        named = [value for name in _NAMING if (value := headers.get(name)) is not None]
+        keys = [f"{host}{target}", *(intents.key_of(value) or f"{host}{value}" for value in named)]
+        if all("/" in key and not self._obtaining.knows(key) for key in keys):
+            return
+        uri = f"http://{host}{target}"
         for changed in validation.invalidates(request.method, status, uri, headers):
             key = intents.key_of(changed)
             if key is not None and self._obtaining.knows(key):
