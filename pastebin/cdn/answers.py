@@ -103,6 +103,9 @@ class Edge:
             response = await self._pass(request, handler, status)
             if intent.is_head and response.status == 200 and reason != "cookie":
                 self._compare(intent, response.headers)
+        elif self._is_local and self._obtaining.is_personal(intent):
+            status = CacheStatus("uri-miss", detail="uncacheable")
+            response = await self._pass(request, handler, status)
         elif intent.is_head and not self._obtaining.knows(intent.key) and not intent.asked.only_if_cached:
             status = CacheStatus("uri-miss")
             response = await self._pass(request, handler, status)
