@@ -250,9 +250,7 @@ class Edge:
             return
         uri = f"http://{host}{target}"
         for changed in validation.invalidates(request.method, status, uri, headers):
-            key = intents.key_of(changed)
-            if key is not None and self._obtaining.knows(key):
-                self._cache.drop(key)
+            self._obtaining.drop(changed)
 
 
 def _token_of(request: web.Request) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDictProxy, MultiMapping
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from pastebin.cdn import directives
 from pastebin.cdn.directives import Directives
@@ -18,6 +19,15 @@ _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
 # RFC 3986, sections 3.2.2 and 3.2.3; nothing but what names a server may become part of a key.
 _HOST = re.compile(r"(?:[a-z0-9._~-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
+_PORTS = {"http": ":80", "https": ":443"}
+_USUAL = (
+    (
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+        "application/signed-exchange;v=b3;q=0.7",
+        "gzip, deflate, br, zstd",
+    ),
+    ("*/*", "identity"),
+)
 _COOKIE_NAME = re.compile(r"(?:^|;)[ \t]*([^=;]+?)[ \t]*=")
 
 
@@ -80,12 +90,30 @@ def host_of(headers: MultiMapping[str]) -> str:
 
 
 def key_of(uri: str) -> str | None:
-    """The key of an absolute URI; None if it is of no such server."""
+    """The key of an absolute URI; None if it is of no such server.
+
+    Who terminates TLS before the edge asks for the same addresses over plain HTTP.
+    """
     scheme, _, rest = uri.partition("://")
-    if scheme.lower() != "http":
+    port = _PORTS.get(scheme.lower())
+    if port is None:
         return None
     host, slash, path = rest.partition("/")
-    return f"{host.lower().removesuffix(':80')}{slash or '/'}{path}"
+    return f"{host.lower().removesuffix(port)}{slash or '/'}{path}"
+
+
+def ahead(uri: str) -> Iterator[Intent]:
+    """What most clients will want of an absolute URI: as browsers say it, and as programs do."""
+    key = key_of(uri)
+    if key is None:
+        return
+    host, slash, path = key.partition("/")
+    target = slash + path
+    if not _HOST.fullmatch(host) or not _TARGET.fullmatch(target):
+        return
+    for accept, encoding in _USUAL:
+        headers = CIMultiDict({"Host": host, "Accept": accept, "Accept-Encoding": encoding})
+        yield Intent(key, host, target, False, directives.NONE, CIMultiDictProxy(headers))
 
 
 def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: frozenset[str]) -> Reason | None:
