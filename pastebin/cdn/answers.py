@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -35,6 +36,9 @@ _STATUS = web.RequestKey("cache-status", str)
 _METHOD = CacheStatus("method").value()
 _NAMING = ("Location", "Content-Location")
 _SAFE = ("OPTIONS", "TRACE", "CONNECT")
+
+# A reference that names an address as it stands: a path, of another server or not, with nothing to be resolved.
+_PLAIN = re.compile(r"(?:[a-z]+://[^/?#]+)?(?!//)/(?:(?!/\.)[^#])*")
 
 # Called for every GET that was answered: the request, the status, and whether by the cache alone.
 OnVisit = Callable[[web.BaseRequest, int, bool], None]
@@ -246,7 +250,7 @@ class Edge:
         # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
         named = [value for name in _NAMING if (value := headers.get(name)) is not None]
         keys = [f"{host}{target}", *(intents.key_of(value) or f"{host}{value}" for value in named)]
-        if all("/" in key and not self._obtaining.knows(key) for key in keys):
+        if all(map(_PLAIN.fullmatch, named)) and not any(map(self._obtaining.knows, keys)):
             return
         uri = f"http://{host}{target}"
         for changed in validation.invalidates(request.method, status, uri, headers):
