@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from pastebin import surrogates
 from pastebin.cdn import freshness, intents, validation
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.delivering import Delivery, deliver, first_byte
 from pastebin.cdn.fetching import Held, Outcome
 from pastebin.cdn.figures import Figures
+from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.passing import UNTYPED, Passing, own_answer
@@ -50,6 +52,7 @@ class Edge:
     def __init__(
         self,
         cache: Cache,
+        generations: Generations,
         feed: Held,
         tokens: Tokens,
         obtaining: Obtaining,
@@ -57,18 +60,21 @@ class Edge:
         figures: Figures,
         *,
         is_local: bool,
+        is_fed: bool,
         bypass_cookies: frozenset[str],
         idle_seconds: float,
         hidden: frozenset[str],
     ) -> None:
         self.on_visit: OnVisit | None = None
         self._cache = cache
+        self._generations = generations
         self._feed = feed
         self._tokens = tokens
         self._obtaining = obtaining
         self._passing = passing
         self._figures = figures
         self._is_local = is_local
+        self._is_fed = is_fed
         self._bypass_cookies = bypass_cookies
         self._idle_seconds = idle_seconds
         self._hidden = hidden
@@ -243,10 +249,22 @@ class Edge:
             self._invalidate(request, response.status, response.headers)
         return response
 
+    def _forget(self, target: str, headers: CIMultiDict[str]) -> None:
+        """What a change of a paste that came this way makes old: here it is known before the feed tells.
+
+        The session of the answer says which position what replaces it must have seen.
+        """
+        if not self._is_fed or not (keys := surrogates.of_path(target)):
+            return
+        position = self._tokens.unseal(headers.get(consistency.HEADER, ""), now=time.time())
+        self._generations.purge(keys, position)
+        self._cache.purge(keys)
+
     def _invalidate(self, request: web.Request, status: int, headers: CIMultiDict[str]) -> None:
         if not 200 <= status <= 399:
             return
         host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
+        self._forget(target, headers)
         # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
         named = [value for name in _NAMING if (value := headers.get(name)) is not None]
         keys = [f"{host}{target}", *(intents.key_of(value) or f"{host}{value}" for value in named)]

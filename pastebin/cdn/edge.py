@@ -70,12 +70,14 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
         edge = Edge(
             cache,
+            generations,
             feed,
             resources.tokens,
             Obtaining(section, cache, generations, feed, fetching, errands),
             Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
             figures,
             is_local=local is not None,
+            is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
             idle_seconds=config.doors.body_idle_seconds,
             hidden=hidden,

@@ -10,7 +10,7 @@ from typing import Literal
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
-from pastebin.cdn import directives
+from pastebin.cdn import directives, variants
 from pastebin.cdn.directives import Directives
 
 Reason = Literal["body", "host", "target", "cookie", "precondition"]
@@ -28,6 +28,7 @@ _USUAL = (
     ),
     ("*/*", "identity"),
 )
+_COMPRESSED_ONLY = re.compile(r"(?:^|, )(?:identity|\*);q=0(?:,|$)")
 _COOKIE_NAME = re.compile(r"(?:^|;)[ \t]*([^=;]+?)[ \t]*=")
 
 
@@ -56,7 +57,7 @@ class Intent:
 
 def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
     """The intent of a request with the method GET or HEAD."""
-    headers = request.headers
+    headers = _plain(request) if hdrs.RANGE in request.headers else request.headers
     target = target_of(request.raw_path)
     host = host_of(headers)
     asked = directives.of_request(headers)
@@ -70,6 +71,17 @@ def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
         bypass=_bypass(request, host, target, bypass_cookies),
         stands_alone=hdrs.AUTHORIZATION in headers or asked.no_store,
     )
+
+
+def _plain(request: web.BaseRequest) -> CIMultiDictProxy[str]:
+    """The headers of a request for a part: of the plain bytes, if that is acceptable at all.
+
+    Who asks for a part and mentions codings by habit can do nothing with the middle of a compressed body.
+    """
+    headers = CIMultiDict(request.headers)
+    if hdrs.ACCEPT_ENCODING in headers and not _COMPRESSED_ONLY.search(variants.upstream_encoding(headers)):
+        headers[hdrs.ACCEPT_ENCODING] = variants.IDENTITY
+    return CIMultiDictProxy(headers)
 
 
 def target_of(raw_path: str) -> str:
