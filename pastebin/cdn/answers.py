@@ -254,7 +254,7 @@ class Edge:
 
         The session of the answer says which position what replaces it must have seen.
         """
-        if not self._is_fed or not (keys := surrogates.of_path(target)):
+        if not (keys := surrogates.of_path(target)):
             return
         position = self._tokens.unseal(headers.get(consistency.HEADER, ""), now=time.time())
         self._generations.purge(keys, position)
@@ -264,7 +264,8 @@ class Edge:
         if not 200 <= status <= 399:
             return
         host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
-        self._forget(target, headers)
+        if self._is_fed and status != 201:  # which made something new
+            self._forget(target, headers)
         # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
         named = [value for name in _NAMING if (value := headers.get(name)) is not None]
         keys = [f"{host}{target}", *(intents.key_of(value) or f"{host}{value}" for value in named)]
