@@ -67,12 +67,13 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         fetching = Fetching(
             section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
         )
+        obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
         edge = Edge(
             cache,
             generations,
             feed,
             resources.tokens,
-            Obtaining(section, cache, generations, feed, fetching, errands),
+            obtaining,
             Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
             figures,
             is_local=local is not None,
