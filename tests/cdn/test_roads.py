@@ -78,7 +78,6 @@ LINES = [
     "Range: bytes=1-2",
     "Range: bytes=9999999-",
     f"If-Range: {TAG}",
-    "Cache-Control: max-age=0",
     "Cache-Control: only-if-cached",
     "Cookie: a=b",
 ]
@@ -140,7 +139,7 @@ async def roads() -> AsyncIterator[Roads]:
 _REQUEST = st.tuples(
     st.sampled_from(["GET", "GET", "HEAD"]),
     st.sampled_from(sorted(TARGETS.keys() - UNKEPT)),
-    st.lists(st.sampled_from(LINES), max_size=4),
+    st.lists(st.sampled_from(LINES), max_size=4, unique=True),
 )
 
 
@@ -209,7 +208,9 @@ async def test_what_was_changed_through_the_edge_is_asked_for_again(roads: Roads
 def _comparable(answer: tuple[int, list[tuple[str, str]], bytes]) -> object:
     """Without the id, which is another one for each answer; ages and what is left may differ by the second between."""
     status, headers, body = answer
-    kept = sorted((name, value) for name, value in headers if name != "x-request-id")
+    # a refusal is made anew each time, so its Date is that of the moment
+    left_out = {"x-request-id", "date"} if status == 416 else {"x-request-id"}
+    kept = sorted((name, value) for name, value in headers if name not in left_out)
     own_id = dict(headers)["x-request-id"].encode()
     return status, [(name, _Seconds(value)) for name, value in kept], body.replace(own_id, b"")
 
