@@ -230,6 +230,9 @@ class Edge:
 
     async def _pass(self, request: web.Request, handler: Handler, status: CacheStatus) -> web.StreamResponse:
         request[_STATUS] = status.value()
+        # past the cache, but not to a replica that has not seen what this edge was told
+        if token := self._obtaining.min_lsn(intents.target_of(request.raw_path)):
+            request[consistency.MIN_LSN] = token
         return await handler(request)
 
     def _compare(self, intent: Intent, headers: CIMultiDict[str]) -> None:

@@ -94,7 +94,17 @@ class Fetching:
 
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
-        return self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        flight = self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        flight.tags = surrogates.of_path(intent.target)
+        return flight
+
+    def min_lsn(self, tags: frozenset[str]) -> str | None:
+        """What the origin has to have seen to answer for these keys, sealed; None if whatever it has seen will do."""
+        required = self._generations.position_of(tags)
+        if required is None:
+            return None
+        position = _BEYOND if required == "primary" else required
+        return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
 
     async def lead(
         self, flight: Flight, intent: Intent, stored: Stored | None, status: CacheStatus, peer: str | None
@@ -157,10 +167,7 @@ class Fetching:
                 headers["If-None-Match"] = ", ".join((headers["If-None-Match"], *theirs))
                 is_merged = True
         keys = surrogates.of_path(intent.target)
-        required = self._generations.position_of(keys if stored is None else keys | stored.tags)
-        if required is not None:
-            position = _BEYOND if required == "primary" else required
-            token = self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+        if token := self.min_lsn(keys if stored is None else keys | stored.tags):
             headers[consistency.MIN_LSN_HEADER] = token
         if request_id := REQUEST_ID.get():
             headers["X-Request-Id"] = request_id

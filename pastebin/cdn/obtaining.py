@@ -11,6 +11,7 @@ from functools import partial
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from pastebin import surrogates
 from pastebin.cdn import directives, freshness, intents
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
@@ -69,6 +70,10 @@ class Obtaining:
     def knows(self, key: str) -> bool:
         """Whether the cache has, or is getting, anything under the address."""
         return bool(self._cache.peek(key)) or key in self._fetching.flights
+
+    def min_lsn(self, target: str) -> str | None:
+        """What an origin must have seen to answer for this target, sealed; None if anything will do."""
+        return self._fetching.min_lsn(surrogates.of_path(target)) if self._generations.clock else None
 
     def is_personal(self, intent: Intent) -> bool:
         """Whether the node's own application is known to answer this only to who asks: then nothing is in between."""

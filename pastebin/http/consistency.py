@@ -33,6 +33,8 @@ _VERSION = 1
 _BODY = struct.Struct(">BQIQQ")  # version, system id, timeline, LSN, expiry in seconds since the epoch
 _MAC_BYTES = 16
 _SESSION = web.RequestKey("session", Session)
+# The same as the header, from who stands before the application in this process.
+MIN_LSN = web.RequestKey("min-lsn", str)
 _UNTRUSTED_PER_SECOND = 50.0
 
 
@@ -92,7 +94,7 @@ def consistent(tokens: Tokens) -> Middleware:
         given: list[tuple[Purpose, str]] = []
         if token := request.headers.get(HEADER) or request.cookies.get(COOKIE):
             given.append(("session", token))
-        if token := request.headers.get(MIN_LSN_HEADER):
+        if token := request.get(MIN_LSN) or request.headers.get(MIN_LSN_HEADER):
             given.append(("min-lsn", token))
         session = session_of(given, tokens, untrusted, now=time.time())
         request[_SESSION] = session
