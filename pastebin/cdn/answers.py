@@ -197,23 +197,30 @@ class Edge:
             headers[hdrs.CONTENT_LENGTH] = str(found.length)
         if hdrs.CONTENT_TYPE not in headers:
             request[UNTYPED] = True
-        position = self._feed.position
-        if position is not None and _token_of(request) is not None:
-            # nothing stored is older than what the feed has told
+        if (position := self._feed.position) is not None and _token_of(request) is not None:
             headers[consistency.HEADER] = self._tokens.seal(position, now=time.time())
 
     def _bypassed(self, request: web.Request, intent: Intent) -> str | None:
         """Why a request goes to the origin as it is, whatever is stored."""
         if intent.bypass is not None:
             return intent.bypass
-        if (token := _token_of(request)) is not None:
-            required = self._tokens.unseal(token, now=time.time())
-            position = self._feed.position
-            if required is None or position is None or not position.covers(required):
-                return "consistency"
+        if (token := _token_of(request)) is not None and not self._suits_session(intent, token):
+            return "consistency"
         if hdrs.RANGE in request.headers and self._obtaining.is_deep(intent, time.time()):
             return "range"
         return None
+
+    def _suits_session(self, intent: Intent, token: str) -> bool:
+        """Whether the cache has an answer that is not older than what the session has seen, nor too new to say how new.
+
+        What was stored before the feed's position was taken is covered by it, and that is what the session is given to
+        carry on.
+        """
+        required, position = self._tokens.unseal(token, now=time.time()), self._feed.position
+        if position is None or (token and (required is None or not position.covers(required))):
+            return False
+        stored = self._obtaining.fresh(intent)
+        return stored is not None and time.time() - stored.responded_at >= time.monotonic() - self._feed.complete_at
 
     def _is_deep(self, intent: Intent, outcome: Outcome) -> bool:
         """Whether a part is wanted for which too much would have to be fetched first."""
@@ -280,8 +287,8 @@ class Edge:
 
 
 def _token_of(request: web.Request) -> str | None:
-    """The session of the client, as `http.consistency` finds it."""
+    """The token of the client's session, as `http.consistency` finds it; empty where one is to begin."""
     headers = request.headers
-    if token := headers.get(consistency.HEADER):
-        return token
-    return request.cookies.get(consistency.COOKIE) or None if hdrs.COOKIE in headers else None
+    if consistency.HEADER in headers or hdrs.COOKIE not in headers:
+        return headers.get(consistency.HEADER)
+    return request.cookies.get(consistency.COOKIE)

@@ -41,6 +41,7 @@ class Unfed:
     """An edge that no feed tells anything."""
 
     position: Position | None = None
+    complete_at: float = -math.inf
 
     def is_held(self, now: float) -> bool:
         return True

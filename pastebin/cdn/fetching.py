@@ -43,10 +43,17 @@ _DIGEST = re.compile(r"(?:^|[, ])sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 class Held(Protocol):
-    """What an edge has to know of the feed of purges."""
+    """What an edge has to know of the feed of purges.
+
+    `position` covers every change that was made before `complete_at`, a moment of the monotonic clock, and that every
+    such change was told.
+    """
 
     @property
     def position(self) -> Position | None: ...
+
+    @property
+    def complete_at(self) -> float: ...
 
     def is_held(self, now: float) -> bool: ...
 

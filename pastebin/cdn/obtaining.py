@@ -71,6 +71,11 @@ class Obtaining:
         """Whether the cache has, or is getting, anything under the address."""
         return bool(self._cache.peek(key)) or key in self._fetching.flights
 
+    def fresh(self, intent: Intent) -> Stored | None:
+        """What is stored and can be served without asking anybody."""
+        stored, answer = self._look(intent)
+        return stored if answer == "fresh" else None
+
     def min_lsn(self, target: str) -> str | None:
         """What an origin must have seen to answer for this target, sealed; None if anything will do."""
         return self._fetching.min_lsn(surrogates.of_path(target)) if self._generations.clock else None
