@@ -88,6 +88,7 @@ class Fetching:
     ) -> None:
         self.flights = Flights(cache.overtaken_at)
         self.uncacheable = Uncacheable()
+        self.large = Uncacheable()  # what there was no room for, after it had begun
         self.personal = Uncacheable()  # of this process's own application: what it answers without being at fault
         self._section = section
         self._origins = origins
@@ -231,6 +232,8 @@ class Fetching:
     async def _finish(self, flight: Flight, fill: Fill) -> None:
         try:
             await fill.run()
+            if fill.is_handed_over:
+                self.large.note(flight.key, time.time() + self._section.uncacheable_seconds)
         finally:
             self.flights.end(flight)
 
@@ -238,7 +241,7 @@ class Fetching:
         """The way of this answer into the cache; None if it is not to be stored."""
         head = reply.head
         now = time.time()
-        if head is None or head.framing == "close" or not self._errands.has_room:
+        if head is None or head.framing == "close" or not self._errands.has_room or self.large(intent.key, now):
             return None
         names = variants.nominated(head.headers)
         policy = freshness.may_store(
