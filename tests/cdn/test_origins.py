@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -137,6 +139,19 @@ async def test_chunks_are_kept_and_trailers_are_not(client: Client, origin: Orig
     assert "X-Trailer" not in first.headers and "X-Trailer" not in second.headers
     assert second.headers["Content-Length"] == str(len(second.body))
     assert len(origin.asked("/chunks")) == 1
+
+
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+@pytest.mark.parametrize(("said", "asked"), [(b"whole", 1), (b"other", 2)])
+async def test_a_body_that_is_not_what_its_digest_says_is_not_kept(
+    client: Client, origin: Origin, name: str, said: bytes, asked: int
+) -> None:
+    target = f"/{name}-{asked}"
+    digest = base64.b64encode(hashlib.sha256(said).digest()).decode()
+    origin.script(target, answer(200, {**FRESH, name: f"sha-256=:{digest}:"}, b"whole"))
+    for _ in range(2):
+        assert (await client.ask(target)).body == b"whole"
+    assert len(origin.asked(target)) == asked
 
 
 async def test_interim_answers_are_swallowed(client: Client, origin: Origin) -> None:
