@@ -109,7 +109,7 @@ async def test_every_answer_says_how_it_was_come_by(cached: Node) -> None:
     for path, method, said in [
         (f"/{slug}/raw", "GET", "fwd=uri-miss"),
         ("/nothing-here", "GET", "fwd=uri-miss"),
-        ("/nothing-here", "HEAD", "fwd=uri-miss"),
+        ("/nothing-there", "HEAD", "fwd=uri-miss"),
         ("/", "POST", "fwd=method"),
         (f"/api/v1/pastes/{slug}", "DELETE", "fwd=method"),
         ("/api/v1/limits", "GET", "fwd=uri-miss"),
