@@ -21,7 +21,7 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins, RemoteOrigin, Way
 from pastebin.cdn.passing import Passing
 from pastebin.cdn.prepared import Prepared
-from pastebin.cdn.shortcut import EdgeConnection
+from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
@@ -86,22 +86,22 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         prepared = Prepared(cache, feed, _FOR_CACHES)
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        yield Offer(routes, front=EdgeFront(edge, prepared, local, config))
+        yield Offer(routes, front=EdgeFront(edge, Shortcut(prepared), local, config))
 
 
 class EdgeFront:
     """What the edge puts before the application of its door."""
 
-    def __init__(self, edge: Edge, prepared: Prepared, local: LocalOrigin | None, config: Config) -> None:
+    def __init__(self, edge: Edge, shortcut: Shortcut, local: LocalOrigin | None, config: Config) -> None:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
-        self._prepared = prepared
+        self._shortcut = shortcut
         self._local = local
         self._config = config
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
-        self._prepared.is_draining = is_draining
-        return EdgeConnection(manager, prepared=self._prepared, **options)
+        self._shortcut.prepared.is_draining = is_draining
+        return EdgeConnection(manager, shortcut=self._shortcut, **options)
 
     def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:
         if self._local is None:
