@@ -1,7 +1,7 @@
 """Hits before aiohttp: a connection that answers what is prepared itself, and leaves everything else to the full road.
 
-It may do so only while it stands between two requests: the parser of aiohttp holds no bytes, its handler waits, and
-the client reads what is written for it.
+It may do so only while it stands between two requests: the parser of aiohttp holds no bytes, no request waits for its
+answer, and the client reads what is written for it.
 """
 
 from __future__ import annotations
@@ -64,21 +64,22 @@ class Shortcut:
 class EdgeConnection(Connection):
     """One connection of a door before which an edge stands."""
 
-    __slots__ = ("_answer", "_fields", "_is_between", "_now", "_said", "_shortcut")
+    __slots__ = ("_answer", "_fields", "_is_between", "_is_free", "_is_open", "_now", "_said", "_shortcut")
 
     def __init__(self, manager: web.Server, *, shortcut: Shortcut, **options: Any) -> None:
         super().__init__(manager, **options)
         self._shortcut = shortcut
         self._answer = shortcut.prepared.answer
         self._now = self._loop.time
-        self._is_between = True
+        self._is_between = True  # no half head is in the parser of aiohttp
+        self._is_free = True  # no request is, or will be, with its handler
+        self._is_open = True  # both
         # Clients repeat themselves: the fields of the last head, and what they said.
         self._fields = b"\r\n"
         self._said: Said = (None, None, None, None, None)
 
     def data_received(self, data: bytes) -> None:
-        waiter = self._waiter
-        if self._is_between and waiter is not None and not waiter.done() and not self._paused:
+        if self._is_open and not self._paused:
             start = start_at(data)
             if start is not None:
                 fields = data[start.end() :]
@@ -98,7 +99,22 @@ class EdgeConnection(Connection):
         self._shortcut.flush()
         return super().eof_received()
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        # aiohttp's own loop notices a little later, and a client that is near has asked again by then
+        is_last = self._close or self._force_close or self._upgraded or finished[1] or not finished[0].keep_alive
+        self._is_free = not is_last and not self._messages and (self._last_body is None or self._last_body.is_eof())
+        self._is_open = self._is_free and self._is_between
+        return finished
+
+    def close(self) -> None:
+        self._is_free = self._is_open = False
+        super().close()
+
     def force_close(self) -> None:
+        self._is_free = self._is_open = False
         self._shortcut.flush()
         super().force_close()
 
@@ -143,7 +159,9 @@ class EdgeConnection(Connection):
     def _take(self, data: bytes) -> None:
         """Give it to aiohttp. What ends with an empty line leaves no half head in its parser.
 
-        Half a body may be there, but then its handler is not idle; nor is it while requests wait for their turn.
+        Half a body may be there, but then its request is not answered; nor is one that has to wait for its turn.
         """
         super().data_received(data)
         self._is_between = data.endswith(b"\r\n\r\n")
+        self._is_free = self._is_free and not self._messages
+        self._is_open = self._is_free and self._is_between

@@ -227,6 +227,40 @@ async def test_a_head_in_two_pieces_does_not_end_the_short_cut(some: Served) -> 
     assert await bodies(client, "GET") == [b"kept"]
 
 
+async def test_who_asks_again_at_once_is_not_kept_on_the_full_road(some: Served) -> None:
+    client, served = await some.connected()
+    real = client.data_received
+    asked = 0
+
+    def ask_again(data: bytes) -> None:
+        nonlocal asked
+        real(data)
+        if asked < 20:
+            asked += 1
+            served.data_received(head("/kept"))
+
+    client.data_received = ask_again  # type: ignore[method-assign]
+    served.data_received(head("/other"))
+    assert await bodies(client, *["GET"] * 21) == [b"GET /other 0", *[b"kept"] * 20]
+    assert some.given == 20
+
+
+async def test_nobody_is_answered_after_the_last_answer(some: Served) -> None:
+    client, served = await some.connected()
+    real = client.data_received
+
+    def ask_again(data: bytes) -> None:
+        real(data)
+        served.data_received(head("/kept"))
+
+    client.data_received = ask_again  # type: ignore[method-assign]
+    served.data_received(head("/other", "Connection: close"))
+    assert await bodies(client, "GET") == [b"GET /other 0"]
+    async with asyncio.timeout(10):
+        await client.is_lost.wait()
+    assert (client.received, some.given) == (b"", 0)
+
+
 async def test_more_heads_than_aiohttp_takes_at_once_keep_their_order(some: Served) -> None:
     client, served = await some.connected()
     served.data_received(head("/other") * 70)
