@@ -35,6 +35,8 @@ class Paste:
     """A paste at one of its revisions.
 
     `revision` counts contents; `version` counts changes of any kind, and guards what was decided on an earlier look.
+    `ends_at` is the moment of expiry on this process's monotonic clock, never later than by the database's clock; a
+    look-up knows it for a paste that expires.
     """
 
     id: int
@@ -53,6 +55,7 @@ class Paste:
     revision: int
     files: tuple[File, ...]
     version: int = 1
+    ends_at: float | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:

@@ -17,9 +17,11 @@ from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
 from pastebin.http.addresses import Addresses
 from pastebin.http.assets import Assets
+from pastebin.http.compression import Compression
 from pastebin.http.consistency import Tokens
 from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
+from pastebin.http.representations import Representations
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
@@ -63,7 +65,7 @@ class Resources:
 
     @cached_property
     def assets(self) -> Assets:
-        return Assets.load()
+        return Assets.load(self.representations)
 
     @cached_property
     def pages(self) -> Pages:
@@ -72,6 +74,10 @@ class Resources:
     @cached_property
     def addresses(self) -> Addresses:
         return Addresses(self.config.site.url)
+
+    @cached_property
+    def representations(self) -> Representations:
+        return Representations(Compression(is_on=self.config.site.compress))
 
     @cached_property
     def tokens(self) -> Tokens:

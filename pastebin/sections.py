@@ -78,6 +78,7 @@ class DoorsSection(Section, frozen=True):
 class SiteSection(Section, frozen=True):
     title: Annotated[str, Meta(min_length=1, max_length=80)] = "pastebin"
     url: str = ""
+    compress: bool = True
 
 
 class LimitsSection(Section, frozen=True):

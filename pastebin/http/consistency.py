@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from aiohttp import web
 
 from pastebin.allowance import Allowance
+from pastebin.http import caching
 from pastebin.positions import SESSION, Position, Session
 
 if TYPE_CHECKING:
@@ -108,13 +109,17 @@ def consistent(tokens: Tokens) -> Middleware:
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
-    A browser keeps it in a cookie: set by what it posts, and kept up to date as long as it has one. Shared caches do
-    not store an answer with Set-Cookie, so readers who never wrote get none.
+    A token is for one client, so what shared caches may keep carries none: who wants a session without having written
+    begins it with an empty token. What is answered to a session is for nobody else, for the next one may have seen
+    more. A browser keeps the token in a cookie: set by what it posts, and kept up to date as long as it has one.
     """
 
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
         session = request.get(_SESSION)
-        if session is None or session.seen is None or response.status >= 400:
+        if session is None:
+            return
+        caching.guard(request, response, in_session=_in_session(request))
+        if session.seen is None or response.status >= 400 or caching.is_shared(response.headers):
             return
         token = tokens.seal(session.seen, now=time.time())
         response.headers[HEADER] = token
@@ -128,3 +133,8 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
             )
 
     return sign
+
+
+def _in_session(request: web.Request) -> bool:
+    """Whether the client itself keeps a session; a cache that asks for a position on behalf of many does not."""
+    return HEADER in request.headers or COOKIE in request.cookies

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import Histogram
 
+from pastebin import surrogates
 from pastebin.errors import PastebinError, PasteNotFound, Unavailable
-from pastebin.http import problems
+from pastebin.http import caching, problems
 from pastebin.http.door import Traffic
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.problems import Document
@@ -89,7 +90,8 @@ def _answer(
             # an outage is told by whoever met it; its trace, repeated for every request, tells nothing more
             cause = None if isinstance(error, Unavailable) else error.__cause__
             log.warning("%s %s: %s", request.method, _route(request), document.detail, exc_info=cause)
-        return _shown(request, document, error_page)
+        is_absence = isinstance(error, PasteNotFound) and request.method in ("GET", "HEAD")
+        return _shown(request, document, error_page, caching.of_absence() if is_absence else None)
     if error.status < 400:
         raise error
     if isinstance(error, web.HTTPNotFound):
@@ -98,16 +100,28 @@ def _answer(
     return _shown(request, problems.describe_http(error, request_id), error_page)
 
 
-def _shown(request: web.Request, document: Document, error_page: ErrorPage) -> web.Response:
-    """As a page for who prefers one, else as JSON. A refused body is not read to its end, so the connection closes."""
-    if prefers_html(request.headers.get("Accept")) and not request.path.startswith("/api/"):
+def _shown(
+    request: web.Request, document: Document, error_page: ErrorPage, kept: caching.Headers | None = None
+) -> web.Response:
+    """As a page for who prefers one, else as JSON. A refused body is not read to its end, so the connection closes.
+
+    `kept` says what caches may do with the answer, if nothing in the request says who asks.
+    """
+    is_for_programs = request.path.startswith("/api/")
+    if prefers_html(request.headers.get("Accept")) and not is_for_programs:
         response = error_page(document)
     else:
         response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
     response.headers.update(document.headers or {})
-    response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Vary"] = "Accept"
+    vary = [] if is_for_programs else [hdrs.ACCEPT]
+    if kept and caching.is_anonymous(request) and surrogates.of_path(request.rel_url.raw_path):
+        response.headers.update(kept)
+        vary.append(hdrs.COOKIE)
+    else:
+        response.headers.update({hdrs.CACHE_CONTROL: "no-store", caching.SHARED: "no-store"})
+    if vary:
+        response.headers[hdrs.VARY] = ", ".join(vary)
     if not request.content.at_eof() and document.status in (400, 408, 413, 415, 417, 503):
         response.force_close()
     return response

@@ -78,7 +78,7 @@ class Document:
         }
         if self.errors:
             members["errors"] = [{"field": _text(one.field), "message": _text(one.message)} for one in self.errors]
-        return orjson.dumps(members)
+        return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from pastebin.errors import InvalidPaste, Problem
-from pastebin.http import bodies, payloads, streaming, views
+from pastebin.http import bodies, caching, payloads, streaming, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.negotiation import prefers_html, prefers_json
@@ -26,6 +27,8 @@ from pastebin.services.publishing import REVEAL_BYTES, Publishing
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
+# `3` and `"3"`, and what ReadHandlers.show gives: `"3.7.0123456789abcdef"`
+_REVISION = re.compile(r'"?([0-9]+(?:\.[0-9]+)?)(?:\.[0-9a-f]{16}(?:-gzip-[0-9a-f]{8})?)?"?')
 
 
 @asynccontextmanager
@@ -34,7 +37,7 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
     config = resources.config
     idle = config.doors.body_idle_seconds
     content = ContentReader(config.limits, idle)
-    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses, idle)
+    page = PastePage.of(resources)
     forms = FormHandlers(
         resources.publishing,
         resources.reading,
@@ -130,7 +133,7 @@ class WriteHandlers:
         paste = await self._reading.reveal(slug, payload.password, token)
         if len(paste.files) == 1 and (as_bytes or paste.size > REVEAL_BYTES):
             file = paste.files[0]
-            response = web.StreamResponse(headers={**headers_of(file, download=True), "Cache-Control": "no-store"})
+            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.secret()})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
         contents = {file.position: await self._reading.content(file) for file in paste.files}
@@ -151,11 +154,15 @@ def _created_headers(published: Published, url: str) -> dict[str, str]:
 
 
 def _if_match(request: web.Request) -> str | None:
-    """The revision number inside `If-Match: "3"`; `*` matches any."""
+    """The revision inside `If-Match: "3"`, or revision and version of the tag that showing the paste gave; `*` matches
+    any.
+    """
     given = request.headers.get("If-Match")
     if given is None or given.strip() == "*":
         return None
-    number = given.strip().strip('"')
-    if not number.isascii() or not number.isdigit():
-        raise InvalidPaste([Problem("If-Match", 'must be the revision in quotes, such as "3"')])
-    return number
+    found = _REVISION.fullmatch(given.strip())
+    if found is None:
+        raise InvalidPaste(
+            [Problem("If-Match", 'must be the ETag of the paste, or its revision in quotes such as "3"')]
+        )
+    return found[1]

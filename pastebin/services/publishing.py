@@ -125,12 +125,13 @@ class Publishing:
     ) -> Paste:
         """Change a paste; new content makes a new revision, the old ones are kept.
 
-        `if_match` is the revision the caller believes to be current. What was judged on an earlier look is judged
-        again when somebody else was faster; only who lost a race about the content, or insists on a revision, hears of
-        it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict, InvalidPaste, StorageFull.
+        `if_match` is the revision, or `revision.version`, that the caller believes to be current. What was judged on
+        an earlier look is judged again when somebody else was faster; only who lost a race about the content, or
+        insists on a revision, hears of it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict,
+        InvalidPaste, StorageFull.
         """
         paste = await self.authorise(slug, token)
-        if if_match is not None and if_match != str(paste.revision):
+        if if_match not in (None, str(paste.revision), f"{paste.revision}.{paste.version}"):
             raise RevisionConflict(revision=paste.revision)
         files = _named(taken.files, options)
         if files:
