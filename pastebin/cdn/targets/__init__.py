@@ -38,8 +38,8 @@ class Batch:
     `epoch` names the feed the numbers belong to. Everything up to and including `previous` was in the batches before,
     everything up to and including `sequence` is in this one or before it; it never has more keys than its target takes
     in one call. `urls` are absolute addresses to be purged beside the keys. `soft`: what is stored may be served stale
-    while it is fetched again. `flush`: whatever is stored may be wrong; the keys, if any, need not be looked at. A batch
-    without keys, urls and flush is a heartbeat.
+    while it is fetched again. `flush`: whatever is stored may be wrong; the keys, if any, need not be looked at. A
+    batch without keys, urls and flush is a heartbeat.
     """
 
     epoch: str
