@@ -13,6 +13,7 @@ from typing import Protocol
 
 import aiohttp
 
+from pastebin.loops import Loops
 from pastebin.positions import Position
 from pastebin.sections import TargetSection
 
@@ -128,6 +129,7 @@ class Equipment:
     """
 
     client: aiohttp.ClientSession
+    loops: Loops
     request_timeout_seconds: float
     node: str
     site_url: str = ""
