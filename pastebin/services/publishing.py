@@ -100,6 +100,7 @@ class Publishing:
             parent=options.parent,
             idempotency_hash=slugs.hash_token(key) if key else None,
             fingerprint=_fingerprint(files, options, self._secret) if key else None,
+            is_named=options.slug is not None,
         )
         with taken.committing():
             paste = await self._insert(draft, own_slug=options.slug is not None)
