@@ -35,8 +35,9 @@ _REFUSALS = frozenset({400, 413, 414, 415, 422, 431})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back with a status from 200 to 299."""
+    """What came back."""
 
+    status: int
     headers: Mapping[str, str]
     body: bytes
 
@@ -92,23 +93,23 @@ class Calls:
         data = None if json is None else orjson.dumps(json)
         kind = {} if json is None else {"Content-Type": "application/json"}
         await self.turn()
+        answer = await self.exchange(method, url, headers={"Accept": "application/json", **kind, **headers}, data=data)
+        if 200 <= answer.status < 300:
+            return answer
+        raise self._failure(answer.status, answer.headers, answer.body, about)
+
+    async def exchange(self, method: str, url: str, *, headers: Mapping[str, str], data: bytes | None) -> Answer:
+        """A request and its whole answer, whatever its status. Raises TargetUnreachable."""
         try:
             async with (
                 self.deadline(),
                 self._client.request(
-                    method,
-                    URL(url, encoded=True),
-                    data=data,
-                    headers={"Accept": "application/json", **kind, **headers},
-                    allow_redirects=False,
+                    method, URL(url, encoded=True), data=data, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                body = await self._read(response)
+                return Answer(response.status, response.headers, await self._read(response))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise TargetUnreachable(f"{self._name}: {type(error).__name__}") from error
-        if 200 <= response.status < 300:
-            return Answer(response.headers, body)
-        raise self._failure(response.status, response.headers, body, about)
 
     async def warm(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         """Fetch an address as a reader would, and drop what comes. Raises TargetUnreachable, TargetBusy."""

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import orjson
+from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
@@ -36,8 +36,18 @@ _THROTTLED_SECONDS = 2.0
 _THROTTLED = frozenset(
     {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
 )
-_FAILURES = (BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError, ValueError)
+_FAILURES = (BotoCoreError, ResponseParserError, OSError, ValueError)
 _REFUSED = frozenset({"InvalidArgument", "BatchTooLarge", "InconsistentQuantities", "MissingBody", "MalformedInput"})
+
+
+class _Body:
+    """What has been read already, in the form that aiobotocore reads."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read(self) -> bytes:
+        return self._body
 
 
 class CloudFront:
@@ -90,14 +100,23 @@ class CloudFront:
             return str(error)
         return None
 
+    async def carry(self, request: Any, **_: Any) -> AioAWSResponse:
+        """Carry a signed request of botocore, whose own way follows redirects and reads without a bound."""
+        headers = {name: value if isinstance(value, str) else value.decode() for name, value in request.headers.items()}
+        answer = await self._calls.exchange(request.method, request.url, headers=headers, data=request.body)
+        lower = {name.lower(): value for name, value in answer.headers.items()}
+        return AioAWSResponse(request.url, answer.status, lower, _Body(answer.body))
+
     async def _invalidate(self, paths: list[str], about: Sequence[str], reference: str) -> None:
         batch = {"Paths": {"Quantity": len(paths), "Items": paths}, "CallerReference": reference}
-        await self._call("create_invalidation", about, InvalidationBatch=batch)
+        answer = await self._call("create_invalidation", about, InvalidationBatch=batch)
+        if not answer.get("Invalidation", {}).get("Id"):
+            raise TargetUnreachable(f"{self.name}: the answer is not that of CloudFront")
 
-    async def _call(self, operation: str, about: Sequence[str], **parameters: Any) -> None:
+    async def _call(self, operation: str, about: Sequence[str], **parameters: Any) -> dict[str, Any]:
         await self._calls.turn()
         try:
-            await getattr(self._client, operation)(DistributionId=self._distribution, **parameters)
+            answer = await getattr(self._client, operation)(DistributionId=self._distribution, **parameters)
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             said = self._calls.told(f"{code} {error.response.get('Error', {}).get('Message', '')}")
@@ -110,6 +129,7 @@ class CloudFront:
             raise TargetUnreachable(f"{self.name}: {said}") from error
         except _FAILURES as error:
             raise TargetUnreachable(f"{self.name}: {self._calls.told(str(error))}") from error
+        return dict(answer)
 
 
 def paths_for(keys: Sequence[str], *, has_tags: bool) -> list[str]:
@@ -145,10 +165,7 @@ def reference_of(batch: Batch, paths: Sequence[str]) -> str:
 @asynccontextmanager
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The distribution that `section` names."""
-    seconds = equipment.request_timeout_seconds
-    config = AioConfig(
-        connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1}, max_pool_connections=4
-    )
+    config = AioConfig(retries={"total_max_attempts": 1})
     async with get_session().create_client(
         "cloudfront",
         region_name=_REGION,
@@ -157,4 +174,6 @@ async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[
         aws_secret_access_key=section.token.reveal() or None,
         config=config,
     ) as client:
-        yield CloudFront(section, equipment, client)
+        target = CloudFront(section, equipment, client)
+        client.meta.events.register("before-send.cloudfront", target.carry)
+        yield target
