@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pastebin.http import payloads, views
 from pastebin.http.addresses import Addresses, raw_path
-from pastebin.http.app import Routes
+from pastebin.http.offer import Offer
 from pastebin.http.payloads import ReadQuery
 from pastebin.models import Paste
 from pastebin.origin import openapi, tokens
@@ -24,20 +24,22 @@ from pastebin.services.reading import Reading
 
 
 @asynccontextmanager
-async def role(resources: Resources) -> AsyncIterator[Routes]:
+async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve pastes as raw bytes and metadata."""
     config = resources.config
     raw = RawAnswers(resources.reading, config.doors.body_idle_seconds)
     handlers = ReadHandlers(resources.reading, raw, resources.addresses, config.limits)
-    yield [
-        web.get("/raw/{slug}", handlers.raw),
-        web.get("/{slug}/raw", handlers.raw),
-        web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
-        web.get("/api/v1/pastes/{slug}", handlers.show),
-        web.get("/api/v1/limits", handlers.limits),
-        web.get("/api/v1/syntaxes", handlers.syntaxes),
-        web.get("/api/v1/openapi.json", handlers.openapi),
-    ]
+    yield Offer(
+        [
+            web.get("/raw/{slug}", handlers.raw),
+            web.get("/{slug}/raw", handlers.raw),
+            web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
+            web.get("/api/v1/pastes/{slug}", handlers.show),
+            web.get("/api/v1/limits", handlers.limits),
+            web.get("/api/v1/syntaxes", handlers.syntaxes),
+            web.get("/api/v1/openapi.json", handlers.openapi),
+        ]
+    )
 
 
 class ReadHandlers:

@@ -10,9 +10,9 @@ from aiohttp import web
 from pastebin.errors import PasteNotFound
 from pastebin.http import problems
 from pastebin.http.addresses import Addresses
-from pastebin.http.app import Routes
 from pastebin.http.conditions import Conditions, evaluate
 from pastebin.http.negotiation import prefers_html
+from pastebin.http.offer import Offer
 from pastebin.http.pages import Pages, html_response
 from pastebin.models import Paste
 from pastebin.origin import tokens
@@ -27,21 +27,23 @@ from pastebin.services.reading import Reading
 
 
 @asynccontextmanager
-async def role(resources: Resources) -> AsyncIterator[Routes]:
+async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve the pages."""
     config = resources.config
     idle = config.doors.body_idle_seconds
     page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses, idle)
     raw = RawAnswers(resources.reading, idle)
     handlers = WebHandlers(resources.reading, resources.pages, page, raw, resources.addresses, config.limits)
-    yield [
-        *resources.assets.routes(),
-        web.get("/", handlers.front),
-        web.get("/problems/{problem}", handlers.problem),
-        web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
-        web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
-        web.get("/{name:[^/]+}", handlers.nowhere),
-    ]
+    yield Offer(
+        [
+            *resources.assets.routes(),
+            web.get("/", handlers.front),
+            web.get("/problems/{problem}", handlers.problem),
+            web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
+            web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
+            web.get("/{name:[^/]+}", handlers.nowhere),
+        ]
+    )
 
 
 class WebHandlers:

@@ -104,6 +104,7 @@ class Head:
     told: int
     floor: int
     asked_at: float
+    position: Position
     complete: Position | None = None
 
 
@@ -197,9 +198,10 @@ class Feed:
 
     def _head(self, connection: Connection, row: asyncpg.Record, asked_at: float) -> Head:
         xmin, xmax, _ = row["now"]
-        self._completeness.observe(xmin, xmax, position_at(connection, row["lsn"]))
+        position = position_at(connection, row["lsn"])
+        self._completeness.observe(xmin, xmax, position)
         complete = self._completeness.position
-        return Head(row["epoch"], row["sequence"], row["told"], row["floor"], asked_at, complete)
+        return Head(row["epoch"], row["sequence"], row["told"], row["floor"], asked_at, position, complete)
 
     async def read(self, after: int, limit: int) -> Stretch:
         """The next entries that caches have to be told of, `limit` at most. Raises as `Database.primary` does."""

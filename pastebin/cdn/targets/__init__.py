@@ -41,6 +41,10 @@ class Batch:
     in one call. `urls` are absolute addresses to be purged beside the keys. `soft`: what is stored may be served stale
     while it is fetched again. `flush`: whatever is stored may be wrong; the keys, if any, need not be looked at. A
     batch without keys, urls and flush is a heartbeat.
+
+    Whoever refills must have seen `position`. If this batch is the last one for the moment, `as_of` (the event loop's
+    clock) is when the database was asked: everything committed until then is told, and so is everything that a reader
+    at `complete` can have seen.
     """
 
     epoch: str
@@ -51,6 +55,8 @@ class Batch:
     position: Position | None = None
     soft: bool = False
     flush: bool = False
+    as_of: float | None = None
+    complete: Position | None = None
 
     @property
     def is_heartbeat(self) -> bool:

@@ -76,6 +76,8 @@ create table feed_targets (
 
 create table feed_workers (
     name       text collate "C" primary key,
+    -- The targets that its configuration names.
+    wants      text[] not null,
     seen_until timestamptz not null
 ) with (fillfactor = 10, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
