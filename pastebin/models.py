@@ -56,6 +56,8 @@ class Paste:
     files: tuple[File, ...]
     version: int = 1
     ends_at: float | None = field(default=None, compare=False)
+    # The transaction that has just made it what it is; None for what was merely read.
+    change: int | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:
@@ -105,7 +107,8 @@ class Options:
 class Draft:
     """A validated paste that is not in the database yet; the bytes of its files are stored already.
 
-    `lifetime` and `expires_at` exclude each other; the database's clock turns the former into a moment.
+    `lifetime` and `expires_at` exclude each other; the database's clock turns the former into a moment. `is_named`:
+    somebody chose the slug, so it may have been asked for before.
     """
 
     slug: str
@@ -121,6 +124,11 @@ class Draft:
     parent: str | None = None
     idempotency_hash: bytes | None = field(default=None, repr=False)
     fingerprint: bytes | None = field(default=None, repr=False)
+    is_named: bool = False
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)

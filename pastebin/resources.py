@@ -11,6 +11,7 @@ from enum import Flag, auto
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
 
 from pastebin import embedded
 from pastebin.config import Config
@@ -27,15 +28,19 @@ from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
+from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
 from pastebin.services.sweeping import Sweeping
 from pastebin.store import schema
 from pastebin.store.blobs import Blobs
+from pastebin.store.cursors import Cursors
 from pastebin.store.database import Database
 from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.wakeups import Notifier
 
 
 class Needs(Flag):
@@ -45,6 +50,16 @@ class Needs(Flag):
     BLOBS = auto()
     RENDERING = auto()
     SECRET = auto()
+
+
+class LocalEdge(Protocol):
+    """The edge in this process, which a worker in this process tells of changes without a network."""
+
+    async def carry(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
+        """Take what the signed address takes, and answer as it does."""
+
+    async def state(self) -> dict[str, Any]:
+        """How far it has come."""
 
 
 @dataclass
@@ -59,6 +74,9 @@ class Resources:
     blobs: Blobs = field(init=False)
     rendering: Rendering = field(init=False)
     passwords: Passwords = field(init=False)
+    purging: Purging = field(init=False)
+    notifier: Notifier = field(init=False)
+    local_edge: LocalEdge | None = None
     secret: bytes = field(init=False, repr=False)
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)
@@ -103,11 +121,17 @@ class Resources:
             config.blobs.inline_max_bytes,
             self.secret,
             self.metrics,
+            self.purging,
         )
 
     @cached_property
+    def partitions(self) -> Partitions:
+        return Partitions(self.database, self.config.cdn.retention_seconds)
+
+    @cached_property
     def sweeping(self) -> Sweeping:
-        return Sweeping(self.leftovers, self.blobs, self.config.sweeping, self.config.blobs, self.metrics)
+        config = self.config
+        return Sweeping(self.leftovers, self.blobs, config.sweeping, config.blobs, self.metrics, self.partitions)
 
 
 @asynccontextmanager
@@ -154,6 +178,23 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
     resources.pastes = await stack.enter_async_context(pastes)
     resources.checks["database"] = answers
     resources.notices["database"] = database.notices
+    await _open_purging(resources, stack)
+
+
+async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
+    """What those who change something need so that caches hear of it soon, and to know that they have."""
+    config, database = resources.config, resources.database
+    resources.notifier = Notifier(database)
+    await stack.enter_async_context(resources.loops.running(resources.notifier.run(), name="purge-notifier"))
+    if "cdn-worker" not in config.node.roles:  # a worker in this process needs no call through the database
+        call = resources.notifier.call
+        stack.enter_context(database.changes.answered(lambda: call("pastebin_outbox")))
+    purging = Purging.opened(
+        Cursors(database),
+        seconds=config.cdn.confirm_seconds,
+        gone_seconds=config.edge.lease_seconds + config.cdn.lease_seconds,
+    )
+    resources.purging = await stack.enter_async_context(purging)
 
 
 async def _check_schema(database: Database) -> None:

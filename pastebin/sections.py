@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
 from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
-RoleName = Literal["web", "read", "write"]
+RoleName = Literal["web", "read", "write", "cdn-worker"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
 BlobStore = Literal["directory", "s3"]
 
@@ -183,7 +184,20 @@ class EdgeSection(Section, frozen=True):
 TargetKind = Literal["edge", "varnish", "fastly", "cloudflare", "cloudfront", "bunny"]
 
 
+# What a target of each kind cannot work without.
+_REQUIRED: dict[TargetKind, tuple[str, ...]] = {
+    "edge": ("url",),
+    "varnish": ("url", "token"),
+    "fastly": ("id", "token"),
+    "cloudflare": ("id", "token"),
+    "cloudfront": ("id",),
+    "bunny": ("id", "token"),
+}
+
+
 class TargetSection(Section, frozen=True):
+    """A cache to purge. `url` overrides where the service is known to be; 0 for a rate means what its kind allows."""
+
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
     kind: TargetKind = "edge"
     url: str = ""
@@ -191,6 +205,20 @@ class TargetSection(Section, frozen=True):
     token: Secret = msgspec.field(default_factory=Secret)
     access_key: str = ""
     soft: bool = False
+    tags: bool = False
+    calls_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    burst: Annotated[int, Meta(ge=0, le=10**6)] = 0
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Option and message of what does not fit the kind."""
+        for name in _REQUIRED[self.kind]:
+            if not getattr(self, name):
+                yield name, f'is required with kind = "{self.kind}"'
+        if self.kind == "cloudfront" and bool(self.access_key) != bool(self.token):
+            missing = "token" if self.access_key else "access_key"
+            yield missing, "is required: access_key and token come together or not at all"
+        if self.kind != "cloudfront" and self.tags:
+            yield "tags", 'is for kind = "cloudfront"'
 
 
 class CdnSection(Section, frozen=True):

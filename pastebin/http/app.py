@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
 
@@ -24,6 +24,15 @@ _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)", re.ASCII | re.IGNORECAS
 Routes = Sequence[web.RouteDef]
 
 
+class Fronted(Protocol):
+    """What an application needs of a Front (see `offer`)."""
+
+    @property
+    def middleware(self) -> Middleware: ...
+
+    async def sign(self, request: web.Request, response: web.StreamResponse) -> None: ...
+
+
 def build(
     door: str,
     routes: Routes,
@@ -31,16 +40,22 @@ def build(
     metrics: Metrics,
     error_page: ErrorPage,
     is_draining: Callable[[], bool],
-    limits: LimitsSection,
+    limits: LimitsSection | None,
     tokens: Tokens | None = None,
+    front: Fronted | None = None,
 ) -> web.Application:
-    """With `tokens` its requests have sessions. Raises StartError if two routes claim one method and path."""
+    """With `tokens` its requests have sessions; without `limits` it asks for no body, for others take it.
+
+    `front` comes before the session and the handler. Raises StartError if two routes claim one method and path.
+    """
     seen: set[tuple[str, str]] = set()
     for route in routes:
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
     middlewares = [observed(door, traffic, metrics, error_page, is_draining), _admitted(limits)]
+    if front is not None:
+        middlewares.append(front.middleware)
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
@@ -48,6 +63,8 @@ def build(
     application.on_response_prepare.append(sign)
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
+    if front is not None:
+        application.on_response_prepare.append(front.sign)
     for route in routes:
         web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expected}).register(
             application.router
@@ -68,14 +85,14 @@ async def _expected(_request: web.Request) -> None:
     """Leave `Expect` to the middleware: what aiohttp asks here would be answered without an id and without figures."""
 
 
-def _admitted(limits: LimitsSection) -> Middleware:
+def _admitted(limits: LimitsSection | None) -> Middleware:
     """Refuse what is ambiguous between this server and what stands before it; ask for a body that may be sent."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         _check_head(request)
         found = request.match_info.http_exception is None
-        if found and request.version >= HttpVersion11 and hdrs.EXPECT in request.headers:
+        if limits is not None and found and request.version >= HttpVersion11 and hdrs.EXPECT in request.headers:
             await _ask_for_body(request, limits)
         return await handler(request)
 

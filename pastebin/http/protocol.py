@@ -33,7 +33,15 @@ REFUSED: web.AppKey[Callable[[int], None]] = web.AppKey("refused", Callable[[int
 class Runner(web.AppRunner):
     """An AppRunner whose connections are those of this module. Raises KeyError for an application without REFUSED."""
 
-    def __init__(self, application: web.Application, *, write_seconds: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        application: web.Application,
+        *,
+        write_seconds: float,
+        connection: Callable[..., Connection] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._connection = connection or Connection
         super().__init__(
             application,
             write_seconds=write_seconds,
@@ -48,12 +56,22 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+        return _Server(
+            made.request_handler,
+            connection=self._connection,
+            request_factory=made.request_factory,
+            loop=made._loop,
+            **made._kwargs,
+        )
 
 
 class _Server(web.Server):
+    def __init__(self, handler: Any, *, connection: Callable[..., Connection], **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self._connection = connection
+
     def __call__(self) -> RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return self._connection(self, loop=self._loop, **self._kwargs)
 
 
 class Connection(RequestHandler):

@@ -13,7 +13,7 @@ from aiohttp import web
 from pastebin import __version__
 from pastebin.http import caching, payloads, representations, views
 from pastebin.http.addresses import Addresses
-from pastebin.http.app import Routes
+from pastebin.http.offer import Offer
 from pastebin.http.payloads import ReadQuery
 from pastebin.http.representations import Representations
 from pastebin.models import Paste
@@ -34,20 +34,22 @@ _HEADERS = {
 
 
 @asynccontextmanager
-async def role(resources: Resources) -> AsyncIterator[Routes]:
+async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve pastes as raw bytes and metadata."""
     config = resources.config
     raw = RawAnswers(resources.reading, resources.representations, config.doors.body_idle_seconds)
     handlers = ReadHandlers(resources.reading, raw, resources.representations, resources.addresses, config.limits)
-    yield [
-        web.get("/raw/{slug}", handlers.raw),
-        web.get("/{slug}/raw", handlers.raw),
-        web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
-        web.get("/api/v1/pastes/{slug}", handlers.show),
-        web.get("/api/v1/limits", handlers.limits),
-        web.get("/api/v1/syntaxes", handlers.syntaxes),
-        web.get("/api/v1/openapi.json", handlers.openapi),
-    ]
+    yield Offer(
+        [
+            web.get("/raw/{slug}", handlers.raw),
+            web.get("/{slug}/raw", handlers.raw),
+            web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
+            web.get("/api/v1/pastes/{slug}", handlers.show),
+            web.get("/api/v1/limits", handlers.limits),
+            web.get("/api/v1/syntaxes", handlers.syntaxes),
+            web.get("/api/v1/openapi.json", handlers.openapi),
+        ]
+    )
 
 
 class ReadHandlers:

@@ -11,8 +11,8 @@ from aiohttp import web
 from pastebin.errors import PasteNotFound
 from pastebin.http import caching, problems
 from pastebin.http.addresses import Addresses
-from pastebin.http.app import Routes
 from pastebin.http.negotiation import prefers_html
+from pastebin.http.offer import Offer
 from pastebin.http.pages import Pages, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.origin import tokens
@@ -29,21 +29,23 @@ _PROBLEM_SECONDS = 3600
 
 
 @asynccontextmanager
-async def role(resources: Resources) -> AsyncIterator[Routes]:
+async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve the pages."""
     config = resources.config
     made = resources.representations
     raw = RawAnswers(resources.reading, made, config.doors.body_idle_seconds)
     page = PastePage.of(resources)
     handlers = WebHandlers(resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits)
-    yield [
-        *resources.assets.routes(),
-        web.get("/", handlers.front),
-        web.get("/problems/{problem}", handlers.problem),
-        web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
-        web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
-        web.get("/{name:[^/]+}", handlers.nowhere),
-    ]
+    yield Offer(
+        [
+            *resources.assets.routes(),
+            web.get("/", handlers.front),
+            web.get("/problems/{problem}", handlers.problem),
+            web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
+            web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
+            web.get("/{name:[^/]+}", handlers.nowhere),
+        ]
+    )
 
 
 class WebHandlers:

@@ -12,8 +12,8 @@ from aiohttp import web
 from pastebin.errors import InvalidPaste, Problem
 from pastebin.http import bodies, caching, payloads, streaming, views
 from pastebin.http.addresses import Addresses
-from pastebin.http.app import Routes
 from pastebin.http.negotiation import prefers_html, prefers_json
+from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.models import Published
 from pastebin.origin import tokens
@@ -24,6 +24,7 @@ from pastebin.origin.raw import headers_of
 from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
 from pastebin.services.publishing import REVEAL_BYTES, Publishing
+from pastebin.services.purging import Purge
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
@@ -32,7 +33,7 @@ _REVISION = re.compile(r'"?([0-9]+(?:\.[0-9]+)?)(?:\.[0-9a-f]{16}(?:-gzip-[0-9a-
 
 
 @asynccontextmanager
-async def role(resources: Resources) -> AsyncIterator[Routes]:
+async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Accept pastes and changes to them; sweep what has ended."""
     config = resources.config
     idle = config.doors.body_idle_seconds
@@ -50,16 +51,18 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
     )
     handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
     async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
-        yield [
-            web.post("/", handlers.drop),
-            web.put("/", handlers.drop),
-            web.put("/{name:[^/]+}", handlers.drop),
-            web.post("/api/v1/pastes", handlers.create),
-            web.patch("/api/v1/pastes/{slug}", handlers.revise),
-            web.delete("/api/v1/pastes/{slug}", handlers.delete),
-            web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
-            *forms.routes(),
-        ]
+        yield Offer(
+            [
+                web.post("/", handlers.drop),
+                web.put("/", handlers.drop),
+                web.put("/{name:[^/]+}", handlers.drop),
+                web.post("/api/v1/pastes", handlers.create),
+                web.patch("/api/v1/pastes/{slug}", handlers.revise),
+                web.delete("/api/v1/pastes/{slug}", handlers.delete),
+                web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
+                *forms.routes(),
+            ]
+        )
 
 
 class WriteHandlers:
@@ -113,11 +116,11 @@ class WriteHandlers:
 
     async def delete(self, request: web.Request) -> web.Response:
         started = time.perf_counter()
-        await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
+        purge = await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
         milliseconds = round((time.perf_counter() - started) * 1000)
         return web.Response(
             status=204,
-            headers={"Pastebin-Purge": f"confirmed; edges=0; ms={milliseconds}", "Cache-Control": "no-store"},
+            headers={"Pastebin-Purge": _purge_status(purge, milliseconds), "Cache-Control": "no-store"},
         )
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
@@ -151,6 +154,12 @@ def _created_headers(published: Published, url: str) -> dict[str, str]:
     if published.paste.expires_at is not None:
         headers["Pastebin-Expires"] = published.paste.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return headers
+
+
+def _purge_status(purge: Purge, milliseconds: int) -> str:
+    if purge.is_confirmed:
+        return f"confirmed; edges={purge.known}; ms={milliseconds}"
+    return f"partial; edges={purge.confirmed}/{purge.known}; ms={milliseconds}"
 
 
 def _if_match(request: web.Request) -> str | None:
