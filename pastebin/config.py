@@ -236,6 +236,7 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     yield from _check_database(config)
     yield from _check_blobs(config.blobs)
     yield from _check_targets(config.cdn)
+    yield from _check_edge(config)
     if len(set(config.node.roles)) != len(config.node.roles):
         yield Problem("node.roles", "names a role twice")
     for option, directory in (
@@ -256,7 +257,7 @@ def _cross_check(config: Config) -> Iterator[Problem]:
 
 def _check_doors(doors: DoorsSection) -> Iterator[Problem]:
     addresses: dict[tuple[str, int], str] = {}
-    for door in ("origin", "internal"):
+    for door in ("origin", "edge", "internal"):
         try:
             address = parse_address(getattr(doors, door))
         except ValueError as error:
@@ -329,6 +330,19 @@ def _check_targets(cdn: CdnSection) -> Iterator[Problem]:
             yield Problem(f"{option}.url", "must be http(s)://host[:port] without query, fragment or user")
         for name, message in target.problems():
             yield Problem(f"{option}.{name}", message)
+
+
+def _check_edge(config: Config) -> Iterator[Problem]:
+    origin = config.edge.origin
+    if origin == "local":
+        if "edge" in config.node.roles and not {"web", "read", "write"} & set(config.node.roles):
+            yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")
+        return
+    if not origin:
+        yield Problem("edge.origin", "must be local, a URL or a list of URLs")
+    for url in [origin] if isinstance(origin, str) else origin:
+        if not _is_site(url) or urlsplit(url).path not in ("", "/"):
+            yield Problem("edge.origin", "must be local, http(s)://host[:port], or a list of such")
 
 
 def _is_url(text: str, *schemes: str) -> bool:

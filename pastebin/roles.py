@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-from pastebin.cdn import worker
+from pastebin.cdn import edge, worker
 from pastebin.http.offer import Offer
 from pastebin.origin import read, web, write
 from pastebin.resources import Needs, Resources
 from pastebin.sections import EdgeSection, RoleName
 
-Door = Literal["origin"]
+Door = Literal["origin", "edge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,13 @@ ROLES: dict[RoleName, Role] = {
     "read": Role(read.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.SECRET),
     "write": Role(write.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
     "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
+    "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
 }
 
 
-def door_of(name: RoleName, _section: EdgeSection) -> Door | None:
-    """Where the role is served."""
-    return ROLES[name].door
+def door_of(name: RoleName, section: EdgeSection) -> Door | None:
+    """Where the role is served: an edge before the node's own application takes over the door of that one."""
+    return "origin" if name == "edge" and section.origin == "local" else ROLES[name].door
 
 
 def needs_of(names: list[RoleName]) -> Needs:

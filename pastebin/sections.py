@@ -12,13 +12,14 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-RoleName = Literal["web", "read", "write", "cdn-worker"]
+RoleName = Literal["web", "read", "write", "cdn-worker", "edge"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
 BlobStore = Literal["directory", "s3"]
 
 _LONGEST_SECONDS = 36_525 * 86_400  # a century
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+CountOrZero = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_SECONDS)]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)]
@@ -74,6 +75,9 @@ class DoorsSection(Section, frozen=True):
     internal: str = "127.0.0.1:9090"
     idle_seconds: Seconds = 75.0
     body_idle_seconds: Seconds = 30.0
+    min_body_bytes_per_second: CountOrZero = 1024
+    max_connections: CountOrZero = 8192
+    max_connections_per_address: CountOrZero = 2048
 
 
 class SiteSection(Section, frozen=True):
@@ -168,6 +172,7 @@ class EdgeSection(Section, frozen=True):
     memory_object_bytes: Bytes = 256 * 1024
     disk: str = ""
     disk_bytes: Bytes = 1024**3
+    min_free_bytes: Bytes = 512 * 1024**2
     max_object_bytes: Bytes = 512 * 1024**2
     max_variants: Count = 16
     lease_seconds: SecondsOrZero = 15.0

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from pastebin.config import parse_address
 from pastebin.errors import ResourceUnavailable, StartError
+from pastebin.http.capacity import Capacity
 from pastebin.http.protocol import Connection, Runner
 from pastebin.sections import DoorsSection
 
@@ -72,6 +73,9 @@ async def opened(
         application,
         write_seconds=section.body_idle_seconds,
         connection=connection,
+        # health and figures have to be had when the door for everybody is full
+        capacity=Capacity(section.max_connections, section.max_connections_per_address) if name != "internal" else None,
+        min_body_rate=section.min_body_bytes_per_second,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,
         read_bufsize=_READ_BYTES,

@@ -11,15 +11,16 @@ import logging
 import secrets
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from pastebin.errors import PastebinError, UnreadableRequest, UploadTooSlow
+from pastebin.errors import Overloaded, PastebinError, UnreadableRequest, UploadTooSlow
 from pastebin.http import problems
+from pastebin.http.capacity import Capacity
 from pastebin.http.problems import Document
 
 log = logging.getLogger(__name__)
@@ -75,25 +76,48 @@ class _Server(web.Server):
 
 
 class Connection(RequestHandler):
-    """One connection. `write_seconds` bounds how long a client may not read what was written for it."""
+    """One connection, if the door has `capacity` for it.
+
+    `write_seconds` bounds how long a client may not read what was written for it. In every such time at least
+    `min_body_rate` bytes for each second of it have to arrive of a body, unless it was held up here.
+    """
 
     __slots__ = (
+        "_address",
+        "_arrived",
+        "_capacity",
         "_half_closed",
         "_head_timer",
         "_heard",
         "_last_body",
+        "_min_body_rate",
         "_moved",
         "_on_refused",
+        "_pace_timer",
         "_unread",
+        "_was_held_up",
         "_wire",
         "_write_seconds",
         "_write_timer",
     )
 
     def __init__(
-        self, manager: web.Server, *, write_seconds: float, on_refused: Callable[[int], None], **kwargs: Any
+        self,
+        manager: web.Server,
+        *,
+        write_seconds: float,
+        on_refused: Callable[[int], None],
+        capacity: Capacity | None = None,
+        min_body_rate: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
+        self._capacity = capacity
+        self._address: str | None = None  # under which it is counted
+        self._min_body_rate = min_body_rate
+        self._arrived = 0
+        self._was_held_up = False
+        self._pace_timer: asyncio.TimerHandle | None = None
         self._write_seconds = write_seconds
         self._on_refused = on_refused
         self._wire: asyncio.Transport | None = None  # `transport` is given up before its last bytes are written
@@ -106,16 +130,27 @@ class Connection(RequestHandler):
         self._moved = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._capacity is not None:
+            peer = transport.get_extra_info("peername")
+            address = str(peer[0]) if isinstance(peer, tuple) else "local"
+            if not self._capacity.admit(address):
+                self._turn_away(cast(asyncio.Transport, transport))
+                return
+            self._address = address
         super().connection_made(transport)
         self._wire = self.transport
         self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._await_no_head()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        for timer in (self._write_timer, self._pace_timer):
+            if timer is not None:
+                timer.cancel()
+        self._write_timer = self._pace_timer = None
         self._wire = self._last_body = None
+        if self._capacity is not None and self._address is not None:
+            self._capacity.release(self._address)
+            self._address = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -126,6 +161,14 @@ class Connection(RequestHandler):
             self._await_no_head()
         elif self._head_timer is None and self._is_idle():
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
+        if self._min_body_rate and self._last_body is not None and not self._last_body.is_eof():
+            if self._pace_timer is None:
+                self._watch_pace()
+            self._arrived += len(data)
+
+    def pause_reading(self) -> None:
+        self._was_held_up = True
+        super().pause_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has sent all it wants to send (`printf ... | nc`) still gets its answers."""
@@ -197,14 +240,7 @@ class Connection(RequestHandler):
             status=document.status,
             body=document.as_json(),
             content_type=problems.MEDIA_TYPE,
-            headers={
-                **(document.headers or {}),
-                "Cache-Control": "no-store",
-                "Connection": "close",
-                "Server": "pastebin",
-                "X-Content-Type-Options": "nosniff",
-                "X-Request-Id": document.request_id,
-            },
+            headers=_closing(document),
         )
         response.force_close()
         return response
@@ -227,6 +263,32 @@ class Connection(RequestHandler):
             self._messages.append((_ErrInfo(status=408, exc=late, message=""), EMPTY_PAYLOAD))
             self._waiter.set_result(None)
 
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        """Answer what has not been asked yet, for whoever listens, and keep nothing of the connection."""
+        document = problems.describe(Overloaded("There are too many connections."), secrets.token_hex(8))
+        self._on_refused(document.status)
+        body = document.as_json()
+        fields = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(body)), **_closing(document)}
+        lines = [f"HTTP/1.1 {document.status} {document.title}", *(f"{name}: {fields[name]}" for name in fields)]
+        transport.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
+        transport.close()
+
+    def _watch_pace(self) -> None:
+        """Look in `write_seconds` how much of the body has arrived by then."""
+        self._arrived = 0
+        self._was_held_up = self._reading_paused
+        self._pace_timer = self._loop.call_later(self._write_seconds, self._pace_is_due)
+
+    def _pace_is_due(self) -> None:
+        self._pace_timer = None
+        if self._last_body is None or self._last_body.is_eof():
+            return
+        if self._was_held_up or self._arrived >= self._min_body_rate * self._write_seconds:
+            self._watch_pace()
+        else:
+            slow = f"Of the body less than {self._min_body_rate} bytes a second arrived for {self._write_seconds:g} s."
+            self._last_body.set_exception(UploadTooSlow(slow))
+
     def _await_reading(self) -> None:
         """Look again in `write_seconds`, if there is something that the client has not read."""
         if self._write_timer is None and self._wire is not None:
@@ -244,6 +306,18 @@ class Connection(RequestHandler):
             self._wire.abort()
         else:
             self._await_reading()
+
+
+def _closing(document: Document) -> dict[str, str]:
+    """The headers of an answer with which a connection ends."""
+    return {
+        **(document.headers or {}),
+        "Cache-Control": "no-store",
+        "Connection": "close",
+        "Server": "pastebin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": document.request_id,
+    }
 
 
 def _explained(error: HttpProcessingError) -> UnreadableRequest:
