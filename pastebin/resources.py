@@ -30,6 +30,7 @@ from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
 from pastebin.services.sweeping import Sweeping
+from pastebin.services.warming import Pushes, Warming
 from pastebin.store import schema
 from pastebin.store.blobs import Blobs
 from pastebin.store.database import Database
@@ -60,6 +61,7 @@ class Resources:
     rendering: Rendering = field(init=False)
     passwords: Passwords = field(init=False)
     secret: bytes = field(init=False, repr=False)
+    pushes: Pushes | None = None
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)
 
@@ -106,6 +108,11 @@ class Resources:
         )
 
     @cached_property
+    def warming(self) -> Warming:
+        config = self.config
+        return Warming(config.cdn, config.node.region, config.site.url, self.pushes, self.metrics)
+
+    @cached_property
     def sweeping(self) -> Sweeping:
         return Sweeping(self.leftovers, self.blobs, self.config.sweeping, self.config.blobs, self.metrics)
 
@@ -125,6 +132,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
             resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
+        if resources.warming.is_on:
+            await stack.enter_async_context(loops.running(resources.warming.run(), name="warming"))
         resources.passwords = Passwords()
         stack.callback(resources.passwords.close)
         yield resources

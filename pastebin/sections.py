@@ -205,4 +205,5 @@ class CdnSection(Section, frozen=True):
     retention_seconds: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
     push: bool = True
     push_reads: Count = 20
+    push_fills: Count = 2
     push_window_seconds: Seconds = 10.0

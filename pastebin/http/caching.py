@@ -38,12 +38,17 @@ def of_paste(paste: Paste, *, is_personal: bool, now: float, is_stable: bool = T
 
     `is_personal` says that the answer depends on who asks. Protected and private pastes always do.
     """
-    if is_personal or paste.needs_reveal or paste.visibility == "private":
+    if is_personal or not is_for_all(paste):
         return secret()
     return {
         hdrs.CACHE_CONTROL: "no-cache",
         SHARED: _shared(PASTE_SECONDS if is_stable else UNSTABLE_SECONDS, _left(paste, now)),
     }
+
+
+def is_for_all(paste: Paste) -> bool:
+    """Whether whoever knows the name of the paste may see it with a plain GET."""
+    return not paste.needs_reveal and paste.visibility != "private"
 
 
 def of_site(seconds: int, *, browsers: str = "no-cache") -> Headers:
