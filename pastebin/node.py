@@ -110,7 +110,15 @@ async def _open_doors(
         traffic = Traffic()
         tokens = held.tokens if door != "internal" else None
         application = app.build(
-            door, behind, traffic, held.metrics, error_page, lambda: health.draining, config.limits, tokens
+            door,
+            behind,
+            traffic,
+            held.metrics,
+            error_page,
+            lambda: health.draining,
+            config.limits,
+            tokens,
+            config.cdn.headers,
         )
         opening = http_door.opened(
             door,

@@ -14,7 +14,7 @@ from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
-from pastebin.sections import LimitsSection
+from pastebin.sections import CacheHeader, LimitsSection
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -33,8 +33,12 @@ def build(
     is_draining: Callable[[], bool],
     limits: LimitsSection,
     tokens: Tokens | None = None,
+    also: Sequence[CacheHeader] = (),
 ) -> web.Application:
-    """With `tokens` its requests have sessions. Raises StartError if two routes claim one method and path."""
+    """With `tokens` its requests have sessions; `also` as in `caching.guard`.
+
+    Raises StartError if two routes claim one method and path.
+    """
     seen: set[tuple[str, str]] = set()
     for route in routes:
         if (route.method, route.path) in seen:
@@ -47,7 +51,7 @@ def build(
     application[protocol.REFUSED] = _counting(metrics, door)
     application.on_response_prepare.append(sign)
     if tokens is not None:
-        application.on_response_prepare.append(answering(tokens))
+        application.on_response_prepare.append(answering(tokens, also))
     for route in routes:
         web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expected}).register(
             application.router
