@@ -75,6 +75,7 @@ class Metrics:
         self.database_retries = self._counter(
             "pastebin_database_read_retries_total", "Reads repeated on another database server"
         )
+        self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
 
         self._observe_purges()

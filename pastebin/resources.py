@@ -32,6 +32,7 @@ from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
 from pastebin.services.sweeping import Sweeping
+from pastebin.services.warming import Pushes, Warming
 from pastebin.store import schema
 from pastebin.store.blobs import Blobs
 from pastebin.store.cursors import Cursors
@@ -78,6 +79,7 @@ class Resources:
     notifier: Notifier = field(init=False)
     local_edge: LocalEdge | None = None
     secret: bytes = field(init=False, repr=False)
+    pushes: Pushes | None = None
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)
 
@@ -129,6 +131,11 @@ class Resources:
         return Partitions(self.database, self.config.cdn.retention_seconds)
 
     @cached_property
+    def warming(self) -> Warming:
+        config = self.config
+        return Warming(config.cdn, config.node.region, config.site.url, self.pushes, self.metrics)
+
+    @cached_property
     def sweeping(self) -> Sweeping:
         config = self.config
         return Sweeping(self.leftovers, self.blobs, config.sweeping, config.blobs, self.metrics, self.partitions)
@@ -149,6 +156,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
             resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
+        if resources.warming.is_on:
+            await stack.enter_async_context(loops.running(resources.warming.run(), name="warming"))
         resources.passwords = Passwords()
         stack.callback(resources.passwords.close)
         yield resources

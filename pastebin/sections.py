@@ -226,6 +226,9 @@ class TargetSection(Section, frozen=True):
             yield "tags", 'is for kind = "cloudfront"'
 
 
+CacheHeader = Literal["Surrogate-Control", "Cache-Tag", "CDN-Tag", "Edge-Cache-Tag"]
+
+
 class CdnSection(Section, frozen=True):
     targets: Annotated[list[TargetSection], Meta(max_length=256)] = []
     lease_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
@@ -236,6 +239,8 @@ class CdnSection(Section, frozen=True):
     retry_max_seconds: Seconds = 30.0
     attempts: Count = 25
     retention_seconds: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
+    headers: Annotated[list[CacheHeader], Meta(max_length=4)] = []
     push: bool = True
     push_reads: Count = 20
+    push_fills: Count = 2
     push_window_seconds: Seconds = 10.0

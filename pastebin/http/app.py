@@ -14,7 +14,7 @@ from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
-from pastebin.sections import LimitsSection
+from pastebin.sections import CacheHeader, LimitsSection
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -43,10 +43,12 @@ def build(
     limits: LimitsSection | None,
     tokens: Tokens | None = None,
     front: Fronted | None = None,
+    also: Sequence[CacheHeader] = (),
 ) -> web.Application:
     """With `tokens` its requests have sessions; without `limits` it asks for no body, for others take it.
 
-    `front` comes before the session and the handler. Raises StartError if two routes claim one method and path.
+    `front` comes before the session and the handler; `also` as in `caching.guard`. Raises StartError if two routes
+    claim one method and path.
     """
     seen: set[tuple[str, str]] = set()
     for route in routes:
@@ -62,7 +64,7 @@ def build(
     application[protocol.REFUSED] = _counting(metrics, door)
     application.on_response_prepare.append(sign)
     if tokens is not None:
-        application.on_response_prepare.append(answering(tokens))
+        application.on_response_prepare.append(answering(tokens, also))
     if front is not None:
         application.on_response_prepare.append(front.sign)
     for route in routes:

@@ -7,6 +7,7 @@ or depends on who asks, is kept by nobody. An answer that says nothing about sha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor
 
 from aiohttp import hdrs, web
@@ -14,6 +15,7 @@ from multidict import MultiMapping
 
 from pastebin import surrogates
 from pastebin.models import Paste
+from pastebin.sections import CacheHeader
 
 SHARED = "CDN-Cache-Control"
 
@@ -38,12 +40,17 @@ def of_paste(paste: Paste, *, is_personal: bool, now: float, is_stable: bool = T
 
     `is_personal` says that the answer depends on who asks. Protected and private pastes always do.
     """
-    if is_personal or paste.needs_reveal or paste.visibility == "private":
+    if is_personal or not is_for_all(paste):
         return secret()
     return {
         hdrs.CACHE_CONTROL: "no-cache",
         SHARED: _shared(PASTE_SECONDS if is_stable else UNSTABLE_SECONDS, _left(paste, now)),
     }
+
+
+def is_for_all(paste: Paste) -> bool:
+    """Whether whoever knows the name of the paste may see it with a plain GET."""
+    return not paste.needs_reveal and paste.visibility != "private"
 
 
 def of_site(seconds: int, *, browsers: str = "no-cache") -> Headers:
@@ -66,11 +73,14 @@ def is_anonymous(request: web.Request) -> bool:
     return hdrs.AUTHORIZATION not in request.headers and hdrs.COOKIE not in request.headers
 
 
-def guard(request: web.Request, response: web.StreamResponse, *, in_session: bool) -> None:
+def guard(
+    request: web.Request, response: web.StreamResponse, *, in_session: bool, also: Sequence[CacheHeader] = ()
+) -> None:
     """Close what nobody opened for shared caches, and put the surrogate keys of the address on the answer.
 
     They are made of the address because that is what a cache knows before it has an answer. What depends on pastes is
-    kept from shared caches if the client is `in_session`: it may be newer, or older, than what others may see.
+    kept from shared caches if the client is `in_session`: it may be newer, or older, than what others may see. `also`
+    names headers in which other caches look for the same.
     """
     headers = response.headers
     keys = surrogates.of_path(request.rel_url.raw_path)
@@ -80,6 +90,12 @@ def guard(request: web.Request, response: web.StreamResponse, *, in_session: boo
     headers.setdefault(SHARED, "no-store")
     if keys or is_shared(headers):
         headers[surrogates.HEADER] = surrogates.header(keys)
+    for name in also:
+        if name == "Surrogate-Control":
+            # no-store alone is about browsers there, and so is what Cache-Control says of it
+            headers[name] = headers[SHARED] if is_shared(headers) else "private, no-store, max-age=0"
+        elif surrogates.HEADER in headers:
+            headers[name] = headers[surrogates.HEADER].replace(" ", ",")
 
 
 def _left(paste: Paste, now: float) -> int | None:

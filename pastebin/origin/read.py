@@ -17,7 +17,7 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import ReadQuery
 from pastebin.http.representations import Representations
 from pastebin.models import Paste
-from pastebin.origin import openapi, tokens
+from pastebin.origin import heat, openapi, tokens
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
@@ -25,6 +25,7 @@ from pastebin.services import syntaxes
 from pastebin.services.intake import NAME_BYTES
 from pastebin.services.publishing import TITLE_CHARACTERS
 from pastebin.services.reading import Reading
+from pastebin.services.warming import Warming
 
 _HEADERS = {
     "Content-Type": "application/json",
@@ -38,7 +39,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve pastes as raw bytes and metadata."""
     config = resources.config
     raw = RawAnswers(resources.reading, resources.representations, config.doors.body_idle_seconds)
-    handlers = ReadHandlers(resources.reading, raw, resources.representations, resources.addresses, config.limits)
+    handlers = ReadHandlers(
+        resources.reading, raw, resources.representations, resources.addresses, config.limits, resources.warming
+    )
     yield Offer(
         [
             web.get("/raw/{slug}", handlers.raw),
@@ -62,17 +65,20 @@ class ReadHandlers:
         made: Representations,
         addresses: Addresses,
         limits: LimitsSection,
+        warming: Warming,
     ) -> None:
         self._reading = reading
         self._raw = raw
         self._representations = made
         self._addresses = addresses
         self._limits = limits
+        self._warming = warming
 
     async def raw(self, request: web.Request) -> web.StreamResponse:
         slug = request.match_info["slug"]
         name = request.match_info.get("name", request.query.get("name"))
         paste = await self._reading.open(slug, tokens.presented(request), bodies="sole", body_of=name)
+        heat.note(self._warming, request, paste)
         if name is None and len(paste.files) > 1:
             return await self._raw.answer_list(request, paste, self._addresses.base(request))
         return await self._raw.answer(request, paste, choose(paste, name))

@@ -15,7 +15,7 @@ from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
 from pastebin.http.pages import Pages, page_body, page_headers
 from pastebin.http.representations import Representations
-from pastebin.origin import tokens
+from pastebin.origin import heat, tokens
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.paste_page import PastePage
@@ -23,6 +23,7 @@ from pastebin.origin.raw import RawAnswers, choose
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.reading import Reading
+from pastebin.services.warming import Warming
 
 _FRONT_SECONDS = 300
 _PROBLEM_SECONDS = 3600
@@ -35,7 +36,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     made = resources.representations
     raw = RawAnswers(resources.reading, made, config.doors.body_idle_seconds)
     page = PastePage.of(resources)
-    handlers = WebHandlers(resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits)
+    handlers = WebHandlers(
+        resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits, resources.warming
+    )
     yield Offer(
         [
             *resources.assets.routes(),
@@ -60,6 +63,7 @@ class WebHandlers:
         made: Representations,
         addresses: Addresses,
         limits: LimitsSection,
+        warming: Warming,
     ) -> None:
         self._reading = reading
         self._pages = pages
@@ -68,6 +72,7 @@ class WebHandlers:
         self._representations = made
         self._addresses = addresses
         self._limits = limits
+        self._warming = warming
 
     async def front(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
@@ -87,6 +92,7 @@ class WebHandlers:
         if not as_page:
             return await self._bytes(request, slug, token)
         paste = await self._reading.find(slug, token, bodies="all")
+        heat.note(self._warming, request, paste)
         if paste.needs_reveal:
             return reveal_page(self._pages, paste, self._addresses.base(request))
         created = "created" in request.query and tokens.is_of(paste, token)
@@ -94,6 +100,7 @@ class WebHandlers:
 
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:
         paste = await self._reading.open(slug, token, bodies="sole")
+        heat.note(self._warming, request, paste)
         if len(paste.files) > 1:
             return await self._raw.answer_list(request, paste, self._addresses.base(request), vary=("Accept",))
         return await self._raw.answer(request, paste, choose(paste, None), vary=("Accept",))

@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pastebin.http import caching
 from pastebin.models import Paste
+from pastebin.sections import CacheHeader
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 PASTE = Paste(
@@ -95,3 +98,33 @@ def test_an_answer_that_says_nothing_is_not_shared() -> None:
     assert not caching.is_shared({"Cache-Control": "public, max-age=60"})
     assert caching.is_shared(caching.of_absence())
     assert caching.is_shared(caching.of_site(60))
+
+
+def guarded(path: str, headers: dict[str, str], *, in_session: bool = False) -> dict[str, str]:
+    """What becomes of an answer before its head is sent."""
+    response = web.Response(headers=headers)
+    also: list[CacheHeader] = ["Surrogate-Control", "Cache-Tag"]
+    caching.guard(make_mocked_request("GET", path), response, in_session=in_session, also=also)
+    return dict(response.headers)
+
+
+def test_what_nobody_opened_is_closed() -> None:
+    for path in ("/h8Kq2ZtV0aB/raw", "/"):
+        for headers in ({}, {"Cache-Control": "public, max-age=60"}, caching.secret()):
+            found = guarded(path, headers)
+            assert found["CDN-Cache-Control"] == "no-store"
+            assert found["Surrogate-Control"] == "private, no-store, max-age=0"
+            assert ("Surrogate-Key" in found) == ("Cache-Tag" in found) == (path != "/")
+
+
+def test_other_caches_are_told_the_same_in_their_own_words() -> None:
+    found = guarded("/diff/one/other", caching.of_site(60))
+    assert found["CDN-Cache-Control"] == found["Surrogate-Control"]
+    assert (found["Surrogate-Key"], found["Cache-Tag"]) == ("p-one p-other all", "p-one,p-other,all")
+
+
+def test_a_session_s_answer_is_its_own_unless_it_is_the_site_s() -> None:
+    assert guarded("/h8Kq2ZtV0aB", kept(PASTE), in_session=True)["Cache-Control"] == "private, no-cache"
+    assert not caching.is_shared(guarded("/h8Kq2ZtV0aB", kept(PASTE), in_session=True))
+    assert caching.is_shared(guarded("/", caching.of_site(60), in_session=True))
+    assert guarded("/h8Kq2ZtV0aB", caching.secret(), in_session=True)["Cache-Control"] == "private, no-store"

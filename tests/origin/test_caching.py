@@ -10,6 +10,7 @@ import pytest
 
 from pastebin.http.consistency import Tokens
 from pastebin.positions import Position
+from pastebin.services.warming import Warming
 from tests.nodes import SECRET, Node
 from tests.origin.answers import GZIP, HTML, TEXT, ask, paths_of
 
@@ -280,3 +281,43 @@ async def test_a_cache_that_refills_gets_what_it_may_keep(node: Node) -> None:
             assert "Set-Cookie" not in answer.headers
         absence = await ask(node, "/unknown0000", headers={"Pastebin-Min-LSN": seal})
         assert (absence.status, absence.shared) == (404, {"max-age": 5})
+
+
+# Heat
+
+
+async def test_readings_that_an_edge_could_have_answered_are_counted(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[tuple[str, str, bool]] = []
+
+    def note(_self: Warming, slug: str, path: str, *, is_fill: bool) -> None:
+        noted.append((slug, path, is_fill))
+
+    monkeypatch.setattr(Warming, "note", note)
+    slug, _ = await paths_of(node)
+    edge = {"Via": "1.1 pastebin"}
+    await ask(node, f"/{slug}", headers=HTML)
+    await ask(node, f"/{slug}", headers=edge)
+    await ask(node, f"/{slug}.py", headers={**HTML, **edge})
+    await ask(node, f"/{slug}/raw")
+    await ask(node, f"/raw/{slug}", headers=edge)
+    assert noted == [
+        (slug, f"/{slug}", False),
+        (slug, f"/{slug}", True),
+        (slug, f"/{slug}.py", True),
+        (slug, f"/{slug}/raw", False),
+        (slug, f"/raw/{slug}", True),
+    ]
+    noted.clear()
+    secrets = [await paths_of(node, **options) for options in ({"burn": True}, {"password": "x"})]
+    for path in (f"/{slug}", f"/{slug}/raw"):
+        await ask(node, path, "HEAD")
+        await ask(node, f"{path}?x=1")
+        await ask(node, path, headers={"Authorization": "Bearer x"})
+        await ask(node, path, headers={"Cookie": "owner=x"})
+        await ask(node, path, headers={**edge, "Sec-Purpose": "prefetch"})
+    for path in ("/unknown0000", "/", *(path for _, paths in secrets for path in paths)):
+        await ask(node, path)
+        await ask(node, path, headers={**HTML, **edge})
+    assert noted == []
