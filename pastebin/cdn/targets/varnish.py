@@ -38,10 +38,10 @@ class Varnish:
 
     async def purge(self, batch: Batch) -> None:
         async with self._calls.deadline():
-            if batch.flush:
-                await self._purge({"pastebin-flush": "1"}, ())
-                return
             token = self._token(batch.position)
+            if batch.flush:
+                await self._purge({"pastebin-flush": "1", **token}, ())
+                return
             if batch.keys:
                 field = "xkey-softpurge" if batch.soft else "xkey-purge"
 
