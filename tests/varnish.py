@@ -47,12 +47,14 @@ class Varnish:
 
 
 @asynccontextmanager
-async def varnish_before(origin_port: int, *options: str, purgers: str = "127.0.0.1") -> AsyncIterator[Varnish]:
+async def varnish_before(
+    origin_port: int, *, port: int | None = None, purgers: str = "127.0.0.1"
+) -> AsyncIterator[Varnish]:
     """Run Varnish before an origin on this machine while the block lasts."""
     program = require("varnishd")
     with reachable_directory() as place:
         _write_configuration(place, origin_port, purgers)
-        port = free_port()
+        port = port or free_port()
         log = (place / "log").open("ab")
         try:
             process = await asyncio.create_subprocess_exec(
@@ -65,7 +67,6 @@ async def varnish_before(origin_port: int, *options: str, purgers: str = "127.0.
                 *("-p", f"vcl_path={place}"),
                 *("-p", "thread_pools=1"),
                 *("-p", "thread_pool_min=20"),
-                *options,
                 cwd=place,
                 stdout=log,
                 stderr=log,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetError, TargetUnreachable
 from pastebin.cdn.targets.calls import Answer, Calls, divided, limits_for
-from pastebin.cdn.targets.repeats import Repeated
+from pastebin.cdn.targets.repeats import KEYS_SECONDS, Repeated
 from pastebin.http.consistency import MIN_LSN_HEADER, Tokens
 from pastebin.positions import Position
 from pastebin.sections import TargetSection
@@ -103,5 +103,6 @@ def _parts(url: str) -> tuple[str, str]:
 @asynccontextmanager
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The Varnish that `section` names."""
-    async with Repeated.opened(Varnish(section, equipment), equipment.loops) as repeated:
+    varnish, seconds = Varnish(section, equipment), [KEYS_SECONDS]
+    async with Repeated.opened(varnish, equipment.loops, keys_seconds=seconds, flush_seconds=seconds) as repeated:
         yield repeated
