@@ -57,8 +57,14 @@ async def opened(resources: Resources) -> AsyncIterator[Worker]:
         client = await stack.enter_async_context(_client())
         seconds = config.cdn.request_timeout_seconds
         equipment = Equipment(
-            client, resources.loops, seconds, config.node.name, config.site.url, resources.secret
-        )  # fmt: skip
+            client,
+            resources.loops,
+            seconds,
+            config.node.name,
+            config.site.url,
+            resources.secret,
+            config.database.max_lag_seconds if config.database.replicas or config.database.discover else 0.0,
+        )
         targets = {}
         for section in config.cdn.targets:
             target = await stack.enter_async_context(kinds.opening(section.kind)(section, equipment))

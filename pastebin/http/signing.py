@@ -29,7 +29,7 @@ BODY_BYTES = 1024**2
 SKEW_SECONDS = 30.0
 
 _MOST_NONCES = 262_144
-_TIMESTAMP = re.compile(r"\d{1,12}")
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _BODY_SECONDS = 5.0
 

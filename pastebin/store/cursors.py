@@ -56,7 +56,7 @@ set confirmed = case when t.epoch = c.epoch then greatest(t.confirmed, c.sequenc
     epoch = c.epoch, failing_since = null, failure = null
 from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) as c (name, fence, epoch, sequence)
 where t.name = c.name and t.fence = c.fence
-returning t.name
+returning t.name, t.fence
 """
 _FAIL = """
 update feed_targets set failing_since = coalesce(failing_since, now()), failure = $3 where name = $1 and fence = $2
@@ -207,8 +207,8 @@ class Cursors:
                 [one.epoch for one in latest],
                 [one.sequence for one in latest],
             )
-        moved = {row["name"] for row in rows}
-        return [one.name in moved for one in confirmations]
+        moved = {(row["name"], row["fence"]) for row in rows}
+        return [(one.name, one.fence) in moved for one in confirmations]
 
     async def fail(self, claim: Claim, failure: str) -> None:
         """Note for operators why a target is not told."""

@@ -1,14 +1,14 @@
 # pastebin.vcl: Varnish before pastebin. Included by default.vcl, which brings a backend, an acl and the secret.
 #
 # What it promises:
-# - The origin says how long an answer is kept: CDN-Cache-Control (RFC 9213) where it is valid, else Cache-Control; without
-#   either nothing is kept. Nothing with Set-Cookie, Vary: *, private, no-store or no-cache is.
-# - A purge needs an address in `purgers` and the secret. `xkey-purge: KEY ...` and `xkey-softpurge: KEY ...` purge by the keys
-#   of Surrogate-Key, `pastebin-flush: 1` purges everything, none of them purges the address itself in all its variants.
+# - The origin says how long an answer is kept: by CDN-Cache-Control (RFC 9213) where that is valid, else by Cache-Control;
+#   without either nothing is kept. Nothing with Set-Cookie, Vary: *, private, no-store or no-cache is.
+# - A purge needs an address in `purgers` and the secret. `xkey-purge: KEY ...` and `xkey-softpurge: KEY ...` purge by the
+#   keys of Surrogate-Key, `pastebin-flush: 1` purges everything, and without these goes the address itself.
 # - What has been purged does not come back from a fetch that began before. xkey and Varnish skip what is still being
-#   fetched, so a purge leaves a mark, the time, at the last letter of each key; an answer that was asked for before the mark
-#   is delivered to those who wait for it and not kept. Between this check and the moment from which xkey knows the
-#   object some microseconds are left open: the worker sends every purge again two seconds later, which closes them.
+#   fetched. So a purge leaves a mark, the time, at the last letter of each key; an answer that was asked for before the
+#   mark is delivered to those who asked before it and not kept. Between this check and the moment from which xkey
+#   knows the object some microseconds are open: the worker sends every purge again two seconds later, which ends them.
 # - What replaces it is not older than the change although the origin may ask a replica that lags behind: with the
 #   mark comes a Pastebin-Min-LSN, which goes with the fetches of the next minute. A client's own never does.
 # - Stale answers are given as RFC 5861 allows: while the new one is fetched, and instead of an error of the origin.
@@ -42,11 +42,18 @@ sub vcl_recv {
         return (pass);
     }
     unset req.http.Cookie;
+    # An escaped slug is the same paste under another address, whose purge would leave no mark for it.
+    if (req.url ~ "^/(raw/|embed/|documents/|diff/[^/?]*/?|api/v1/pastes/)?[^/.?]*%") {
+        return (pass);
+    }
     # Far into a large file: Varnish would fetch everything before it.
     if (req.http.Range ~ "^bytes=[0-9]{8,}-") {
         return (pass);
     }
-    if (req.http.pb-stale && !req.http.pb-error) {
+    # set by vcl_hit and vcl_synth; what is set survives a restart
+    if (req.http.pb-error) {
+        set req.grace = 365d;
+    } else if (req.http.pb-stale) {
         set req.grace = 0s;
     }
     return (hash);
@@ -89,7 +96,9 @@ sub pastebin_purge {
 sub pastebin_mark_1 {
     if (req.http.pastebin-marks != "") {
         var.global_set("at:" + regsub(req.http.pastebin-marks, "^(.).*$", "\1"), "" + std.real(time=now));
-        var.global_set("lsn:" + regsub(req.http.pastebin-marks, "^(.).*$", "\1"), req.http.Pastebin-Min-LSN);
+        if (req.http.Pastebin-Min-LSN) {
+            var.global_set("lsn:" + regsub(req.http.pastebin-marks, "^(.).*$", "\1"), req.http.Pastebin-Min-LSN);
+        }
         set req.http.pastebin-marks = regsub(req.http.pastebin-marks, "^.", "");
     }
 }
@@ -105,7 +114,7 @@ sub vcl_hit {
     set req.http.pb-status = "hit";
     if (obj.ttl <= 0s) {
         set req.http.pb-status = "hit; detail=stale";
-        # Too old to be given while another is fetched: that one is waited for, and this one kept for the case of an error.
+        # too old to be given while another is fetched: that is waited for, and this one kept for the case of an error
         if (req.restarts == 0 && obj.ttl + std.duration(obj.http.pb-swr + "s", 0s) <= 0s) {
             set req.http.pb-stale = "1";
             return (restart);
@@ -122,26 +131,52 @@ sub vcl_pass {
 }
 
 sub vcl_backend_fetch {
+    # a fetch that is given up leaves what is stored alone, an error that is delivered would replace it
+    if (bereq.is_bgfetch || (bereq.http.pb-stale && !bereq.http.pb-error)) {
+        var.set("or", "stale");
+    }
     unset bereq.http.pb-stale;
     unset bereq.http.pb-error;
     unset bereq.http.pb-status;
     unset bereq.http.Pastebin-Min-LSN;
     var.set_real("began", std.real(time=now));
-    # the last letter of the slug, which is that of its key
-    var.set("mark", regsub(bereq.url, "^/(?:raw/|api/v1/pastes/)?[A-Za-z0-9_-]*([A-Za-z0-9])(?:[/.?].*)?$", "\1"));
-    if (std.real(var.global_get("at:" + var.get("mark")), 0.0) + 60.0 > std.real(time=now)) {
+    # the last letter of the slug, which is that of its key; a comparison has two
+    var.set("mark", regsub(bereq.url,
+        "^/(?:raw/|embed/|documents/|diff/[^/?]+/|api/v1/pastes/)?[A-Za-z0-9_-]*([A-Za-z0-9])(?:[/.?].*)?$", "\1"));
+    var.set("other", regsub(bereq.url, "^/diff/[A-Za-z0-9_-]*([A-Za-z0-9])/.*$", "\1"));
+    call pastebin_min_lsn;
+}
+
+# The token that came with the latest purge of what is asked for. After a minute it has expired.
+sub pastebin_min_lsn {
+    var.set_real("floor", std.real(time=now) - 60.0);
+    if (std.real(var.global_get("at:" + var.get("mark")), 0.0) > var.get_real("floor")) {
+        var.set_real("floor", std.real(var.global_get("at:" + var.get("mark")), 0.0));
         set bereq.http.Pastebin-Min-LSN = var.global_get("lsn:" + var.get("mark"));
-        if (bereq.http.Pastebin-Min-LSN == "") {
-            unset bereq.http.Pastebin-Min-LSN;
-        }
+    }
+    if (std.real(var.global_get("at:" + var.get("other")), 0.0) > var.get_real("floor")) {
+        var.set_real("floor", std.real(var.global_get("at:" + var.get("other")), 0.0));
+        set bereq.http.Pastebin-Min-LSN = var.global_get("lsn:" + var.get("other"));
+    }
+    if (std.real(var.global_get("at:*"), 0.0) > var.get_real("floor")) {
+        set bereq.http.Pastebin-Min-LSN = var.global_get("lsn:*");
+    }
+    if (bereq.http.Pastebin-Min-LSN == "") {
+        unset bereq.http.Pastebin-Min-LSN;
     }
 }
 
 sub vcl_backend_response {
-    if (beresp.status >= 500 && bereq.is_bgfetch) {
+    if (beresp.status >= 500 && var.get("or") == "stale") {
         return (abandon);
     }
     if (bereq.uncacheable) {
+        return (deliver);
+    }
+    if (beresp.status >= 500) {
+        set beresp.uncacheable = true;
+        set beresp.ttl = 0s;
+        set beresp.grace = 0s;
         return (deliver);
     }
     if (std.integer(beresp.http.Content-Length, 0) > 67108864) {
@@ -151,6 +186,7 @@ sub vcl_backend_response {
     if (beresp.ttl <= 0s || beresp.http.Set-Cookie || beresp.http.Vary ~ "\*" || beresp.status == 206) {
         set beresp.uncacheable = true;
         set beresp.ttl = 30s;
+        set beresp.grace = 0s;
         return (deliver);
     }
     if (beresp.http.Surrogate-Key) {
@@ -168,12 +204,17 @@ sub vcl_backend_response {
 sub pastebin_lifetime {
     set beresp.http.pb-control = beresp.http.Cache-Control;
     # a dictionary of RFC 8941 as far as directives need one; anything else is ignored as a whole (RFC 9213, 2.1)
-    if (beresp.http.CDN-Cache-Control ~ {"(?x)^[ ]* (?<item> [a-z*][a-z0-9_.*-]*
-            (?: = (?: \?[01] | -?[0-9]{1,12}(?:\.[0-9]{1,3})? | "[ !#-\[\]-~]*" | [A-Za-z*][!\#$%&'*+.^_`|~0-9A-Za-z:/-]* ) )? )
+    if (beresp.http.CDN-Cache-Control ~ {"(?x)^[ ]* (?<item>
+            (?<key> [a-z*][a-z0-9_.*-]* )
+            (?<value> = (?: \?[01] | -?[0-9]{1,12}(?:\.[0-9]{1,3})? | "[ !#-\[\]-~]*"
+                | [A-Za-z*][!\#$%&'*+.^_`|~0-9A-Za-z:/-]* ) )?
+            (?: [ ]* ; [ ]* (?&key) (?&value)? )* )
             (?: [ \t]* , [ \t]* (?&item) )* [ ]*$"}) {
         set beresp.http.pb-control = beresp.http.CDN-Cache-Control;
         unset beresp.http.Expires;
     }
+    # what stands in quotes is no directive
+    set beresp.http.pb-control = regsuball(beresp.http.pb-control, {""[^"]*""}, "");
     if (beresp.http.pb-control ~ "(?i)(^|,)\s*(no-store|no-cache|private)\b") {
         set beresp.ttl = 0s;
     } else if (beresp.http.pb-control ~ "(?i)(^|,)\s*s-maxage=") {
@@ -207,12 +248,12 @@ sub pastebin_lifetime {
 
 # Whether something of it was purged since it was asked for; times are kept to the millisecond.
 sub pastebin_overtaken {
-    if (std.real(var.global_get("at:*"), 0.0) > var.get_real("began") - 0.002
-        || std.real(var.global_get("at:" + var.get("mark")), 0.0) > var.get_real("began") - 0.002
+    if (std.real(var.global_get("at:*"), 0.0) > var.get_real("began") - 0.001
+        || std.real(var.global_get("at:" + var.get("mark")), 0.0) > var.get_real("began") - 0.001
         || std.real(var.global_get("at:" + regsub(beresp.http.xkey, "^\s*\S*(\S)(\s.*)?$", "\1")), 0.0)
-            > var.get_real("began") - 0.002
+            > var.get_real("began") - 0.001
         || std.real(var.global_get("at:" + regsub(beresp.http.xkey, "^\s*\S+\s+\S*(\S)(\s.*)?$", "\1")), 0.0)
-            > var.get_real("began") - 0.002) {
+            > var.get_real("began") - 0.001) {
         set beresp.uncacheable = true;
         set beresp.ttl = 1s;
         set beresp.grace = 0s;
@@ -221,6 +262,9 @@ sub pastebin_overtaken {
 }
 
 sub vcl_backend_error {
+    if (var.get("or") == "stale") {
+        return (abandon);
+    }
     set beresp.http.Content-Type = "text/plain; charset=utf-8";
     set beresp.http.Cache-Control = "no-store";
     set beresp.http.Retry-After = "5";
@@ -230,15 +274,13 @@ sub vcl_backend_error {
 }
 
 sub vcl_deliver {
-    if (resp.status >= 500 && req.http.pb-stale && !req.http.pb-error) {
-        set req.http.pb-error = "1";
-        return (restart);
-    }
     # RFC 9111, 4.4: a change that went through here is not followed by what was before it
     if (req.method ~ "^(POST|PUT|PATCH|DELETE)$" && resp.status < 400
-        && req.url ~ "^/(?:raw/|api/v1/pastes/)?[A-Za-z0-9_-]+") {
+        && req.url ~ "^/(?:raw/|documents/|api/v1/pastes/)?[A-Za-z0-9_-]+") {
+        var.global_set("at:" + regsub(req.url,
+            "^/(?:raw/|documents/|api/v1/pastes/)?[A-Za-z0-9_-]*([A-Za-z0-9_-]).*$", "\1"), "" + std.real(time=now));
         set req.http.pb-gone = xkey.purge(
-            "p-" + regsub(req.url, "^/(?:raw/|api/v1/pastes/)?([A-Za-z0-9_-]+).*$", "\1"));
+            "p-" + regsub(req.url, "^/(?:raw/|documents/|api/v1/pastes/)?([A-Za-z0-9_-]+).*$", "\1"));
     }
     unset resp.http.Surrogate-Key;
     unset resp.http.xkey;
@@ -255,6 +297,10 @@ sub vcl_deliver {
 }
 
 sub vcl_synth {
+    if (resp.status == 503 && req.http.pb-stale && !req.http.pb-error) {
+        set req.http.pb-error = "1";
+        return (restart);
+    }
     set resp.http.Content-Type = "text/plain; charset=utf-8";
     set resp.http.Cache-Control = "no-store";
     unset resp.http.X-Varnish;

@@ -131,7 +131,8 @@ class Equipment:
     """What every kind is made with: one HTTP client for all; calls say `allow_redirects=False` themselves.
 
     `secret` signs what goes to edges of the same cluster. `node` is who sends, `site_url` how clients address the
-    service (it may be empty: then there are no absolute addresses).
+    service (it may be empty: then there are no absolute addresses). Replicas that answer for the origin may be
+    `lag_seconds` behind; 0 without replicas.
     """
 
     client: aiohttp.ClientSession
@@ -140,6 +141,7 @@ class Equipment:
     node: str
     site_url: str = ""
     secret: bytes = field(default=b"", repr=False)
+    lag_seconds: float = 0.0
 
 
 Opening = Callable[[TargetSection, Equipment], AbstractAsyncContextManager[Target]]

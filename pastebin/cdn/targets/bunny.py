@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetError, TargetRefused
 from pastebin.cdn.targets.calls import Calls, limits_for
+from pastebin.cdn.targets.repeats import Repeated, when_replicas_know
 from pastebin.sections import TargetSection
 
 LIMITS = Limits(keys_per_call=1, urls_per_call=1, calls_per_second=5.0, burst=120)
@@ -74,4 +75,6 @@ class Bunny:
 @asynccontextmanager
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The pull zone that `section` names."""
-    yield Bunny(section, equipment)
+    bunny, seconds = Bunny(section, equipment), [when_replicas_know(equipment)]
+    async with Repeated.opened(bunny, equipment.loops, keys_seconds=seconds, flush_seconds=seconds) as repeated:
+        yield repeated

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetError, TargetRefused, TargetUnreachable
 from pastebin.cdn.targets.calls import Calls, divided, limits_for
+from pastebin.cdn.targets.repeats import Repeated, when_replicas_know
 from pastebin.sections import TargetSection
 
 # Of the Pro plan; a lower plan shows itself by 429, which is honoured.
@@ -86,4 +87,6 @@ class Cloudflare:
 @asynccontextmanager
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The zone that `section` names."""
-    yield Cloudflare(section, equipment)
+    cloudflare, seconds = Cloudflare(section, equipment), [when_replicas_know(equipment)]
+    async with Repeated.opened(cloudflare, equipment.loops, keys_seconds=seconds, flush_seconds=seconds) as repeated:
+        yield repeated

@@ -24,6 +24,7 @@ from botocore.parsers import ResponseParserError
 from pastebin import surrogates
 from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetError, TargetRefused, TargetUnreachable
 from pastebin.cdn.targets.calls import Calls, divided, limits_for
+from pastebin.cdn.targets.repeats import Repeated, when_replicas_know
 from pastebin.sections import TargetSection
 
 # Two pastes are 11 patterns, so that there is room for something else besides.
@@ -176,4 +177,6 @@ async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[
     ) as client:
         target = CloudFront(section, equipment, client)
         client.meta.events.register("before-send.cloudfront", target.carry)
-        yield target
+        seconds = [when_replicas_know(equipment)]
+        async with Repeated.opened(target, equipment.loops, keys_seconds=seconds, flush_seconds=seconds) as repeated:
+            yield repeated

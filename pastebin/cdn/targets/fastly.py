@@ -1,7 +1,7 @@
 """Fastly: instant purges by surrogate key, up to 256 in a call, soft on request.
 
 https://www.fastly.com/documentation/reference/api/purging/ describes the calls. Purging everything cannot be soft. With
-shielding an edge may refill from a shield that has not been purged yet, so everything is purged twice.
+shielding an edge may refill from a shield that has not been purged yet, so everything is purged again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetError
 from pastebin.cdn.targets.calls import Calls, divided, limits_for
-from pastebin.cdn.targets.repeats import Repeated
+from pastebin.cdn.targets.repeats import FLUSH_SECONDS, KEYS_SECONDS, Repeated, when_replicas_know
 from pastebin.sections import TargetSection
 
-# 100,000 purges an hour and account, of which the repetition takes half.
+# 100,000 purges an hour and account, of which repetitions take half, or more.
 LIMITS = Limits(keys_per_call=256, urls_per_call=20, calls_per_second=12.0, burst=100)
 
 _URL = "https://api.fastly.com"
@@ -80,5 +80,10 @@ class Fastly:
 @asynccontextmanager
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The service that `section` names."""
-    async with Repeated.opened(Fastly(section, equipment), equipment.loops) as repeated:
+    keys_seconds = sorted({KEYS_SECONDS, when_replicas_know(equipment)})
+    flush_seconds = [max(FLUSH_SECONDS, when_replicas_know(equipment))]
+    fastly = Fastly(section, equipment)
+    async with Repeated.opened(
+        fastly, equipment.loops, keys_seconds=keys_seconds, flush_seconds=flush_seconds
+    ) as repeated:
         yield repeated

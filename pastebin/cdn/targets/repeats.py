@@ -1,7 +1,8 @@
-"""Purging twice: what was fetched before a change may be stored after its purge; the second purge finds it.
+"""Purging again: what was fetched before a change may be stored after its purge; a later purge finds it.
 
-Caches skip what they are just fetching, and where one cache lies behind another the outer may refill from the inner
-before that is purged. Fastly advises to purge again after 2 seconds, everything after 30 ("Purging with shielding").
+Caches skip what they are just fetching; where one lies behind another the outer may refill from the inner before that
+is purged (Fastly advises to purge again after 2 seconds, everything after 30: "Purging with shielding"); and the
+origin may refill from a replica that has not seen the change yet, where a cache cannot ask for it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
-from pastebin.cdn.targets import Batch, Limits, Target, TargetBusy, TargetError, TargetRefused
+from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetBusy, TargetError, TargetRefused
 from pastebin.loops import Loops
 
 log = logging.getLogger(__name__)
@@ -25,24 +27,33 @@ _PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
-class Repeated:
-    """A target that sends what it has purged once more; nobody waits for that.
+def when_replicas_know(equipment: Equipment) -> float:
+    """How long after a change every fetch that could have missed it is over, in seconds."""
+    return equipment.lag_seconds + KEYS_SECONDS
 
-    What is still to be repeated when the node ends is left out.
+
+class Repeated:
+    """A target that sends what it has purged again, `keys_seconds` later and everything `flush_seconds` later.
+
+    Nobody waits for that, and what is still to be repeated when the node ends is left out. A repetition is a batch of
+    its own: its `epoch` says so.
     """
 
-    def __init__(self, target: Target, keys_seconds: float, flush_seconds: float) -> None:
+    def __init__(self, target: Target, keys_seconds: Sequence[float], flush_seconds: Sequence[float]) -> None:
         self._target = target
-        self._lanes = {False: _Lane(target, keys_seconds), True: _Lane(target, flush_seconds)}
+        self._lanes = {
+            False: [_Lane(target, seconds) for seconds in keys_seconds],
+            True: [_Lane(target, seconds) for seconds in flush_seconds],
+        }
 
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, target: Target, loops: Loops, *, keys_seconds: float = KEYS_SECONDS, flush_seconds: float = FLUSH_SECONDS
+        cls, target: Target, loops: Loops, *, keys_seconds: Sequence[float], flush_seconds: Sequence[float]
     ) -> AsyncIterator[Repeated]:
         repeated = cls(target, keys_seconds, flush_seconds)
         async with AsyncExitStack() as stack:
-            for lane in repeated._lanes.values():
+            for lane in (*repeated._lanes[False], *repeated._lanes[True]):
                 await stack.enter_async_context(loops.running(lane.repeat(), name=f"cdn-repeats-{target.name}"))
             yield repeated
 
@@ -57,26 +68,32 @@ class Repeated:
     async def purge(self, batch: Batch) -> None:
         if batch.is_heartbeat:
             return
-        lane = self._lanes[batch.flush]
-        lane.check_room()
+        self._check_room(is_flush=batch.flush)
         try:
             await self._target.purge(batch)
         except TargetRefused:
-            lane.add(batch)  # of which the others were taken
+            self._remember(batch)  # of which the others were taken
             raise
-        lane.add(batch)
+        self._remember(batch)
 
     async def purge_urls(self, urls: Sequence[str]) -> None:
-        lane = self._lanes[False]
-        lane.check_room()
+        self._check_room(is_flush=False)
         await self._target.purge_urls(urls)
-        lane.add(Batch(epoch="", previous=0, sequence=0, urls=tuple(urls)))
+        self._remember(Batch(epoch="", previous=0, sequence=0, urls=tuple(urls)))
 
     async def push(self, urls: Sequence[str]) -> None:
         await self._target.push(urls)
 
     async def check(self) -> str | None:
         return await self._target.check()
+
+    def _check_room(self, *, is_flush: bool) -> None:
+        for lane in self._lanes[is_flush]:
+            lane.check_room()
+
+    def _remember(self, batch: Batch) -> None:
+        for lane in self._lanes[batch.flush]:
+            lane.add(batch)
 
 
 class _Lane:
@@ -94,7 +111,8 @@ class _Lane:
     def add(self, batch: Batch) -> None:
         """Several may have seen the same last place; the later of them does without."""
         if not self._waiting.full():
-            self._waiting.put_nowait((asyncio.get_running_loop().time() + self._seconds, batch))
+            again = replace(batch, epoch=f"{batch.epoch} after {self._seconds:g} s")
+            self._waiting.put_nowait((asyncio.get_running_loop().time() + self._seconds, again))
 
     async def repeat(self) -> None:
         while True:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetError, TargetUnreachable
 from pastebin.cdn.targets.calls import Answer, Calls, divided, limits_for
-from pastebin.cdn.targets.repeats import Repeated
+from pastebin.cdn.targets.repeats import KEYS_SECONDS, Repeated
 from pastebin.http.consistency import MIN_LSN_HEADER, Tokens
 from pastebin.positions import Position
 from pastebin.sections import TargetSection
@@ -38,10 +38,10 @@ class Varnish:
 
     async def purge(self, batch: Batch) -> None:
         async with self._calls.deadline():
-            if batch.flush:
-                await self._purge({"pastebin-flush": "1"}, ())
-                return
             token = self._token(batch.position)
+            if batch.flush:
+                await self._purge({"pastebin-flush": "1", **token}, ())
+                return
             if batch.keys:
                 field = "xkey-softpurge" if batch.soft else "xkey-purge"
 
@@ -103,5 +103,6 @@ def _parts(url: str) -> tuple[str, str]:
 @asynccontextmanager
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The Varnish that `section` names."""
-    async with Repeated.opened(Varnish(section, equipment), equipment.loops) as repeated:
+    varnish, seconds = Varnish(section, equipment), [KEYS_SECONDS]
+    async with Repeated.opened(varnish, equipment.loops, keys_seconds=seconds, flush_seconds=seconds) as repeated:
         yield repeated

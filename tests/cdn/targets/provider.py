@@ -41,13 +41,18 @@ class Asked:
 
 @dataclass
 class Reply:
-    """One answer; with `silent` the head never comes, with `endless` the body never ends."""
+    """One answer; with `silent` the head never comes, with `endless` the body never ends.
+
+    `head` and `rest` are waited for before the head and before the second half of the body.
+    """
 
     status: int = 200
     body: Any = b""
     headers: dict[str, str] = field(default_factory=dict)
     silent: bool = False
     endless: bool = False
+    head: asyncio.Event | None = None
+    rest: asyncio.Event | None = None
 
     @property
     def content(self) -> bytes:
@@ -63,12 +68,13 @@ class Provider:
         self.replies: deque[Reply] = deque()
         self.usual = usual
         self._heard = asyncio.Condition()
+        self._runner: web.ServerRunner | None = None
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, usual: Reply | None = None) -> AsyncIterator[Provider]:
         provider = cls(usual or Reply())
-        runner = web.ServerRunner(web.Server(provider._answer), shutdown_timeout=0.1)
+        runner = provider._runner = web.ServerRunner(web.Server(provider._answer), shutdown_timeout=0.1)
         await runner.setup()
         try:
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -78,6 +84,21 @@ class Provider:
             yield provider
         finally:
             await runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    async def close(self) -> None:
+        """From now on connections are refused."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    def reset(self, usual: Reply) -> None:
+        """As if nothing had been asked yet."""
+        self.asked.clear()
+        self.replies.clear()
+        self.usual = usual
 
     async def heard(self, count: int) -> None:
         """Wait until there have been so many requests."""
@@ -91,12 +112,19 @@ class Provider:
         reply = self.replies.popleft() if self.replies else self.usual
         if reply.silent:
             await asyncio.Event().wait()
-        if not reply.endless:
+        if reply.head:
+            await reply.head.wait()
+        if not reply.endless and not reply.rest:
             return web.Response(status=reply.status, body=reply.content, headers=reply.headers)
         response = web.StreamResponse(status=reply.status, headers=reply.headers)
         await response.prepare(request)
-        while True:
+        while reply.endless:
             await response.write(b"x" * 65536)
+        await response.write(reply.content[: len(reply.content) // 2])
+        if reply.rest:
+            await reply.rest.wait()
+        await response.write(reply.content[len(reply.content) // 2 :])
+        return response
 
 
 @asynccontextmanager

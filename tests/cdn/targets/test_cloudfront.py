@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -82,6 +83,17 @@ async def test_a_batch_that_is_sent_again_is_the_same_invalidation(provider: Pro
     references = [invalidated(asked)[1] for asked in provider.asked]
     assert references[0] == references[1]
     assert len(set(references)) == 4
+
+
+async def test_a_repetition_is_another_invalidation(provider: Provider, equipment: Equipment) -> None:
+    """With the reference of the first it would be none."""
+    hurried = replace(equipment, lag_seconds=-1.95)
+    async with opened(section("cloudfront", provider.url, access_key="AKIA"), hurried) as target:
+        await target.purge(batch("p-abc"))
+        await provider.heard(2)
+    (paths, reference), (again, other) = map(invalidated, provider.asked)
+    assert paths == again
+    assert reference != other
 
 
 async def test_tags(provider: Provider, tagged: Target) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from pastebin.cdn.targets import Equipment, TargetRefused, TargetUnreachable
 from pastebin.cdn.targets.fastly import Fastly, opened
-from pastebin.cdn.targets.repeats import Repeated
+from pastebin.cdn.targets.repeats import Repeated, when_replicas_know
 from tests.cdn.targets.provider import TOKEN, Provider, Reply, batch, equipment, section
 
 __all__ = ["equipment"]
@@ -95,9 +96,9 @@ async def test_a_push_is_a_visit(provider: Provider, fastly: Fastly) -> None:
 
 
 async def test_everything_is_said_twice(provider: Provider, equipment: Equipment) -> None:
-    """Only what has been taken, and once more only; the repetition goes on when it is refused for now."""
+    """Only what has been taken, and once more only."""
     fastly = Fastly(section("fastly", provider.url), equipment)
-    async with Repeated.opened(fastly, equipment.loops, keys_seconds=0.05, flush_seconds=0.05) as repeated:
+    async with Repeated.opened(fastly, equipment.loops, keys_seconds=[0.05], flush_seconds=[0.05]) as repeated:
         await repeated.purge(batch())
         provider.replies.append(Reply(500))
         with pytest.raises(TargetUnreachable):
@@ -110,6 +111,18 @@ async def test_everything_is_said_twice(provider: Provider, equipment: Equipment
     keys, url, everything = "/service/some-id/purge", "/purge/p.example/abc", "/service/some-id/purge_all"
     assert targets[:4] == [keys, keys, url, everything]
     assert sorted(targets[4:]) == sorted([keys, url, everything])
+
+
+async def test_again_for_shields_and_again_for_replicas(provider: Provider, equipment: Equipment) -> None:
+    lagging = replace(equipment, lag_seconds=10.0)
+    assert when_replicas_know(equipment) == 2
+    assert when_replicas_know(lagging) == 12
+    fastly = Fastly(section("fastly", provider.url), equipment)
+    async with Repeated.opened(fastly, equipment.loops, keys_seconds=[0.02, 0.04], flush_seconds=[]) as repeated:
+        await repeated.purge(batch("p-abc"))
+        await repeated.purge(batch(flush=True))
+        await provider.heard(4)
+    assert [asked.target.rpartition("/")[2] for asked in provider.asked] == ["purge", "purge_all", "purge", "purge"]
 
 
 async def test_as_configured(provider: Provider, equipment: Equipment) -> None:
