@@ -69,6 +69,11 @@ class Config(Section, frozen=True):
         chosen = self.blobs.directory
         return Path(chosen).expanduser().absolute() if chosen else self.data_dir / "blobs"
 
+    @property
+    def edge_directory(self) -> Path:
+        chosen = self.edge.disk
+        return Path(chosen).expanduser().absolute() if chosen else self.data_dir / "edge"
+
 
 def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read the file (if any), lay the `section.key` overrides of the command line over it, check everything.
@@ -242,6 +247,7 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     for option, directory in (
         ("node.data_dir", config.node.data_dir),
         ("blobs.directory", config.blobs.directory),
+        ("edge.disk", config.edge.disk),
     ):
         if not _is_path(directory):
             yield Problem(option, "is not a path of this machine")

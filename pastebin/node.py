@@ -123,7 +123,7 @@ async def _open_doors(
             config.doors,
             shutdown_seconds=config.node.shutdown_seconds,
             hurried=stopping.hurried,
-            connection=front.connection if front else None,
+            connection=functools.partial(front.connection, lambda: health.draining) if front else None,
         )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
     return opened

@@ -133,13 +133,18 @@ class Admission(Generic[Held]):
     def _make_room(self, cost: int, footprint: int) -> list[Held]:
         victims: list[Held] = []
         while self._is_over(cost, footprint) and len(self):
-            if self._small and (self._small_bytes >= self.capacity * _SMALL_SHARE or not self._main):
+            if self._small and (self._small_bytes + self.reserved >= self._small_share or not self._main):
                 victim = self._evict_small()
             else:
                 victim = self._evict_main()
             if victim is not None:
                 victims.append(victim)
         return victims
+
+    @property
+    def _small_share(self) -> float:
+        """What newcomers may take, those that are still on their way in among them."""
+        return self.capacity * _SMALL_SHARE
 
     def _is_over(self, cost: int, footprint: int) -> bool:
         return self.used + self.reserved + cost > self.capacity or self.footprint + footprint > self.memory

@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from multidict import CIMultiDictProxy, MultiMapping
 
+from pastebin.cdn.arrivals import Arrivals
 from pastebin.cdn.chores import FeedState
 from pastebin.cdn.disk import Disk
 from pastebin.cdn.figures import Figures
@@ -47,7 +47,7 @@ class Cache:
         self._disk = disk
         self._index = Index(section.max_variants)
         self._tiers = Tiers(section, figures)
-        self._arriving: set[Stored] = set()  # checked against the purge clock, but not yet under their names
+        self._arrivals = Arrivals(lambda stored: self._is_overtaken(stored, stored.born), self.unkept)
         self._restart = Restart(section, disk)
 
     @classmethod
@@ -107,7 +107,10 @@ class Cache:
             self,
             self._disk if self._restart.allows_writing else None,
             memory_bytes=self._section.memory_object_bytes,
-            max_bytes=self._section.max_object_bytes,
+            max_bytes=min(
+                self._section.max_object_bytes,
+                max(self._section.memory_object_bytes, self._tiers.largest_on_disk),
+            ),
         )
 
     def refresh(
@@ -153,8 +156,9 @@ class Cache:
         if self._disk is None:
             raise StoredDamaged
         try:
-            async with aclosing(self._disk.read(stored.body, start, stop)) as chunks:
+            async with aclosing(self._disk.read(stored.body, start, stop, self._tiers.hot)) as chunks:
                 async for chunk in chunks:
+                    self._evict(self._tiers.balance())
                     yield chunk
         except OSError as error:
             self._lose(stored, stored.body, error)
@@ -174,7 +178,7 @@ class Cache:
                 self._exchange(stored, replace(stored, soft_purged=True, attached=None))
             else:
                 self._bury(stored, remember=True)
-        for stored in self._arriving:
+        for stored in self._arrivals:
             if not tags.isdisjoint(stored.tags):
                 self._end(stored)
         return len(found)
@@ -194,10 +198,14 @@ class Cache:
     def flush(self) -> None:
         """Remove everything; nothing asked for before will be stored."""
         self._generations.flush()
-        for stored in (*self._index, *self._arriving):
-            self._end(stored)
+        everything = (*self._index, *self._arrivals)
+        for stored in everything:
+            _die(stored)
         self._tiers.clear()
         self._index.clear()
+        if self._disk is not None:
+            bodies = [stored.body for stored in everything if isinstance(stored.body, DiskBody)]
+            self._disk.chores.remove([body.path for body in bodies], sum(body.file_bytes for body in bodies))
 
     def charge(self, stored: Stored, extra: int) -> None:
         """Count `extra` bytes of memory for what is attached to a response; they end with it."""
@@ -264,40 +272,11 @@ class Cache:
         """Likewise for a body in a file, for which `reserved` bytes were set aside."""
         if self._disk is None:
             return None
-        body = DiskBody(part.path.removesuffix(".part") + ".object", part.size, part.checksums, 0)
-        stored, trailer = with_trailer(draft.stored(body), body)
         try:
-            is_named = await self._name(self._disk, stored, body.path, part, trailer)
+            stored = await self._arrivals.arrive(self._disk, draft, part)
         finally:
             self._tiers.release_disk(reserved)
-        return self._enter(stored) if is_named else None
-
-    async def _name(self, disk: Disk, stored: Stored, path: str, part: Part, trailer: bytes) -> bool:
-        """Finish the file and give it its name. If it is not to be kept it has no name, and False is returned.
-
-        Between the look at the purge clock and the name a purge finds it among those who arrive.
-        """
-        if await disk.submit(partial(part.finish, trailer)) is not None:
-            self.unkept("disk")
-            return False
-        if self._is_overtaken(stored, stored.born):
-            self.unkept("overtaken")
-            return False
-        self._arriving.add(stored)
-        is_named = False
-        try:
-            await disk.chores.publish(part.path, path)
-            is_named = stored.alive and not self._is_overtaken(stored, stored.born)
-            if not is_named:
-                self.unkept("overtaken")
-        except OSError as error:
-            disk.note_error(error)
-            self.unkept("disk")
-        finally:
-            self._arriving.discard(stored)
-            if not is_named:
-                disk.chores.remove((path,))
-        return is_named
+        return None if stored is None else self._enter(stored)
 
     def _take_over(self, batch: Sequence[tuple[Leftover, Stored | None]]) -> None:
         for leftover, stored in batch:
@@ -363,6 +342,7 @@ class Cache:
         """It counts no more, and its body goes with it."""
         _die(stored)
         if self._disk is not None and isinstance(stored.body, DiskBody):
+            self._tiers.hot.forget(stored.body)
             self._disk.chores.remove((stored.body.path,), stored.body.file_bytes)
 
     def _lose(self, stored: Stored, body: DiskBody, error: OSError) -> None:

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from pastebin.cdn.chores import Chores, FeedState, read_state
 from pastebin.cdn.figures import Figures
+from pastebin.cdn.hot import CHUNK_BYTES, HotChunks
 from pastebin.cdn.objects import DiskBody
 from pastebin.cdn.spool import BLOCK_BYTES, ClosedFile, OpenFile, Part
 from pastebin.errors import DataDirectoryUnusable
@@ -26,8 +27,7 @@ from pastebin.errors import DataDirectoryUnusable
 Result = TypeVar("Result")
 
 _READERS = 4
-_WRITERS = 2
-_CHUNK_BYTES = 4 * BLOCK_BYTES
+_WRITERS = 3  # one of them may be looking through what an earlier process left
 _MANY_READERS = 64  # beyond, each takes one block after another instead of a chunk ahead: memory stays bounded
 _SUSPENDED_SECONDS = 30.0
 
@@ -112,18 +112,19 @@ class Disk:
         part.close()
         self.chores.remove((part.path,))
 
-    async def read(self, body: DiskBody, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Bytes of a body, every block checked first. Raises OSError, of which Damaged is one."""
+    async def read(self, body: DiskBody, start: int, stop: int, hot: HotChunks) -> AsyncGenerator[bytes, None]:
+        """Bytes of a body, every block checked when it is read. Raises OSError, of which Damaged is one."""
         file = OpenFile(body.path, os.O_RDONLY)
         ahead: asyncio.Future[bytes] | None = None
         self._reading += 1
         try:
             while start < stop:
-                if ahead is None:
-                    ahead = self._read(file, body, start, stop)
-                chunk = await ahead
+                chunk = hot.get(body, start, stop) if ahead is None else None
+                if chunk is None:
+                    chunk = await (ahead or self._read(file, body, start, stop))
+                    hot.put(body, start, chunk)
                 start, ahead = start + len(chunk), None
-                if start < stop and self._reading <= _MANY_READERS:
+                if start < stop and self._reading <= _MANY_READERS and not hot.holds(body, start):
                     ahead = self._read(file, body, start, stop)
                 yield chunk
         finally:
@@ -145,8 +146,8 @@ class Disk:
         return _submitted(self._readers, partial(file.read, start, end, body.size, body.checksums))
 
     def _end_of_chunk(self, start: int, stop: int) -> int:
-        size = _CHUNK_BYTES if self._reading <= _MANY_READERS else BLOCK_BYTES
-        return min(stop, start - start % BLOCK_BYTES + size)
+        size = CHUNK_BYTES if self._reading <= _MANY_READERS else BLOCK_BYTES
+        return min(stop, start - start % size + size)
 
     def _release(self, file: OpenFile) -> None:
         """Close in a thread: the last use of a file that was removed has work to do."""

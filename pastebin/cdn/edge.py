@@ -2,55 +2,103 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from pastebin.cdn.answers import Edge
+from pastebin.cdn.cache import Cache
+from pastebin.cdn.errands import Errands
+from pastebin.cdn.fetching import Fetching
+from pastebin.cdn.figures import Figures
+from pastebin.cdn.generations import Generations
 from pastebin.cdn.local import LocalOrigin
-from pastebin.cdn.origins import Origins, RemoteOrigin
+from pastebin.cdn.obtaining import Obtaining
+from pastebin.cdn.origins import Origins, RemoteOrigin, Way
+from pastebin.cdn.passing import Passing
+from pastebin.cdn.prepared import Prepared
+from pastebin.cdn.shortcut import EdgeConnection
 from pastebin.config import Config
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
+from pastebin.positions import Position
 from pastebin.resources import Resources
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
+
+_ERRANDS = 256
+# What is for shared caches, of which this is the last one before the client unless others are purged as well.
+_FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unfed:
+    """An edge that no feed tells anything."""
+
+    position: Position | None = None
+
+    def is_held(self, now: float) -> bool:
+        return True
+
+    def held_until(self) -> float:
+        return math.inf
 
 
 @asynccontextmanager
 async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Answer from the cache what may be, and fetch the rest."""
     config = resources.config
-    local = LocalOrigin() if config.edge.origin == "local" else None
-    origins = Origins([local] if local else [*_remote(config)], config.edge, is_limited=local is None)
-    edge = Edge(config.edge, origins)
-    try:
+    section = config.edge
+    async with AsyncExitStack() as stack:
+        figures = Figures(resources.metrics.registry)
+        generations = Generations(section.tombstone_seconds)
+        cache = await stack.enter_async_context(Cache.opened(section, config.edge_directory, generations, figures))
+        errands = await stack.enter_async_context(Errands.running(_ERRANDS))
+        local = LocalOrigin() if section.origin == "local" else None
+        ways: list[Way] = [local] if local else [*_remote(config)]
+        origins = Origins(ways, section, is_limited=local is None)
+        stack.callback(origins.close)
+        feed = Unfed()
+        fetching = Fetching(
+            section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
+        )
+        hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
+        edge = Edge(
+            cache,
+            feed,
+            resources.tokens,
+            Obtaining(section, cache, generations, feed, fetching, errands),
+            Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
+            figures,
+            is_local=local is not None,
+            bypass_cookies=frozenset(section.bypass_cookies),
+            idle_seconds=config.doors.body_idle_seconds,
+            hidden=hidden,
+        )
+        prepared = Prepared(cache, feed, hidden)
+        figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        yield Offer(routes, front=EdgeFront(edge, local, config))
-    finally:
-        origins.close()
+        yield Offer(routes, front=EdgeFront(edge, prepared, local, config))
 
 
 class EdgeFront:
     """What the edge puts before the application of its door."""
 
-    def __init__(self, edge: Edge, local: LocalOrigin | None, config: Config) -> None:
-        self._edge = edge
+    def __init__(self, edge: Edge, prepared: Prepared, local: LocalOrigin | None, config: Config) -> None:
+        self.middleware: Middleware = edge.middleware()
+        self.sign = edge.sign
+        self._prepared = prepared
         self._local = local
         self._config = config
 
-    @property
-    def middleware(self) -> Middleware:
-        return self._edge.middleware()
-
-    async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
-        self._edge.sign(request, response)
-
-    def connection(self, manager: web.Server, **options: Any) -> Connection:
-        return Connection(manager, **options)
+    def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
+        self._prepared.is_draining = is_draining
+        return EdgeConnection(manager, prepared=self._prepared, **options)
 
     def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:
         if self._local is None:

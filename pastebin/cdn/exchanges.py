@@ -63,9 +63,12 @@ class Reply:
         return self._body is not None and self._body.done
 
     async def headed(self) -> Head:
-        """The head. Raises BadUpstream, UpstreamTimeout, UpstreamUnavailable (nothing arrived at all)."""
+        """The head. Raises BadUpstream, UpstreamTimeout, UpstreamUnavailable (nothing arrived at all).
+
+        While the request is being sent it may take as long as that takes.
+        """
         while self.head is None:
-            await self._wait()
+            await self._wait(None if self._connection.is_sending else self._seconds)
         return self.head
 
     async def read(self) -> bytes:
@@ -73,7 +76,7 @@ class Reply:
         while not self._pieces:
             if self._body is not None and self._body.done:
                 return b""
-            await self._wait()
+            await self._wait(self._seconds)
         piece = self._pieces.popleft()
         self._size -= len(piece)
         if self._is_paused and self._size <= _LOW_BYTES:
@@ -147,13 +150,13 @@ class Reply:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _wait(self) -> None:
-        """Until something has happened. Raises the failure."""
+    async def _wait(self, seconds: float | None) -> None:
+        """Until something has happened, in so many seconds at most. Raises the failure."""
         if self._failure is not None:
             raise self._failure
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds):
                 await self._waiter
         except TimeoutError:
             self.close()
@@ -172,6 +175,7 @@ class Exchange(asyncio.Protocol):
     def __init__(self, on_free: Callable[[Exchange, bool], None], on_lost: Callable[[Exchange], None]) -> None:
         self.idle_since = 0.0
         self.was_used = False
+        self.is_sending = False  # a body, without which the request is not complete
         self._on_free = on_free
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
@@ -194,12 +198,20 @@ class Exchange(asyncio.Protocol):
             self._transport.write(ask.encoded())
         return reply
 
-    async def send(self, data: bytes) -> bool:
-        """Send a piece of the request's body and wait for room; False if nobody takes it any more."""
+    async def send(self, data: bytes, seconds: float) -> bool:
+        """Send a piece of the request's body and wait for room; False if nobody takes it any more.
+
+        Raises UpstreamTimeout if there is no room in so many seconds.
+        """
         if self._transport is None or self._transport.is_closing():
             return False
         self._transport.write(data)
-        await self._drained.wait()
+        if not self._drained.is_set():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._drained.wait()
+            except TimeoutError:
+                raise UpstreamTimeout from None
         return self._transport is not None
 
     def abort(self) -> None:
@@ -234,7 +246,7 @@ class Exchange(asyncio.Protocol):
             self._reply = None
             self.was_used = True
             self.resume()
-            can_follow = reply.can_be_followed() and self.is_open
+            can_follow = reply.can_be_followed() and self.is_open and not self.is_sending
             self._on_free(self, can_follow)
             if not can_follow:
                 self.abort()

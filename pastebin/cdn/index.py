@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from multidict import MultiMapping
 
+from pastebin.cdn.freshness import current_age
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.variants import Variant, variant_of
 
@@ -20,16 +22,29 @@ class Family:
         self.variants: dict[Variant, Stored] = {}
 
     def select(self, headers: MultiMapping[str]) -> Stored | None:
-        """The response that this request may get; the newest where several match (RFC 9111 section 4.1)."""
-        chosen: Stored | None = None
-        for names in self.groups:
-            stored = self.variants.get(variant_of(names, headers) if names else ())
-            if stored is not None and (chosen is None or stored.responded_at > chosen.responded_at):
-                chosen = stored
-        return chosen
+        """The response that this request may get (RFC 9111 section 4.1).
+
+        Where several match it is the newest, but fresh ones that were chosen for such requests come before one that
+        depends on nothing: its origin may have said so by mistake.
+        """
+        if len(self.groups) == 1:
+            names = self.groups[0]
+            return self.variants.get(variant_of(names, headers) if names else ())
+        found = [self.variants.get(variant_of(names, headers) if names else ()) for names in self.groups]
+        matching = [stored for stored in found if stored is not None]
+        now = time.time()
+        return max(
+            matching,
+            key=lambda stored: (bool(stored.variant) and _is_fresh(stored, now), stored.responded_at),
+            default=None,
+        )
 
     def regroup(self) -> None:
         self.groups = list(dict.fromkeys(tuple(name for name, _ in variant) for variant in self.variants))
+
+
+def _is_fresh(stored: Stored, now: float) -> bool:
+    return current_age(stored.policy, stored.responded_at, now) < stored.policy.lifetime and not stored.soft_purged
 
 
 class Index:
@@ -86,7 +101,9 @@ class Index:
         if old is not None:
             self._untag(old)
         family.variants[stored.variant] = stored
-        family.regroup()
+        names = tuple([name for name, _ in stored.variant])
+        if names not in family.groups:
+            family.groups.append(names)
         for tag in stored.tags:
             self._tagged.setdefault(tag, set()).add(stored)
         self.on_change(stored.key)

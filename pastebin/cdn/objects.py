@@ -47,7 +47,7 @@ class Stored:
     tags: frozenset[str]
     born: int  # Generations.clock when its fetch, or its last revalidation, began
     size: int  # of the body, bytes
-    body: bytes | DiskBody
+    body: bytes | DiskBody = field(repr=False)
     soft_purged: bool = False
     seen: Position | None = None  # the feed's position when it was stored
 

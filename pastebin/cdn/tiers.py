@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from pastebin.cdn.admission import Admission
 from pastebin.cdn.figures import Figures
+from pastebin.cdn.hot import HotChunks
 from pastebin.cdn.objects import Stored
 from pastebin.sections import EdgeSection
 
 _INDEX_SHARE = 4  # what is known of bodies on disk takes a quarter of the memory at most
 _WRITERS_SHARE = 4  # so do writers
-_PARTS_SHARE = 3 / 4  # of the disk, for what is being written
+_HOT_SHARE = 4  # and what is read often of bodies on disk
+_PARTS_SHARE = 2  # what is being written takes half of the disk at most
 
 
 class Tiers:
-    """The two bounds. What is known in memory of bodies on disk is taken off what there is for bodies in memory.
+    """The two bounds. What is in memory of bodies on disk is taken off what there is for bodies in memory.
 
     Methods that take something in name who must go for it: those are counted no more, and are the caller's to remove.
     """
 
     def __init__(self, section: EdgeSection, figures: Figures) -> None:
-        self._memory_bytes = section.memory_bytes
+        self._memory_bytes = section.memory_bytes  # all there is
         self._memory: Admission[Stored] = Admission(section.memory_bytes)
         self._disk: Admission[Stored] = Admission(section.disk_bytes, section.memory_bytes // _INDEX_SHARE)
-        for name, tier in (("memory", self._memory), ("disk", self._disk)):
-            figures.watch_tier(name, tier.__len__, lambda tier=tier: tier.used + tier.reserved)  # type: ignore[misc]
+        self.hot = HotChunks(section.memory_bytes // _HOT_SHARE)
+        figures.watch_tier("memory", self._memory.__len__, lambda: self.memory_bytes)
+        figures.watch_tier("disk", self._disk.__len__, lambda: self.disk_bytes)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What is in memory of either tier, or set aside there."""
+        return self._memory.used + self._memory.reserved + self._disk_memory
+
+    @property
+    def largest_on_disk(self) -> int:
+        """Bytes of the largest body that there is room for, if nothing else is being written."""
+        return self._disk.capacity // _PARTS_SHARE
 
     @property
     def disk_bytes(self) -> int:
@@ -45,24 +58,28 @@ class Tiers:
                 former.remove(old)
         if victims is None:
             return None
-        return victims + self._balanced()
+        return victims + self.balance()
 
     def remove(self, stored: Stored, *, remember: bool = False) -> None:
         """Count it no more; with `remember` it comes back to where it was."""
         self._of(stored).remove(stored, remember=remember)
-        if stored.on_disk:
-            self._balanced()
+        self._relax()
 
     def charge(self, stored: Stored, extra: int) -> list[Stored]:
         """Count more bytes of memory for it."""
         victims = self._of(stored).charge(stored, 0 if stored.on_disk else extra, extra)
-        return victims + self._balanced()
+        return victims + self.balance()
 
     def clear(self) -> None:
         """Count nothing any more but what is set aside."""
         self._memory.clear()
         self._disk.clear()
-        self._balanced()
+        self.hot.clear()
+        self._relax()
+
+    def balance(self) -> list[Stored]:
+        """Leave to bodies in memory what is not needed for those on disk."""
+        return self._memory.resize(self._memory_bytes - self._disk_memory)
 
     def reserve_memory(self, size: int) -> list[Stored] | None:
         """Set memory aside for a writer; None if writers have as much as they may."""
@@ -74,7 +91,7 @@ class Tiers:
 
     def reserve_disk(self, size: int) -> list[Stored] | None:
         """Set room on disk aside for a writer; None if writers have as much as they may."""
-        return self._disk.reserve(size, int(self._disk.capacity * _PARTS_SHARE))
+        return self._disk.reserve(size, self.largest_on_disk)
 
     def release_disk(self, size: int) -> None:
         """Give back what was set aside, or expected."""
@@ -84,8 +101,13 @@ class Tiers:
         """Count files on disk of which nothing is known yet."""
         self._disk.reserved += size
 
+    @property
+    def _disk_memory(self) -> int:
+        return self._disk.footprint + self.hot.used
+
+    def _relax(self) -> None:
+        """Give room back to bodies in memory; nobody has to go for that."""
+        self._memory.capacity = max(self._memory.capacity, self._memory_bytes - self._disk_memory)
+
     def _of(self, stored: Stored) -> Admission[Stored]:
         return self._disk if stored.on_disk else self._memory
-
-    def _balanced(self) -> list[Stored]:
-        return self._memory.resize(self._memory_bytes - self._disk.footprint)

@@ -117,7 +117,7 @@ class Writer:
         if self._part is None:
             is_small = max(expected, self.draft.size or 0) <= self._memory_bytes
             if not (is_small and self._reserve(len(chunk))) and not self._begin_part():
-                return self._give_up("room" if is_small else "large")
+                return self._give_up("room" if is_small else "large" if self._disk is None else "disk")
         self._buffer += chunk
         self.written = expected
         if self._part is not None and len(self._buffer) >= self._flush_bytes:

@@ -26,8 +26,8 @@ class Front(Protocol):
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called before the head of any answer is sent, last of all."""
 
-    def connection(self, manager: web.Server, **options: Any) -> Connection:
-        """One connection of the door; the options are those of Connection."""
+    def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
+        """One connection of the door; the options are those of Connection. While it drains every answer closes it."""
 
     def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:
         """Entered before the door opens. `build` makes the same application once more, without this front."""

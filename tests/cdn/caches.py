@@ -15,7 +15,7 @@ from pastebin.cdn.cache import Cache
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.freshness import Policy
 from pastebin.cdn.generations import Generations
-from pastebin.cdn.objects import Stored
+from pastebin.cdn.objects import DiskBody, Stored
 from pastebin.cdn.variants import Variant
 from pastebin.cdn.writer import Writer
 from pastebin.sections import EdgeSection
@@ -84,8 +84,19 @@ class Shelf:
         self.generations.purge(tags, None)
         return self.cache.purge(tags, soft=soft)
 
+    async def settled(self) -> None:
+        """Wait until removed files are gone."""
+        assert self.cache._disk is not None
+        await self.cache._disk.chores.settled()
+
     def files(self) -> list[Path]:
         return sorted((self.directory / "objects").iterdir())
+
+
+def path_of(stored: Stored) -> Path:
+    """Where a body on disk lies."""
+    assert isinstance(stored.body, DiskBody)
+    return Path(stored.body.path)
 
 
 @asynccontextmanager

@@ -105,7 +105,7 @@ class Naive:
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(0, 300), max_size=300), st.integers(0, 2**32), st.floats(0.4, 1.5))
 def test_it_is_the_algorithm_of_the_paper(names: list[int], seed: int, slope: float) -> None:
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311  (a trace, not a secret)
     names = names + [int(min(chance.paretovariate(slope), 400)) for _ in range(1500)]
     cache, naive = Cache(), Naive()
     for name in names:
@@ -206,7 +206,7 @@ class Lru:
 
 def zipf(count: int, names: int, seed: int) -> list[int]:
     weights = [1 / (rank + 1) ** 0.9 for rank in range(names)]
-    return random.Random(seed).choices(range(names), weights, k=count)
+    return random.Random(seed).choices(range(names), weights, k=count)  # noqa: S311
 
 
 def test_a_scan_does_not_flush_what_is_read_often() -> None:

@@ -15,7 +15,7 @@ from pastebin.cdn.targets import Batch, TargetBehind
 from pastebin.cdn.targets.edge import PURGES, PUSHES, EdgeTarget, LocalCarrier
 from pastebin.errors import UnreadableRequest
 from pastebin.positions import Position
-from tests.cdn.edges import Remembered, feed
+from tests.cdn.receivers import Remembered, feed
 
 
 class Time:

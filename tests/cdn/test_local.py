@@ -113,7 +113,7 @@ async def test_a_body_goes_in_pieces() -> None:
     async with served(Rooms()) as origins:
         exchange, reply = await origins.begin(ask("/echo", "POST", **{"Content-Length": str(len(LARGE))}))
         for start in range(0, len(LARGE), 65536):
-            assert await exchange.send(LARGE[start : start + 65536])
+            assert await exchange.send(LARGE[start : start + 65536], 5)
         assert await body_of(reply) == LARGE
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pastebin import surrogates
 from pastebin.models import Changes
-from tests.cdn.edges import edges
+from tests.cdn.receivers import edges
 from tests.cdn.workers import reaching, until, working
 from tests.stored import Stored, file
 

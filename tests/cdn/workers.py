@@ -24,7 +24,7 @@ from pastebin.store.database import Database
 from pastebin.store.dead_letters import DeadLetters
 from pastebin.store.feed import Feed
 from pastebin.store.partitions import Partitions
-from tests.cdn.edges import SECRET, EdgeProcess
+from tests.cdn.receivers import SECRET, EdgeProcess
 from tests.stored import SECTION
 
 QUICK = CdnSection(
