@@ -32,13 +32,14 @@ from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
 from pastebin.services.sweeping import Sweeping
-from pastebin.services.warming import Pushes, Warming
+from pastebin.services.warming import REST_SECONDS, Pushes, Warming
 from pastebin.store import schema
 from pastebin.store.blobs import Blobs
 from pastebin.store.cursors import Cursors
 from pastebin.store.database import Database
 from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
 from pastebin.store.wakeups import Notifier
@@ -204,6 +205,7 @@ async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
         gone_seconds=config.edge.lease_seconds + config.cdn.lease_seconds,
     )
     resources.purging = await stack.enter_async_context(purging)
+    resources.pushes = Outbox(database, REST_SECONDS)
 
 
 async def _check_schema(database: Database) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from pastebin.cdn import intents
 from pastebin.cdn.answers import Edge
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
+from pastebin.cdn.feed import Feed
 from pastebin.cdn.fetching import Fetching
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.generations import Generations
@@ -25,7 +25,7 @@ from pastebin.cdn.shortcut import EdgeConnection
 from pastebin.config import Config
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
-from pastebin.positions import Position
+from pastebin.http.signing import SignedRoutes, Verifier
 from pastebin.resources import Resources
 
 if TYPE_CHECKING:
@@ -34,19 +34,6 @@ if TYPE_CHECKING:
 _ERRANDS = 256
 # What is for shared caches, of which this is the last one before the client unless others are purged as well.
 _FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
-
-
-@dataclass(frozen=True, slots=True)
-class Unfed:
-    """An edge that no feed tells anything."""
-
-    position: Position | None = None
-
-    def is_held(self, now: float) -> bool:
-        return True
-
-    def held_until(self) -> float:
-        return math.inf
 
 
 @asynccontextmanager
@@ -63,16 +50,18 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         ways: list[Way] = [local] if local else [*_remote(config)]
         origins = Origins(ways, section, is_limited=local is None)
         stack.callback(origins.close)
-        feed = Unfed()
+        feed = _feed(resources, cache, generations)
         fetching = Fetching(
             section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
         )
         hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
+        obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
+        feed.warm = lambda urls: obtaining.warm([intent for url in urls if (intent := intents.of_uri(url)) is not None])
         edge = Edge(
             cache,
             feed,
             resources.tokens,
-            Obtaining(section, cache, generations, feed, fetching, errands),
+            obtaining,
             Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
             figures,
             is_local=local is not None,
@@ -83,7 +72,30 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         prepared = Prepared(cache, feed, hidden)
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        yield Offer(routes, front=EdgeFront(edge, prepared, local, config))
+        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, section.purges_per_second)
+        resources.local_edge = feed
+        try:
+            yield Offer(routes, feed.routes(signed), EdgeFront(edge, prepared, local, config))
+        finally:
+            resources.local_edge = None
+
+
+def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
+    """The feed of purges, from where the last process left it."""
+
+    def drop(url: str) -> None:
+        if (key := intents.key_of(url)) is not None:
+            cache.drop(key)
+
+    state = cache.feed_state()
+    return Feed(
+        cache,
+        generations,
+        resources.metrics,
+        lease_seconds=resources.config.edge.lease_seconds,
+        noted=None if state is None else (state.epoch, state.sequence),
+        drop=drop,
+    )
 
 
 class EdgeFront:

@@ -85,7 +85,7 @@ class Feed:
         self._metrics = metrics
         self._lease_seconds = lease_seconds
         self._drop = drop
-        self._warm = warm
+        self.warm = warm
         self._now = now
         self._noted_at = -math.inf
         # a clock of another process, or another machine, says nothing here
@@ -93,7 +93,11 @@ class Feed:
 
     def is_held(self, now: float) -> bool:
         """The lease: whether what is stored may be served without asking. `now` is of the clock given to the feed."""
-        return not self._lease_seconds or now - self.heard_at <= self._lease_seconds
+        return now < self.held_until()
+
+    def held_until(self) -> float:
+        """When the lease ends, by the same clock."""
+        return self.heard_at + self._lease_seconds if self._lease_seconds else math.inf
 
     async def receive(self, message: Message) -> dict[str, Any]:
         """Apply a message; the answer says where this edge is, and whether it lacks something before the message."""
@@ -148,7 +152,7 @@ class Feed:
 
     def push(self, message: Message) -> dict[str, Any]:
         """Have addresses fetched ahead."""
-        self._warm(message.urls)
+        self.warm(message.urls)
         return {
             "epoch": self.epoch,
             "sequence": self.sequence,

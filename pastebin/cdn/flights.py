@@ -88,7 +88,11 @@ class Flights:
     def find(self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> Flight | None:
         """One whose answer may be for a request that comes now: nothing of it was purged since it began."""
         for flight in self._flights.get(key, ()):
-            if flight.is_shared and flight.suits(headers, names) and self._overtaken_at(key, flight.tags, flight.born) is None:
+            if (
+                flight.is_shared
+                and flight.suits(headers, names)
+                and self._overtaken_at(key, flight.tags, flight.born) is None
+            ):
                 return flight
         return None
 

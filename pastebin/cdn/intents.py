@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDictProxy, MultiMapping
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from pastebin.cdn import directives
 from pastebin.cdn.directives import Directives
@@ -18,6 +18,7 @@ _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
 # RFC 3986, sections 3.2.2 and 3.2.3; nothing but what names a server may become part of a key.
 _HOST = re.compile(r"(?:[a-z0-9._~-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _COOKIE_NAME = re.compile(r"(?:^|;)[ \t]*([^=;]+?)[ \t]*=")
 
 
@@ -82,10 +83,23 @@ def host_of(headers: MultiMapping[str]) -> str:
 def key_of(uri: str) -> str | None:
     """The key of an absolute URI; None if it is of no such server."""
     scheme, _, rest = uri.partition("://")
-    if scheme.lower() != "http":
+    if (port := _DEFAULT_PORTS.get(scheme.lower())) is None:
         return None
-    host, slash, path = rest.partition("/")
-    return f"{host.lower().removesuffix(':80')}{slash or '/'}{path}"
+    host, _, path = rest.partition("/")
+    return f"{host.lower().removesuffix(port)}/{path}"
+
+
+def of_uri(uri: str) -> Intent | None:
+    """The intent of fetching ahead what is at an absolute URI; None if it is of no such server."""
+    key = key_of(uri)
+    if key is None:
+        return None
+    host, _, path = key.partition("/")
+    target = f"/{path}"
+    if not _HOST.fullmatch(host) or not _TARGET.fullmatch(target):
+        return None
+    headers = CIMultiDict({hdrs.HOST: host, hdrs.ACCEPT: "*/*", hdrs.ACCEPT_ENCODING: "gzip", "Sec-Purpose": "prefetch"})
+    return Intent(key, host, target, is_head=False, asked=directives.NONE, headers=CIMultiDictProxy(headers))
 
 
 def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: frozenset[str]) -> Reason | None:

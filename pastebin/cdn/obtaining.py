@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -212,21 +213,42 @@ class Obtaining:
             outcome = await self._fetching.lead(flight, intent, stored, status, peer)
             if status.forward_status not in (200, 304):
                 self._resting.note(intent.key, time.time() + _RESTING_SECONDS)
-            if outcome.reply is not None:
-                outcome.reply.close()
-            if outcome.fill is not None and outcome.reader is not None:
-                try:
-                    await outcome.fill.finished()
-                finally:
-                    outcome.fill.detach(outcome.reader)
+            await _taken(outcome)
         except PastebinError as error:
             self._resting.note(intent.key, time.time() + _RESTING_SECONDS)
             log.info("a stale answer could not be revalidated: %s", error)
         finally:
             self._fetching.flights.end(flight)
 
+    def warm(self, intents: Sequence[Intent]) -> int:
+        """Fetch ahead what nobody has asked for yet, as far as there is room; how many fetches were begun."""
+        begun = 0
+        for intent in intents:
+            if self._errands.has_room and not self.knows(intent.key):
+                self._errands.start(partial(self._warm, intent), "fetch ahead of the asking")
+                begun += 1
+        return begun
+
+    async def _warm(self, intent: Intent) -> None:
+        try:
+            outcome = await self.obtain(intent, None)
+            await _taken(outcome)
+        except PastebinError as error:
+            log.info("an answer could not be fetched ahead: %s", error)
+
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _taken(outcome: Outcome) -> None:
+    """Wait for the end of what nobody reads."""
+    if outcome.reply is not None:
+        outcome.reply.close()
+    if outcome.fill is not None and outcome.reader is not None:
+        try:
+            await outcome.fill.finished()
+        finally:
+            outcome.fill.detach(outcome.reader)
 
 
 def _ttl(kept: Stored | Draft) -> float:
