@@ -180,6 +180,7 @@ class EdgeSection(Section, frozen=True):
     purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
 
 
+Dialect = Literal["fastly", "cloudflare", "cloudfront", "bunny"]
 TargetKind = Literal["edge", "varnish", "fastly", "cloudflare", "cloudfront", "bunny"]
 
 
@@ -222,6 +223,7 @@ class TargetSection(Section, frozen=True):
 
 class CdnSection(Section, frozen=True):
     targets: Annotated[list[TargetSection], Meta(max_length=256)] = []
+    dialects: list[Dialect] = []
     lease_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
     poll_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
     batch_keys: Count = 1000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -11,10 +11,11 @@ from aiohttp import HttpVersion11, hdrs, web
 from pastebin.errors import StartError, UnreadableRequest
 from pastebin.http import bodies, protocol
 from pastebin.http.consistency import Tokens, answering, consistent
+from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
-from pastebin.sections import LimitsSection
+from pastebin.sections import Dialect, LimitsSection
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -43,6 +44,7 @@ def build(
     limits: LimitsSection | None,
     tokens: Tokens | None = None,
     front: Fronted | None = None,
+    dialects: Collection[Dialect] = (),
 ) -> web.Application:
     """With `tokens` its requests have sessions; without `limits` it asks for no body, for others take it.
 
@@ -65,6 +67,8 @@ def build(
         application.on_response_prepare.append(answering(tokens))
     if front is not None:
         application.on_response_prepare.append(front.sign)
+    if dialects:
+        application.on_response_prepare.append(speaking(dialects))
     for route in routes:
         web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expected}).register(
             application.router
