@@ -150,7 +150,7 @@ class _Building:
             None if self.door == "edge" else held.config.limits,
             held.tokens if self.door == "origin" else None,
             front,
-            held.config.cdn.headers,
+            held.config.cdn.dialects if self.door == "origin" and name != "local" and front is None else (),
         )
 
 

@@ -186,6 +186,7 @@ class EdgeSection(Section, frozen=True):
     purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
 
 
+Dialect = Literal["fastly", "cloudflare", "cloudfront", "bunny"]
 TargetKind = Literal["edge", "varnish", "fastly", "cloudflare", "cloudfront", "bunny"]
 
 
@@ -226,11 +227,9 @@ class TargetSection(Section, frozen=True):
             yield "tags", 'is for kind = "cloudfront"'
 
 
-CacheHeader = Literal["Surrogate-Control", "Cache-Tag", "CDN-Tag", "Edge-Cache-Tag"]
-
-
 class CdnSection(Section, frozen=True):
     targets: Annotated[list[TargetSection], Meta(max_length=256)] = []
+    dialects: list[Dialect] = []
     lease_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
     poll_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
     batch_keys: Count = 1000
@@ -239,7 +238,6 @@ class CdnSection(Section, frozen=True):
     retry_max_seconds: Seconds = 30.0
     attempts: Count = 25
     retention_seconds: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
-    headers: Annotated[list[CacheHeader], Meta(max_length=4)] = []
     push: bool = True
     push_reads: Count = 20
     push_fills: Count = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,12 @@ def test_tokens_come_from_files_and_the_environment_and_are_never_shown(
     assert "hunter2" not in "\n".join([*describe(chosen), repr(chosen)])
     path.chmod(0o604)
     assert [line.split(":")[0] for line in complaints(path)] == ["cdn.targets[2].token"]
+
+
+def test_what_readme_shows_is_a_configuration(write: WriteFile) -> None:
+    """Every kind but our own edge, with secrets that are only not here."""
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"## Other CDNs.*?```toml\n(.*?)```", readme, re.DOTALL)
+    assert shown is not None
+    chosen = load(write(re.sub(r'"file:[^"]*"', '"hunter2"', shown[1])))
+    assert {target.kind for target in chosen.cdn.targets} == {"varnish", "fastly", "cloudflare", "cloudfront", "bunny"}

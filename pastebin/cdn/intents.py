@@ -98,7 +98,9 @@ def of_uri(uri: str) -> Intent | None:
     target = f"/{path}"
     if not _HOST.fullmatch(host) or not _TARGET.fullmatch(target):
         return None
-    headers = CIMultiDict({hdrs.HOST: host, hdrs.ACCEPT: "*/*", hdrs.ACCEPT_ENCODING: "gzip", "Sec-Purpose": "prefetch"})
+    headers = CIMultiDict(
+        {hdrs.HOST: host, hdrs.ACCEPT: "*/*", hdrs.ACCEPT_ENCODING: "gzip", "Sec-Purpose": "prefetch"}
+    )
     return Intent(key, host, target, is_head=False, asked=directives.NONE, headers=CIMultiDictProxy(headers))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -11,10 +11,11 @@ from aiohttp import HttpVersion11, hdrs, web
 from pastebin.errors import StartError, UnreadableRequest
 from pastebin.http import bodies, protocol
 from pastebin.http.consistency import Tokens, answering, consistent
+from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, observed, sign
 from pastebin.metrics import Metrics
-from pastebin.sections import CacheHeader, LimitsSection
+from pastebin.sections import Dialect, LimitsSection
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -43,12 +44,12 @@ def build(
     limits: LimitsSection | None,
     tokens: Tokens | None = None,
     front: Fronted | None = None,
-    also: Sequence[CacheHeader] = (),
+    dialects: Collection[Dialect] = (),
 ) -> web.Application:
     """With `tokens` its requests have sessions; without `limits` it asks for no body, for others take it.
 
-    `front` comes before the session and the handler; `also` as in `caching.guard`. Raises StartError if two routes
-    claim one method and path.
+    `front` comes before the session and the handler; `dialects` as in `pastebin.http.dialects`. Raises StartError if
+    two routes claim one method and path.
     """
     seen: set[tuple[str, str]] = set()
     for route in routes:
@@ -64,9 +65,11 @@ def build(
     application[protocol.REFUSED] = _counting(metrics, door)
     application.on_response_prepare.append(sign)
     if tokens is not None:
-        application.on_response_prepare.append(answering(tokens, also))
+        application.on_response_prepare.append(answering(tokens))
     if front is not None:
         application.on_response_prepare.append(front.sign)
+    if dialects:
+        application.on_response_prepare.append(speaking(dialects))
     for route in routes:
         web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expected}).register(
             application.router

@@ -7,7 +7,6 @@ or depends on who asks, is kept by nobody. An answer that says nothing about sha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import floor
 
 from aiohttp import hdrs, web
@@ -15,7 +14,6 @@ from multidict import MultiMapping
 
 from pastebin import surrogates
 from pastebin.models import Paste
-from pastebin.sections import CacheHeader
 
 SHARED = "CDN-Cache-Control"
 
@@ -73,14 +71,11 @@ def is_anonymous(request: web.Request) -> bool:
     return hdrs.AUTHORIZATION not in request.headers and hdrs.COOKIE not in request.headers
 
 
-def guard(
-    request: web.Request, response: web.StreamResponse, *, in_session: bool, also: Sequence[CacheHeader] = ()
-) -> None:
+def guard(request: web.Request, response: web.StreamResponse, *, in_session: bool) -> None:
     """Close what nobody opened for shared caches, and put the surrogate keys of the address on the answer.
 
     They are made of the address because that is what a cache knows before it has an answer. What depends on pastes is
-    kept from shared caches if the client is `in_session`: it may be newer, or older, than what others may see. `also`
-    names headers in which other caches look for the same.
+    kept from shared caches if the client is `in_session`: it may be newer, or older, than what others may see.
     """
     headers = response.headers
     keys = surrogates.of_path(request.rel_url.raw_path)
@@ -90,12 +85,6 @@ def guard(
     headers.setdefault(SHARED, "no-store")
     if keys or is_shared(headers):
         headers[surrogates.HEADER] = surrogates.header(keys)
-    for name in also:
-        if name == "Surrogate-Control":
-            # no-store alone is about browsers there, and so is what Cache-Control says of it
-            headers[name] = headers[SHARED] if is_shared(headers) else "private, no-store, max-age=0"
-        elif surrogates.HEADER in headers:
-            headers[name] = headers[surrogates.HEADER].replace(" ", ",")
 
 
 def _left(paste: Paste, now: float) -> int | None:

@@ -12,7 +12,7 @@ import binascii
 import hmac
 import struct
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
@@ -20,7 +20,6 @@ from aiohttp import web
 from pastebin.allowance import Allowance
 from pastebin.http import caching
 from pastebin.positions import SESSION, Position, Session
-from pastebin.sections import CacheHeader
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -107,9 +106,7 @@ def consistent(tokens: Tokens) -> Middleware:
     return middleware
 
 
-def answering(
-    tokens: Tokens, also: Sequence[CacheHeader] = ()
-) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
     A token is for one client, so what shared caches may keep carries none: who wants a session without having written
@@ -121,7 +118,7 @@ def answering(
         session = request.get(_SESSION)
         if session is None:
             return
-        caching.guard(request, response, in_session=_in_session(request), also=also)
+        caching.guard(request, response, in_session=_in_session(request))
         if session.seen is None or response.status >= 400 or caching.is_shared(response.headers):
             return
         token = tokens.seal(session.seen, now=time.time())
