@@ -127,7 +127,7 @@ class Fetching:
                 return self._on_304(flight, intent, stored, status, head, requested_at)
             if head.status in ERROR_STATUSES and stored is not None:
                 return self._on_error(flight, intent, stored, status, reply)
-            return await self._on_answer(flight, intent, status, reply, requested_at)
+            return await self._on_answer(flight, intent, stored, status, reply, requested_at)
         except BaseException:
             reply.close()
             raise
@@ -167,7 +167,13 @@ class Fetching:
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged
 
     async def _on_answer(
-        self, flight: Flight, intent: Intent, status: CacheStatus, reply: Reply, requested_at: float
+        self,
+        flight: Flight,
+        intent: Intent,
+        stored: Stored | None,
+        status: CacheStatus,
+        reply: Reply,
+        requested_at: float,
     ) -> Outcome:
         if reply.head is not None and reply.head.status == 206:
             raise BadUpstream("It is a part where the whole was asked for.")
@@ -177,6 +183,8 @@ class Fetching:
                 seconds = self._section.uncacheable_seconds
                 is_error = reply.head is not None and reply.head.status >= 500
                 self.uncacheable.note(intent.key, time.time() + (min(_ERROR_SECONDS, seconds) if is_error else seconds))
+            if stored is not None and reply.head is not None and validation.is_over(reply.head.status):
+                self._cache.drop(intent.key)
             flight.land(Landing.UNCACHEABLE)
             return Outcome(status, reply=reply)
         self.uncacheable.forget(intent.key)

@@ -88,11 +88,9 @@ class Flights:
     def find(self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> Flight | None:
         """One whose answer may be for a request that comes now: nothing of it was purged since it began."""
         for flight in self._flights.get(key, ()):
-            if (
-                flight.is_shared
-                and flight.suits(headers, names)
-                and self._overtaken_at(key, flight.tags, flight.born) is None
-            ):
+            if not flight.is_shared or not flight.suits(headers, names):
+                continue
+            if self._overtaken_at(key, flight.tags, flight.born) is None:
                 return flight
         return None
 

@@ -126,11 +126,13 @@ class Place:
         self._selectors = selectors
 
     def choose(self, accept: bytes | None, encoding: bytes | None) -> Hit | None:
-        """The newest of those that match; None if nothing does."""
+        """The one that matches; None if none does, or several do, which the full road has to weigh."""
         chosen: Hit | None = None
         for selector in self._selectors:
             hit = self._hits.get(selector.variant(accept, encoding))
-            if hit is not None and (chosen is None or hit.stored.responded_at > chosen.stored.responded_at):
+            if hit is not None:
+                if chosen is not None:
+                    return None
                 chosen = hit
         return chosen
 

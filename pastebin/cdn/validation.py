@@ -13,6 +13,9 @@ from pastebin.http import conditions
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH"}  # of the registry
 
+# Answers that say what is there now, or that nothing is. What else a client can bring about by how it asks.
+_FINAL_ERRORS = {401, 403, 404, 410, 451}
+
 # About one connection, one proxy or one delivery (RFC 9110, section 7.6.1; RFC 9111, section 3.1).
 _HOP_BY_HOP = (
     "Age",
@@ -76,6 +79,11 @@ def is_confirmed(stored: MultiMapping[str], received: MultiMapping[str]) -> bool
         return tag.removeprefix("W/") == ours.removeprefix("W/") if tag.startswith("W/") else tag == ours
     date = freshness.moment_of(received.getall("Last-Modified", ()))
     return date is None or date == freshness.moment_of(stored.getall("Last-Modified", ()))
+
+
+def is_over(status: int) -> bool:
+    """Whether an answer other than 304 to a revalidation ends what is stored, be it kept or not (section 4.3.3)."""
+    return 200 <= status <= 399 or status in _FINAL_ERRORS
 
 
 def is_described(stored: MultiMapping[str], size: int, received: MultiMapping[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -339,3 +340,32 @@ ENDING = [
 @pytest.mark.parametrize("turns", ENDING)
 async def test_what_ends_a_stored_response(client: Client, origin: Origin, turns: Sequence[Turn]) -> None:
     await play(client, origin, turns)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic dTpw"}])
+async def test_4_4_a_change_ends_what_is_being_fetched(client: Client, origin: Origin, headers: dict[str, str]) -> None:
+    target = f"/changed/{len(origin.requests)}"
+    go_on = asyncio.Event()
+    public = {"Cache-Control": "public, max-age=600"}
+    origin.script(
+        target, answer(200, public, b"old", before=[go_on]), answer(200, {}, b"done"), answer(200, public, b"new")
+    )
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(client.ask(target, headers))
+        await origin.when_asked(target)
+        assert (await client.ask(target, method="POST", data=b"x")).body == b"done"
+        go_on.set()
+    assert first.result().body == b"old"
+    assert (await client.ask(target)).body == b"new"
+
+
+async def test_4_requests_for_one_thing_are_one(client: Client, origin: Origin) -> None:
+    target = f"/collapsed/{len(origin.requests)}"
+    go_on = asyncio.Event()
+    origin.script(target, answer(200, FRESH, b"one", before=[go_on]))
+    async with asyncio.TaskGroup() as tasks:
+        asking = [tasks.create_task(client.ask(target)) for _ in range(5)]
+        await origin.when_asked(target)
+        go_on.set()
+    assert [task.result().body for task in asking] == [b"one"] * 5
+    assert len(origin.asked(target)) == 1

@@ -102,6 +102,16 @@ def test_a_weak_tag_is_not_confirmed_by_a_strong_one() -> None:
     assert not validation.is_confirmed(CIMultiDict(), CIMultiDict({"ETag": '"a"'}))
 
 
+@pytest.mark.parametrize("status", [200, 204, 301, 404, 410, 403])
+def test_answers_that_end_what_is_stored(status: int) -> None:  # section 4.3.3
+    assert validation.is_over(status)
+
+
+@pytest.mark.parametrize("status", [400, 406, 408, 425, 429, 431, 500, 503, 599])
+def test_answers_that_do_not(status: int) -> None:
+    assert not validation.is_over(status)
+
+
 @pytest.mark.parametrize(
     ("received", "describes"),
     [
