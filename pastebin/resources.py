@@ -160,7 +160,7 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
     database = await stack.enter_async_context(Database.opened(config.database, dsn, resources.metrics))
     if not config.uses_embedded:
         await _check_schema(database)
-    writes = "write" in config.node.roles
+    writes = not {"write", "cdn-worker"}.isdisjoint(config.node.roles)
 
     async def answers() -> str | None:
         if writes:

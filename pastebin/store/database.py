@@ -24,13 +24,13 @@ from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
 from pastebin.store import balancing
 from pastebin.store.balancing import State
+from pastebin.store.bell import Bell
 from pastebin.store.connections import AWAY, ELSEWHERE, LSN, REFUSALS, Connection, Link, translated
 from pastebin.store.discovery import Discovery
 from pastebin.store.endpoints import Endpoint, endpoints
 from pastebin.store.members import Member
 from pastebin.store.spill import Spill
 from pastebin.store.topology import MemberReport, Topology
-from pastebin.store.wakeups import Bell
 
 __all__ = ["LSN", "Database", "MemberReport", "position_at", "shown_by", "translated"]
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
 
 from pastebin.errors import PastebinError
 from pastebin.store.connections import REFUSALS, Link
-
-if TYPE_CHECKING:
-    from pastebin.store.database import Database
+from pastebin.store.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -29,26 +27,6 @@ _RECONNECT_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
 _NOTIFY = "select pg_notify(c, '') from unnest($1::text[]) c"
-
-
-class Bell:
-    """Within this process: ringing it calls everybody who answers it. It says that, not what."""
-
-    def __init__(self) -> None:
-        self._calls: list[Callable[[], None]] = []
-
-    def ring(self) -> None:
-        for call in self._calls:
-            call()
-
-    @contextmanager
-    def answered(self, call: Callable[[], None]) -> Iterator[None]:
-        """Have `call` called while the block lasts; it must not wait."""
-        self._calls.append(call)
-        try:
-            yield
-        finally:
-            self._calls.remove(call)
 
 
 class Notifier:

@@ -12,8 +12,9 @@ import pytest
 
 from pastebin.embedded.server import Server
 from pastebin.store import wakeups
+from pastebin.store.bell import Bell
 from pastebin.store.database import Database
-from pastebin.store.wakeups import Bell, Listener, Notifier
+from pastebin.store.wakeups import Listener, Notifier
 from tests.store.stores import connected
 from tests.stored import SECTION, Stored
 from tests.tcp_proxy import TcpProxy
