@@ -19,6 +19,7 @@ create table outbox (
 
 alter sequence outbox_ids owned by outbox.id;
 create index outbox_xid on outbox (xid);
+create index outbox_pushes on outbox (slug, created_at) where kind = 'push';
 -- For what comes while nobody has made a partition for it.
 create table outbox_rest partition of outbox default;
 
