@@ -49,10 +49,14 @@ class ClaimLost(Exception):
 
 
 class Heads:
-    """How far the feed reaches, as this process knows it; whoever wants to know more waits for the next one."""
+    """How far the feed reaches, as this process knows it; whoever wants to know more waits for the next one.
+
+    Setting `wanted` has the database asked at once.
+    """
 
     def __init__(self) -> None:
         self.latest: Head | None = None
+        self.wanted = asyncio.Event()
         self._news = asyncio.Event()
 
     def show(self, head: Head) -> None:
@@ -132,10 +136,12 @@ class Delivery:
         """Put everything behind `position` into the queue, then what comes."""
         heads, beats, beat_at = self.desk.heads, 0, 0.0
         loop = asyncio.get_running_loop()
+        began = loop.time()
         told = position  # what the last parcel reached; behind it there may be numbers of no interest
+        heads.wanted.set()
         while True:
             head = heads.latest
-            if head is None:
+            if head is None or head.asked_at < began:  # another worker may have told more than we know of
                 await heads.next(self.desk.section.poll_seconds)
                 continue
             if epoch != head.epoch or position + 1 < head.floor or position > head.sequence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -136,13 +136,17 @@ class Worker:
         self._partitions = partitions
         self._call_others = call_others
         self._has_others = False
-        self._wanted = asyncio.Event()
         self._held: dict[str, Held] = {}
         self._renewed_at = 0.0
 
+    @property
+    def held(self) -> Set[str]:
+        """The targets that this worker has."""
+        return self._held.keys()
+
     def wake(self) -> None:
         """There may be something new."""
-        self._wanted.set()
+        self._desk.heads.wanted.set()
 
     async def run(self) -> None:
         """Work for ever; when cancelled, give everything back, so that nobody has to wait for the leases to end."""
@@ -157,9 +161,9 @@ class Worker:
 
     async def _number(self) -> None:
         """Give numbers to what is new whenever somebody calls, and now and then without."""
-        poll = self._desk.section.poll_seconds
+        poll, wanted = self._desk.section.poll_seconds, self._desk.heads.wanted
         while True:
-            self._wanted.clear()
+            wanted.clear()
             before = self._desk.heads.latest
             try:
                 head = await self._desk.feed.advance()
@@ -173,7 +177,7 @@ class Worker:
             await asyncio.sleep(_LEAST_PAUSE_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(poll):
-                    await self._wanted.wait()
+                    await wanted.wait()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
         while True:

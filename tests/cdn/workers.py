@@ -60,7 +60,9 @@ async def working(
         database = await stack.enter_async_context(Database.opened(SECTION, dsn))
         cursors = Cursors(database)
         confirms = await stack.enter_async_context(Batcher.running("confirms", cursors.confirm, cursor_rows.BOUNDS))
-        purging = await stack.enter_async_context(Purging.opened(cursors, seconds=5.0, gone_seconds=20.0))
+        purging = await stack.enter_async_context(
+            Purging.opened(cursors, seconds=section.confirm_seconds, gone_seconds=20.0)
+        )
         letters = DeadLetters(database)
         desk = Desk(Feed(database), Heads(), cursors, confirms, letters, purging, section, beat_seconds, metrics)
         worker = Worker(node, lambda: aimed, desk, Partitions(database, section.retention_seconds), lambda: None)
