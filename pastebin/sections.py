@@ -179,6 +179,7 @@ class EdgeSection(Section, frozen=True):
     tombstone_seconds: Seconds = 600.0
     collapse_seconds: Seconds = 5.0
     uncacheable_seconds: SecondsOrZero = 30.0
+    heuristics: bool = False
     connections: Count = 64
     connect_timeout_seconds: Seconds = 3.0
     response_timeout_seconds: Seconds = 30.0

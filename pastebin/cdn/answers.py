@@ -17,7 +17,7 @@ from pastebin.cdn.fetching import Held, Outcome
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.obtaining import Obtaining
-from pastebin.cdn.passing import Passing, own_answer
+from pastebin.cdn.passing import UNTYPED, Passing, own_answer
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
 from pastebin.http import consistency, streaming
@@ -32,8 +32,8 @@ _DEEP_BYTES = 1024**2
 _WHOLE_BYTES = 8 * 1024**2
 _DEEP_SECONDS = 60.0
 _STATUS = web.RequestKey("cache-status", str)
-_UNTYPED = web.RequestKey("untyped", bool)
 _METHOD = CacheStatus("method").value()
+_NAMING = ("Location", "Content-Location")
 _SAFE = ("OPTIONS", "TRACE", "CONNECT")
 
 # Called for every GET that was answered: the request, the status, and whether by the cache alone.
@@ -72,6 +72,8 @@ class Edge:
     def middleware(self) -> Middleware:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not self._is_local and (answer := own_answer(request)) is not None:
+                return answer
             if request.method not in ("GET", "HEAD"):
                 request[_STATUS] = _METHOD
                 return await self._change(request, handler)
@@ -88,7 +90,7 @@ class Edge:
         headers = response.headers
         for name in self._hidden:
             headers.popall(name, None)
-        if _UNTYPED in request:
+        if UNTYPED in request:
             headers.popall(hdrs.CONTENT_TYPE, None)
         if (status := request.get(_STATUS)) is not None:
             headers["Cache-Status"] = appended(", ".join(headers.getall("Cache-Status", ())), status)
@@ -98,6 +100,11 @@ class Edge:
         intent = intents.read(request, self._bypass_cookies)
         if (reason := self._bypassed(request, intent)) is not None:
             status = CacheStatus("bypass", detail=reason)
+            response = await self._pass(request, handler, status)
+            if intent.is_head and response.status == 200 and reason != "cookie":
+                self._compare(intent, response.headers)
+        elif self._is_local and self._obtaining.is_personal(intent):
+            status = CacheStatus("uri-miss", detail="uncacheable")
             response = await self._pass(request, handler, status)
         elif intent.is_head and not self._obtaining.knows(intent.key) and not intent.asked.only_if_cached:
             status = CacheStatus("uri-miss")
@@ -179,7 +186,7 @@ class Edge:
         if found.length is not None and found.status not in (204, 304):
             headers[hdrs.CONTENT_LENGTH] = str(found.length)
         if hdrs.CONTENT_TYPE not in headers:
-            request[_UNTYPED] = True
+            request[UNTYPED] = True
         position = self._feed.position
         if position is not None and _token_of(request) is not None:
             # nothing stored is older than what the feed has told
@@ -215,10 +222,14 @@ class Edge:
         request[_STATUS] = status.value()
         return await handler(request)
 
+    def _compare(self, intent: Intent, headers: CIMultiDict[str]) -> None:
+        """A HEAD that its origin answered can show that what is stored is over (RFC 9111, section 4.3.5)."""
+        stored = self._cache.find(intent.key, intent.headers)
+        if stored is not None and not validation.is_described(stored.headers, stored.size, headers):
+            self._cache.drop(intent.key)
+
     async def _change(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """A method that may change something: then what is stored of it ends (RFC 9111, section 4.4)."""
-        if not self._is_local and (answer := own_answer(request)) is not None:
-            return answer
         try:
             response = await handler(request)
         except web.HTTPRedirection as redirect:
@@ -231,7 +242,13 @@ class Edge:
     def _invalidate(self, request: web.Request, status: int, headers: CIMultiDict[str]) -> None:
         if not 200 <= status <= 399:
             return
-        uri = f"http://{intents.host_of(request.headers)}{intents.target_of(request.raw_path)}"
+        host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
+        # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
+        named = [value for name in _NAMING if (value := headers.get(name)) is not None]
+        keys = [f"{host}{target}", *(intents.key_of(value) or f"{host}{value}" for value in named)]
+        if all("/" in key and not self._obtaining.knows(key) for key in keys):
+            return
+        uri = f"http://{host}{target}"
         for changed in validation.invalidates(request.method, status, uri, headers):
             key = intents.key_of(changed)
             if key is not None and self._obtaining.knows(key):

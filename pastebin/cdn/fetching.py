@@ -81,6 +81,7 @@ class Fetching:
     ) -> None:
         self.flights = Flights(cache.overtaken_at)
         self.uncacheable = Uncacheable()
+        self.personal = Uncacheable()  # of this process's own application: what it answers without being at fault
         self._section = section
         self._origins = origins
         self._cache = cache
@@ -180,14 +181,13 @@ class Fetching:
         fill = self._filled(flight, intent, reply, requested_at)
         if fill is None:
             if not intent.stands_alone:
-                seconds = self._section.uncacheable_seconds
-                is_error = reply.head is not None and reply.head.status >= 500
-                self.uncacheable.note(intent.key, time.time() + (min(_ERROR_SECONDS, seconds) if is_error else seconds))
+                self._note_uncacheable(intent, 500 if reply.head is None else reply.head.status)
             if stored is not None and reply.head is not None and validation.is_over(reply.head.status):
                 self._cache.drop(intent.key)
             flight.land(Landing.UNCACHEABLE)
             return Outcome(status, reply=reply)
         self.uncacheable.forget(intent.key)
+        self.personal.forget(intent.key)
         reader = fill.attach(leads=True)
         if (fill.size is not None and fill.size <= _INLINE_BYTES) or reply.is_complete:
             flight.land(Landing.FILLING)
@@ -206,6 +206,13 @@ class Fetching:
         status.is_stored = True
         return Outcome(status, stored=fill.stored, personal=personal)
 
+    def _note_uncacheable(self, intent: Intent, status: int) -> None:
+        seconds, now = self._section.uncacheable_seconds, time.time()
+        self.uncacheable.note(intent.key, now + (min(_ERROR_SECONDS, seconds) if status >= 500 else seconds))
+        # a refusal may be the fault of this one request, which must not keep others from the cache
+        if self._is_local and status < 400 and "Cookie" not in intent.headers:
+            self.personal.note(intent.key, now + seconds)
+
     async def _finish(self, flight: Flight, fill: Fill) -> None:
         try:
             await fill.run()
@@ -219,7 +226,14 @@ class Fetching:
         if head is None or head.framing == "close" or not self._errands.has_room:
             return None
         names = variants.nominated(head.headers)
-        policy = freshness.may_store(intent, head.status, head.headers, requested_at=requested_at, responded_at=now)
+        policy = freshness.may_store(
+            intent,
+            head.status,
+            head.headers,
+            requested_at=requested_at,
+            responded_at=now,
+            heuristics=self._section.heuristics,
+        )
         if policy is None or names is None:
             return None
         if not flight.is_shared:
@@ -253,7 +267,13 @@ class Fetching:
     ) -> Outcome:
         now = time.time()
         headers, policy = validation.renew(
-            intent, stored.status, stored.headers, _kept_304(head.headers), requested_at=requested_at, responded_at=now
+            intent,
+            stored.status,
+            stored.headers,
+            _kept_304(head.headers),
+            requested_at=requested_at,
+            responded_at=now,
+            heuristics=self._section.heuristics,
         )
         flight.tags = stored.tags
         if surrogates.HEADER in head.headers:

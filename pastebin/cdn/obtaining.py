@@ -68,6 +68,13 @@ class Obtaining:
         """Whether the cache has, or is getting, anything under the address."""
         return bool(self._cache.peek(key)) or key in self._fetching.flights
 
+    def is_personal(self, intent: Intent) -> bool:
+        """Whether the node's own application is known to answer this only to who asks: then nothing is in between."""
+        key = intent.key
+        return (
+            self._fetching.personal(key, time.time()) and not self._cache.peek(key) and not intent.asked.only_if_cached
+        )
+
     def is_deep(self, intent: Intent, now: float) -> bool:
         """Whether parts of this address are asked of the origin, as far as nothing is stored."""
         return self._deep(intent.key, now) and not self._cache.peek(intent.key)

@@ -20,6 +20,9 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
+UNTYPED = web.RequestKey("untyped", bool)
+
+
 class Passing:
     """The way to an origin elsewhere and back."""
 
@@ -46,6 +49,8 @@ class Passing:
             headers = forwarding.for_client(head.headers)
             headers.popall("X-Request-Id", None)
             reason = head.reason or None
+            if hdrs.CONTENT_TYPE not in headers:
+                request[UNTYPED] = True  # aiohttp would make one up
             if reply.is_complete:
                 body = None if head.framing == "none" else b"".join([piece async for piece in _pieces(reply)])
                 return web.Response(status=head.status, reason=reason, headers=headers, body=body)
@@ -57,8 +62,6 @@ class Passing:
 
     def _ask(self, request: web.Request) -> Ask:
         headers = forwarding.for_passing(request.headers)
-        if forwarding.is_loop(request.headers):
-            raise UnreadableRequest("This request goes round in circles.")
         left = headers.get("Max-Forwards", "")
         if request.method == hdrs.METH_OPTIONS and left.isdecimal():
             headers["Max-Forwards"] = str(max(int(left[:9]) - 1, 0))
@@ -104,7 +107,12 @@ class Passing:
 
 
 def own_answer(request: web.Request) -> web.Response | None:
-    """What a gateway answers itself: requests about a connection, or about the server as a whole."""
+    """What a gateway answers itself: requests about a connection, or about the server as a whole.
+
+    Raises HTTPMethodNotAllowed, and UnreadableRequest for a request that has been here too often.
+    """
+    if hdrs.VIA in request.headers and forwarding.is_loop(request.headers):
+        raise UnreadableRequest("This request goes round in circles.")
     if request.method in ("TRACE", "CONNECT"):
         raise web.HTTPMethodNotAllowed(request.method, _ALLOWED.split(", "))
     ends_here = request.raw_path == "*" or request.headers.get("Max-Forwards", "").strip("0") == ""

@@ -87,10 +87,12 @@ def is_over(status: int) -> bool:
 
 
 def is_described(stored: MultiMapping[str], size: int, received: MultiMapping[str]) -> bool:
-    """Whether a 200 to HEAD still describes a stored response to GET of `size` bytes (RFC 9111, section 4.3.5).
+    """Whether a 200 to HEAD can be about the same response as is stored, of `size` bytes (RFC 9111, section 4.3.5).
 
-    If so it updates it as a 304 does; if not, the stored response is stale.
+    It says nothing about one that is encoded otherwise.
     """
+    if received.get("Content-Encoding") != stored.get("Content-Encoding"):
+        return True
     same = all(name not in received or received[name] == stored.get(name) for name in ("ETag", "Last-Modified"))
     return same and received.get("Content-Length", str(size)) == str(size)
 

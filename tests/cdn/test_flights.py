@@ -81,8 +81,8 @@ async def test_large_bodies_go_out_while_they_come_in(client: Client, origin: Or
             assert await response.content.readexactly(400_000) == LARGE[:400_000]
         async with client.http.get(f"{client.url}/large", headers={"Range": "bytes=100000-199999"}) as part:
             assert (part.status, await part.read()) == (206, LARGE[100_000:200_000])
-        async with client.http.head(f"{client.url}/large") as head:
-            assert (head.status, head.headers["Content-Length"]) == (200, str(len(LARGE)))
+        async with client.http.head(f"{client.url}/large") as described:
+            assert (described.status, described.headers["Content-Length"]) == (200, str(len(LARGE)))
         go.set()
         for response in (first, second):
             assert await response.content.read() == LARGE[400_000:]
