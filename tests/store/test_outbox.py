@@ -1,4 +1,4 @@
-"""What is noted with every change, and beside them: enough for caches and for figures, nothing where nothing happened."""
+"""What is noted with every change, and beside them: enough for caches and figures, nothing where nothing happened."""
 
 from __future__ import annotations
 
