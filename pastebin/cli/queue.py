@@ -44,8 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 if it was done; status: 1 if a target fails, has no worker, or refuses something."""
     config = settings.load(arguments)
-    log.configure(level="warning", style=config.node.log_style, node=config.node.name)
     _check(arguments)
+    log.configure(level="warning", style=config.node.log_style, node=config.node.name)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_run(config, arguments))

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
+
 from pastebin import surrogates
 from pastebin.errors import PastebinError
 from pastebin.store.batching import Batcher, Bounds
@@ -93,7 +95,7 @@ class Purging:
                     await _either(moved)
         except TimeoutError:
             pass
-        except PastebinError as error:
+        except (PastebinError, asyncpg.PostgresError) as error:  # the change is made, whatever this is
             log.warning("whether caches know of a change cannot be told: %s", error)
         return Purge(latest.confirmed, max(latest.known, latest.confirmed + 1), loop.time() - began)
 

@@ -113,12 +113,12 @@ class EdgeProcess:
         return response
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[EdgeProcess]:
+    async def open(self, port: int = 0) -> AsyncIterator[EdgeProcess]:
         application = web.Application(middlewares=[self._middleware], client_max_size=1)
         application.router.add_route("*", "/{path:.*}", self._take)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         try:
             await site.start()
             self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
