@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from pastebin import surrogates
 from pastebin.cdn import freshness, intents, validation
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.delivering import Delivery, deliver, first_byte
 from pastebin.cdn.fetching import Held, Outcome
 from pastebin.cdn.figures import Figures
+from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.passing import UNTYPED, Passing, own_answer
@@ -36,6 +39,9 @@ _METHOD = CacheStatus("method").value()
 _NAMING = ("Location", "Content-Location")
 _SAFE = ("OPTIONS", "TRACE", "CONNECT")
 
+# A reference that names an address as it stands: a path, of another server or not, with nothing to be resolved.
+_PLAIN = re.compile(r"(?:[a-z]+://[^/?#]+)?(?!//)/(?:(?!/\.)[^#])*")
+
 # Called for every GET that was answered: the request, the status, and whether by the cache alone.
 OnVisit = Callable[[web.BaseRequest, int, bool], None]
 
@@ -46,6 +52,7 @@ class Edge:
     def __init__(
         self,
         cache: Cache,
+        generations: Generations,
         feed: Held,
         tokens: Tokens,
         obtaining: Obtaining,
@@ -53,18 +60,21 @@ class Edge:
         figures: Figures,
         *,
         is_local: bool,
+        is_fed: bool,
         bypass_cookies: frozenset[str],
         idle_seconds: float,
         hidden: frozenset[str],
     ) -> None:
         self.on_visit: OnVisit | None = None
         self._cache = cache
+        self._generations = generations
         self._feed = feed
         self._tokens = tokens
         self._obtaining = obtaining
         self._passing = passing
         self._figures = figures
         self._is_local = is_local
+        self._is_fed = is_fed
         self._bypass_cookies = bypass_cookies
         self._idle_seconds = idle_seconds
         self._hidden = hidden
@@ -239,20 +249,31 @@ class Edge:
             self._invalidate(request, response.status, response.headers)
         return response
 
+    def _forget(self, target: str, headers: CIMultiDict[str]) -> None:
+        """What a change of a paste that came this way makes old: here it is known before the feed tells.
+
+        The session of the answer says which position what replaces it must have seen.
+        """
+        if not (keys := surrogates.of_path(target)):
+            return
+        position = self._tokens.unseal(headers.get(consistency.HEADER, ""), now=time.time())
+        self._generations.purge(keys, position)
+        self._cache.purge(keys)
+
     def _invalidate(self, request: web.Request, status: int, headers: CIMultiDict[str]) -> None:
         if not 200 <= status <= 399:
             return
         host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
+        if self._is_fed and status != 201:  # which made something new
+            self._forget(target, headers)
         # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
         named = [value for name in _NAMING if (value := headers.get(name)) is not None]
         keys = [f"{host}{target}", *(intents.key_of(value) or f"{host}{value}" for value in named)]
-        if all("/" in key and not self._obtaining.knows(key) for key in keys):
+        if all(map(_PLAIN.fullmatch, named)) and not any(map(self._obtaining.knows, keys)):
             return
         uri = f"http://{host}{target}"
         for changed in validation.invalidates(request.method, status, uri, headers):
-            key = intents.key_of(changed)
-            if key is not None and self._obtaining.knows(key):
-                self._cache.drop(key)
+            self._obtaining.drop(changed)
 
 
 def _token_of(request: web.Request) -> str | None:

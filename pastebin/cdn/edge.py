@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from pastebin.cdn import intents
 from pastebin.cdn.answers import Edge
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
@@ -56,15 +55,17 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         )
         hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
         obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
-        feed.warm = lambda urls: obtaining.warm([intent for url in urls if (intent := intents.of_uri(url)) is not None])
+        feed.drop, feed.warm = obtaining.drop, obtaining.warm
         edge = Edge(
             cache,
+            generations,
             feed,
             resources.tokens,
             obtaining,
             Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
             figures,
             is_local=local is not None,
+            is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
             idle_seconds=config.doors.body_idle_seconds,
             hidden=hidden,
@@ -82,11 +83,6 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
 
 def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
     """The feed of purges, from where the last process left it."""
-
-    def drop(url: str) -> None:
-        if (key := intents.key_of(url)) is not None:
-            cache.drop(key)
-
     state = cache.feed_state()
     return Feed(
         cache,
@@ -94,7 +90,6 @@ def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
         resources.metrics,
         lease_seconds=resources.config.edge.lease_seconds,
         noted=None if state is None else (state.epoch, state.sequence),
-        drop=drop,
     )
 
 

@@ -84,7 +84,7 @@ class Feed:
         self._clock = clock
         self._metrics = metrics
         self._lease_seconds = lease_seconds
-        self._drop = drop
+        self.drop = drop
         self.warm = warm
         self._now = now
         self._noted_at = -math.inf
@@ -104,7 +104,7 @@ class Feed:
         now = self._now()
         position = _position(message.position)
         for url in message.urls:
-            self._drop(url)
+            self.drop(url)
         is_behind = bool(message.epoch) and not message.flush and self._lacks(message)
         if message.flush:
             self._flush(message, position)

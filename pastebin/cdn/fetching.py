@@ -162,7 +162,8 @@ class Fetching:
             position = _BEYOND if required == "primary" else required
             token = self._tokens.seal(position, now=time.time(), purpose="min-lsn")
             headers[consistency.MIN_LSN_HEADER] = token
-        headers["X-Request-Id"] = REQUEST_ID.get() or ""
+        if request_id := REQUEST_ID.get():
+            headers["X-Request-Id"] = request_id
         if not self._is_local:
             forwarding.introduce(headers, peer, intent.headers.get(hdrs.HOST, ""))
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged

@@ -11,7 +11,7 @@ from functools import partial
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from pastebin.cdn import directives, freshness
+from pastebin.cdn import directives, freshness, intents
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
 from pastebin.cdn.fetching import Fetching, Held, Outcome
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _FAILURES = 3
 _RESTING_SECONDS = 1.0
+_MOST_WARMING = 8
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Obtaining:
         self._fetching = fetching
         self._errands = errands
         self._deep = Uncacheable()
+        self._warming = 0
         self._resting = Uncacheable()  # keys whose revalidation behind a stale answer has just failed
 
     def knows(self, key: str) -> bool:
@@ -220,35 +222,41 @@ class Obtaining:
             outcome = await self._fetching.lead(flight, intent, stored, status, peer)
             if status.forward_status not in (200, 304):
                 self._resting.note(intent.key, time.time() + _RESTING_SECONDS)
-            await _taken(outcome)
+            await _settled(outcome)
         except PastebinError as error:
             self._resting.note(intent.key, time.time() + _RESTING_SECONDS)
             log.info("a stale answer could not be revalidated: %s", error)
         finally:
             self._fetching.flights.end(flight)
 
-    def warm(self, intents: Sequence[Intent]) -> int:
-        """Fetch ahead what nobody has asked for yet, as far as there is room; how many fetches were begun."""
-        begun = 0
-        for intent in intents:
-            if self._errands.has_room and not self.knows(intent.key):
-                self._errands.start(partial(self._warm, intent), "fetch ahead of the asking")
-                begun += 1
-        return begun
+    def drop(self, url: str) -> None:
+        """Forget an absolute address, and what is being fetched for it."""
+        key = intents.key_of(url)
+        if key is not None and self.knows(key):
+            self._cache.drop(key)
 
-    async def _warm(self, intent: Intent) -> None:
+    def warm(self, urls: Sequence[str]) -> None:
+        """Fetch these absolute addresses when there is time. What is too much is left to those who will ask."""
+        if self._warming < _MOST_WARMING and self._errands.has_room:
+            self._warming += 1
+            self._errands.start(partial(self._warm, urls), "warming")
+
+    async def _warm(self, urls: Sequence[str]) -> None:
         try:
-            outcome = await self.obtain(intent, None)
-            await _taken(outcome)
-        except PastebinError as error:
-            log.info("an answer could not be fetched ahead: %s", error)
+            for intent in (intent for url in urls for intent in intents.ahead(url)):
+                try:
+                    await _settled(await self.obtain(intent, None))
+                except PastebinError as error:
+                    log.info("what is pushed could not be fetched: %s", error)
+        finally:
+            self._warming -= 1
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
 
-async def _taken(outcome: Outcome) -> None:
-    """Wait for the end of what nobody reads."""
+async def _settled(outcome: Outcome) -> None:
+    """Let an answer that nobody waits for become complete."""
     if outcome.reply is not None:
         outcome.reply.close()
     if outcome.fill is not None and outcome.reader is not None:

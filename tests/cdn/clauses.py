@@ -29,7 +29,8 @@ class Turn:
     `content` is the origin's, where it matters; `may_ask` says that it may be asked behind the answer. A request may
     come twice where it finds a connection closed that was idle. An Age may be up to a minute older.
 
-    In values "{+60}" stands for the date a minute from now, and "{address}" for the address of the turns.
+    In values "{+60}" stands for the date a minute from now, and "{address}" and
+    "{relative}" for the address of the turns, with and without its first slash.
     """
 
     gives: Fields | None = None
@@ -121,7 +122,7 @@ def _filled(value: str, start: datetime, address: str) -> str:
     def date(found: re.Match[str]) -> str:
         return format_datetime(start + timedelta(seconds=int(found[1])), usegmt=True)
 
-    return _DATE.sub(date, value).replace("{address}", address)
+    return _DATE.sub(date, value).replace("{address}", address).replace("{relative}", address[1:])
 
 
 def _compare(number: int, headers: CIMultiDict[str], expected: Mapping[str, str | None]) -> None:
