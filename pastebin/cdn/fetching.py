@@ -155,16 +155,23 @@ class Fetching:
             if "If-None-Match" in headers and theirs and headers["If-None-Match"] not in theirs:
                 headers["If-None-Match"] = ", ".join((headers["If-None-Match"], *theirs))
                 is_merged = True
-        keys = surrogates.of_path(intent.target)
-        required = self._generations.position_of(keys if stored is None else keys | stored.tags)
-        if required is not None:
-            position = _BEYOND if required == "primary" else required
-            token = self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+        if token := self.min_lsn(intent.target, frozenset() if stored is None else stored.tags):
             headers[consistency.MIN_LSN_HEADER] = token
         headers["X-Request-Id"] = REQUEST_ID.get() or ""
         if not self._is_local:
             forwarding.introduce(headers, peer, intent.headers.get(hdrs.HOST, ""))
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged
+
+    def min_lsn(self, target: str, tags: frozenset[str] = frozenset()) -> str | None:
+        """What the origin has to be told of a purge of the target, or of these surrogate keys, whatever is asked of it.
+
+        A replica that has not heard of the change would answer with what was there before.
+        """
+        required = self._generations.position_of(surrogates.of_path(target) | tags)
+        if required is None:
+            return None
+        position = _BEYOND if required == "primary" else required
+        return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
 
     async def _on_answer(
         self,
