@@ -93,7 +93,10 @@ class Fetching:
 
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
-        return self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        flight = self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        # known before any answer: so that nobody waits for one that a purge has overtaken on its way
+        flight.tags = surrogates.of_path(intent.target).union(*(one.tags for one in self._cache.peek(intent.key)))
+        return flight
 
     async def lead(
         self, flight: Flight, intent: Intent, stored: Stored | None, status: CacheStatus, peer: str | None
