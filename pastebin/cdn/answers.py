@@ -110,15 +110,15 @@ class Edge:
         intent = intents.read(request, self._bypass_cookies)
         if (reason := self._bypassed(request, intent)) is not None:
             status = CacheStatus("bypass", detail=reason)
-            response = await self._pass(request, handler, status)
+            response = await self._pass(request, intent, handler, status)
             if intent.is_head and response.status == 200 and reason != "cookie":
                 self._compare(intent, response.headers)
         elif self._is_local and self._obtaining.is_personal(intent):
             status = CacheStatus("uri-miss", detail="uncacheable")
-            response = await self._pass(request, handler, status)
+            response = await self._pass(request, intent, handler, status)
         elif intent.is_head and not self._obtaining.knows(intent.key) and not intent.asked.only_if_cached:
             status = CacheStatus("uri-miss")
-            response = await self._pass(request, handler, status)
+            response = await self._pass(request, intent, handler, status)
         else:
             response, status = await self._look_up(request, intent, handler)
         kind = status.kind()
@@ -141,7 +141,7 @@ class Edge:
                     self._obtaining.note_deep(intent, time.time() + _DEEP_SECONDS)
                     if outcome.reply is not None:
                         outcome.reply.close()
-                    return await self._pass(request, handler, status), status
+                    return await self._pass(request, intent, handler, status), status
                 return await self._respond(request, intent, outcome), status
             except StoredDamaged:
                 # nothing of it was sent: whatever could not be read is gone by now
@@ -228,8 +228,13 @@ class Edge:
         head = outcome.reply.head if outcome.reply is not None else None
         return head is not None and head.status == 200
 
-    async def _pass(self, request: web.Request, handler: Handler, status: CacheStatus) -> web.StreamResponse:
+    async def _pass(
+        self, request: web.Request, intent: Intent, handler: Handler, status: CacheStatus
+    ) -> web.StreamResponse:
+        """Have the origin answer the request as it is, but not with anything from before a purge."""
         request[_STATUS] = status.value()
+        if (token := self._obtaining.min_lsn(intent)) is not None:
+            request[consistency.MIN_LSN] = token
         return await handler(request)
 
     def _compare(self, intent: Intent, headers: CIMultiDict[str]) -> None:

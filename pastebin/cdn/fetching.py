@@ -94,7 +94,10 @@ class Fetching:
 
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
-        return self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        flight = self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        # known before any answer: so that nobody waits for one that a purge has overtaken on its way
+        flight.tags = surrogates.of_path(intent.target).union(*(one.tags for one in self._cache.peek(intent.key)))
+        return flight
 
     async def lead(
         self, flight: Flight, intent: Intent, stored: Stored | None, status: CacheStatus, peer: str | None
@@ -156,17 +159,24 @@ class Fetching:
             if "If-None-Match" in headers and theirs and headers["If-None-Match"] not in theirs:
                 headers["If-None-Match"] = ", ".join((headers["If-None-Match"], *theirs))
                 is_merged = True
-        keys = surrogates.of_path(intent.target)
-        required = self._generations.position_of(keys if stored is None else keys | stored.tags)
-        if required is not None:
-            position = _BEYOND if required == "primary" else required
-            token = self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+        if token := self.min_lsn(intent.target, frozenset() if stored is None else stored.tags):
             headers[consistency.MIN_LSN_HEADER] = token
         if request_id := REQUEST_ID.get():
             headers["X-Request-Id"] = request_id
         if not self._is_local:
             forwarding.introduce(headers, peer, intent.headers.get(hdrs.HOST, ""))
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged
+
+    def min_lsn(self, target: str, tags: frozenset[str] = frozenset()) -> str | None:
+        """What the origin has to be told of a purge of the target, or of these surrogate keys, whatever is asked of it.
+
+        A replica that has not heard of the change would answer with what was there before.
+        """
+        required = self._generations.position_of(surrogates.of_path(target) | tags)
+        if required is None:
+            return None
+        position = _BEYOND if required == "primary" else required
+        return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
 
     async def _on_answer(
         self,

@@ -85,6 +85,10 @@ class Obtaining:
         """Remember that the whole is too large to be fetched for a part of it."""
         self._deep.note(intent.key, until)
 
+    def min_lsn(self, intent: Intent) -> str | None:
+        """What an origin must have seen to answer this, though nothing of it will be stored; sealed."""
+        return self._fetching.min_lsn(intent.target)
+
     async def obtain(self, intent: Intent, peer: str | None) -> Outcome:
         """The answer, or the beginning of it.
 

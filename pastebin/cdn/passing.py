@@ -12,7 +12,7 @@ from pastebin.cdn import forwarding, intents
 from pastebin.cdn.exchanges import Ask, Exchange, Reply
 from pastebin.cdn.origins import Origins
 from pastebin.errors import PastebinError, UnreadableRequest, UpstreamTimeout
-from pastebin.http import bodies, streaming
+from pastebin.http import bodies, consistency, streaming
 
 # RFC 9110, section 10.1.1: who waits for 100 does not wait for ever.
 _CONTINUE_SECONDS = 1.0
@@ -67,6 +67,8 @@ class Passing:
             headers["Max-Forwards"] = str(max(int(left[:9]) - 1, 0))
         if request.body_exists and hdrs.CONTENT_LENGTH not in headers:
             headers[hdrs.TRANSFER_ENCODING] = "chunked"
+        if (token := request.get(consistency.MIN_LSN)) is not None:
+            headers[consistency.MIN_LSN_HEADER] = token
         forwarding.introduce(headers, request.remote, request.headers.get(hdrs.HOST, ""))
         return Ask(request.method, intents.target_of(request.raw_path), headers)
 

@@ -28,6 +28,9 @@ HEADER = "Pastebin-Consistency"
 MIN_LSN_HEADER = "Pastebin-Min-LSN"
 COOKIE = "consistency"
 
+# The same, put by an edge of this process on what it passes on.
+MIN_LSN = web.RequestKey("min-lsn", str)
+
 Purpose = Literal["session", "min-lsn"]
 
 _VERSION = 1
@@ -93,7 +96,7 @@ def consistent(tokens: Tokens) -> Middleware:
         given: list[tuple[Purpose, str]] = []
         if token := request.headers.get(HEADER) or request.cookies.get(COOKIE):
             given.append(("session", token))
-        if token := request.headers.get(MIN_LSN_HEADER):
+        if token := request.get(MIN_LSN) or request.headers.get(MIN_LSN_HEADER):
             given.append(("min-lsn", token))
         session = session_of(given, tokens, untrusted, now=time.time())
         request[_SESSION] = session
