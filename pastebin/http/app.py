@@ -13,7 +13,7 @@ from pastebin.http import bodies, protocol
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
-from pastebin.http.middleware import ErrorPage, observed, sign
+from pastebin.http.middleware import ErrorPage, closing, observed, sign
 from pastebin.metrics import Metrics
 from pastebin.sections import Dialect, LimitsSection
 
@@ -56,14 +56,14 @@ def build(
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
-    middlewares = [observed(door, traffic, metrics, error_page, is_draining), _admitted(limits)]
+    middlewares = [observed(door, traffic, metrics, error_page), _admitted(limits)]
     if front is not None:
         middlewares.append(front.middleware)
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
     application[protocol.REFUSED] = _counting(metrics, door)
-    application.on_response_prepare.append(sign)
+    application.on_response_prepare.extend((sign, closing(is_draining)))
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
     if front is not None:

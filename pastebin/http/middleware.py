@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -33,9 +33,7 @@ _ID = web.RequestKey("request_id", str)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def observed(
-    door: str, traffic: Traffic, metrics: Metrics, error_page: ErrorPage, is_draining: Callable[[], bool]
-) -> Middleware:
+def observed(door: str, traffic: Traffic, metrics: Metrics, error_page: ErrorPage) -> Middleware:
     """The outermost middleware of a door. Nothing that a handler raises gets past it as a traceback."""
 
     in_flight = metrics.in_flight.labels(door)
@@ -61,8 +59,6 @@ def observed(
                 log.exception("unforeseen error in %s %s", request.method, _route(request))
                 response = _shown(request, problems.describe_crash(request_id), error_page)
             status = response.status
-            if not response.prepared and is_draining():
-                response.force_close()
             return response
         finally:
             in_flight.dec()
@@ -73,6 +69,18 @@ def observed(
             REQUEST_ID.reset(reset)
 
     return middleware
+
+
+def closing(is_draining: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What ends every connection with its next answer, streamed or not, once the door drains."""
+
+    async def close(_request: web.Request, response: web.StreamResponse) -> None:
+        if is_draining():
+            # aiohttp has written the header already when it asks
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"
+
+    return close
 
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:
