@@ -107,6 +107,25 @@ async def test_two_nodes_on_one_directory(place: Path) -> None:
         assert_one_clear_line(output, f"in use by the pastebin with process id {first.pid}")
 
 
+async def test_an_edge_alone_names_the_door_it_has(place: Path) -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "pastebin", "serve", "--role=edge", f"--data-dir={place / 'data'}", f"--internal-port={free_port()}"),
+        *(f"--set=doors.edge=127.0.0.1:{port}", f"--set=edge.origin=http://127.0.0.1:{free_port()}"),
+        *("--set", f"node.secret={SECRET}"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(_SECONDS):
+        greeting = (await process.stdout.readline()).decode()
+        if process.returncode is None:
+            process.terminate()
+        code = await process.wait()
+    assert greeting == f"pastebin is ready at http://127.0.0.1:{port} (roles: edge)\n"
+    assert code == 0
+
+
 async def test_a_schema_that_is_newer_than_the_code(place: Path) -> None:
     async with node_process(place / "data") as node:
         await execute(
