@@ -139,12 +139,17 @@ class Delivery:
         began = loop.time()
         told = position  # what the last parcel reached; behind it there may be numbers of no interest
         heads.wanted.set()
+        known_at = began
         while True:
             head = heads.latest
             if head is None or head.asked_at < began:  # another worker may have told more than we know of
                 await heads.next(self.desk.section.poll_seconds)
                 continue
             if epoch != head.epoch or position + 1 < head.floor or position > head.sequence:
+                if epoch and head.asked_at < known_at:
+                    # another worker has numbered more since, or begun another feed; that is no reason to flush
+                    await heads.next(self.desk.section.poll_seconds)
+                    continue
                 await queue.put(parcels.flush(head))
                 epoch, position, told = head.epoch, head.sequence, head.sequence
             elif head.told > position:
@@ -152,7 +157,7 @@ class Delivery:
                 if found is None:
                     await heads.next(self.desk.section.poll_seconds)
                     continue
-                position = found[0]
+                position, known_at = found[0], loop.time()
                 for parcel in found[1]:
                     await queue.put(parcel)
                     told = parcel.batch.sequence
