@@ -75,6 +75,7 @@ async def test_numbers_of_another_worker_flush_nothing(stored: Stored) -> None:
     second = await stored.paste(is_named=True)
     await feed.advance()  # another worker's; this one has not heard of it when it reads the feed
     async with delivering(stored, target, known) as heads:
+        await until(heads.wanted.is_set)
         heads.show(replace(older, asked_at=asyncio.get_running_loop().time()))
         await until(lambda: {surrogates.of_paste(first.slug), surrogates.of_paste(second.slug)} <= target.keys)
         third = await stored.paste(is_named=True)
