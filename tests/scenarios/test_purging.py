@@ -44,7 +44,7 @@ async def reports(stored: Stored) -> dict[str, TargetReport]:
 
 async def test_workers_that_are_killed_all_the_time_lose_nothing(stored: Stored) -> None:
     """5,000 changes while one of three workers dies every 200 ms: everything arrives, within two leases of the last."""
-    section = msgspec.structs.replace(QUICK, lease_seconds=1.0)
+    section = msgspec.structs.replace(QUICK, lease_seconds=1.0, request_timeout_seconds=5.0)
     chance = random.Random(1)  # noqa: S311  (a scenario, not a secret)
     async with edges(3) as places, AsyncExitStack() as stack:
         urls = [edge.url for edge in places]
@@ -98,7 +98,7 @@ async def test_a_worker_that_slept_past_its_lease_has_nothing_to_say(stored: Sto
         sleeper.send(signal.SIGSTOP)
         before = (await reports(stored))["edge-0"]
         edge.away = False
-        async with worker_process(stored.dsn, [edge.url], section, "successor"):
+        async with worker_process(stored.dsn, [edge.url], section, "a-successor"):
             await stored.sql(_INSERT, 6, 10)
             await until(lambda: edge.keys >= keys(1, 10))
             while (await reports(stored))["edge-0"].depth:  # noqa: ASYNC110
@@ -113,7 +113,7 @@ async def test_a_worker_that_slept_past_its_lease_has_nothing_to_say(stored: Sto
             last = (await reports(stored))["edge-0"]
     assert (before.holder or "").startswith("sleeper:")
     assert after.holder == last.holder
-    assert (last.holder or "").startswith("successor:")
+    assert (last.holder or "").startswith("a-successor:")
     assert last.confirmed == 15
 
 
