@@ -142,6 +142,7 @@ class Worker:
         self._call_others = call_others
         self._held: dict[str, Held] = {}
         self._met: set[str] = set()
+        self._shown: set[str] = set()
 
     @property
     def held(self) -> Set[str]:
@@ -266,10 +267,15 @@ class Worker:
         await self._desk.cursors.forget_gone(self._desk.section.retention_seconds)
 
     async def _measure(self) -> None:
+        """What this worker sees to; what it gave away is shown by somebody else."""
         metrics = self._desk.metrics
+        reports = [report for report in await self._desk.cursors.report() if report.name in self._held]
         dead = await self._desk.letters.count()
-        for report in await self._desk.cursors.report():
-            if report.name in self._held:
-                metrics.purge_depth.labels(report.name).set(report.depth)
-                metrics.purge_oldest_age.labels(report.name).set(report.oldest_seconds or 0.0)
-                metrics.dead_letters.labels(report.name).set(dead.get(report.name, 0))
+        for name in self._shown - {report.name for report in reports}:
+            for gauge in (metrics.purge_depth, metrics.purge_oldest_age, metrics.dead_letters):
+                gauge.remove(name)
+        for report in reports:
+            metrics.purge_depth.labels(report.name).set(report.depth)
+            metrics.purge_oldest_age.labels(report.name).set(report.oldest_seconds or 0.0)
+            metrics.dead_letters.labels(report.name).set(dead.get(report.name, 0))
+        self._shown = {report.name for report in reports}
