@@ -21,6 +21,7 @@ from pastebin.store.feed import Feed
 from tests.cdn.edges import EdgeProcess, edges
 from tests.cdn.worker_process import WorkerProcess, worker_process
 from tests.cdn.workers import QUICK, reaching, until, working
+from tests.cluster import cluster
 from tests.nodes import SECRET, Node, directory, started
 from tests.stored import Stored, opened
 
@@ -262,3 +263,24 @@ async def test_the_log_is_as_large_as_what_is_new(stored: Stored) -> None:
     """)
     assert changed[0][1] == 0
     assert await stored.count("feed") == 3000
+
+
+async def test_a_failover_flushes_and_goes_on() -> None:
+    """What the old primary had told may never have happened; nobody is restarted."""
+    async with cluster(replicas=1) as servers, edges(1) as places, reaching(places) as targets:
+        (edge,), (new,) = places, servers.replicas
+        section = servers.section()
+        async with working(servers.primary.dsn, targets, database_section=section):
+            await until(lambda: edge.is_held, seconds=30)
+            await servers.primary.ask(_INSERT, 1, 3)
+            await until(lambda: edge.keys == keys(1, 3))
+            await servers.caught_up()
+            epoch = edge.feed.epoch
+            await servers.primary.server.stop()
+            await new.server.promote()
+            await until(lambda: edge.feed.epoch != epoch, seconds=30)
+            assert edge.remembered.flushes == 2
+            await new.ask(_INSERT, 4, 6)
+            await until(lambda: edge.keys == keys(1, 6))
+            await until(lambda: edge.is_held)
+            assert await new.ask("select max(sequence) from feed") == 6
