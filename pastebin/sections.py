@@ -185,6 +185,7 @@ class EdgeSection(Section, frozen=True):
     response_timeout_seconds: Seconds = 30.0
     bypass_cookies: list[str] = msgspec.field(default_factory=lambda: ["owner"])
     purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
+    clock_skew_seconds: Annotated[float, Meta(gt=0, le=300)] = 30.0
 
 
 Dialect = Literal["fastly", "cloudflare", "cloudfront", "bunny"]

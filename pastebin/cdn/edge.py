@@ -73,7 +73,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         prepared = Prepared(cache, feed, hidden)
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, section.purges_per_second)
+        verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
+        signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
         resources.local_edge = feed
         try:
             yield Offer(routes, feed.routes(signed), EdgeFront(edge, prepared, local, config))

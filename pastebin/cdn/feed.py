@@ -93,10 +93,10 @@ class Feed:
 
     def is_held(self, now: float) -> bool:
         """The lease: whether what is stored may be served without asking. `now` is of the clock given to the feed."""
-        return now < self.held_until()
+        return now <= self.held_until()
 
     def held_until(self) -> float:
-        """When the lease ends, by the same clock."""
+        """When the lease ends if nothing more is heard, by the clock given to the feed."""
         return self.heard_at + self._lease_seconds if self._lease_seconds else math.inf
 
     async def receive(self, message: Message) -> dict[str, Any]:

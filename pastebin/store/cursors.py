@@ -33,20 +33,21 @@ from unnest($3::text[], $4::bigint[]) as c (name, fence)
 where t.name = c.name and t.fence = c.fence and t.holder = $1
 returning t.name
 """
-# What nobody has wanted for a whole lease is taken by whoever sees it first, assigned or not.
+# What nobody has wanted for a whole lease is taken by whoever sees it first, assigned or not; what an earlier process
+# of the same node has left is taken at once.
 _CLAIM = """
 update feed_targets t
 set holder = $1, fence = t.fence + 1, lease_until = now() + make_interval(secs => $2)
 where t.name in (
     select name from feed_targets
-    where (holder is null or lease_until < now())
+    where (holder is null or lease_until < now() or name = any($5))
       and (name = any($3) or name = any($4) and lease_until < now() - make_interval(secs => $2))
     for update skip locked
 )
 returning t.name, t.fence, t.epoch, t.confirmed
 """
 _RELEASE = """
-update feed_targets t set holder = null, lease_until = now()
+update feed_targets t set holder = null, lease_until = case node when '' then now() else now() - interval '1 h' end
 from unnest($2::text[], $3::bigint[]) as c (name, fence)
 where t.name = c.name and t.fence = c.fence and t.holder = $1
 """
@@ -181,15 +182,24 @@ class Cursors:
         return {row["name"] for row in rows}
 
     async def claim(
-        self, worker: str, assigned: Collection[str], others: Collection[str], lease_seconds: float
+        self,
+        worker: str,
+        assigned: Collection[str],
+        others: Collection[str],
+        lease_seconds: float,
+        *,
+        left: Collection[str] = (),
     ) -> list[Claim]:
-        """Take what is free of `assigned`, and of `others` what has been free for a whole lease."""
+        """Take what is free of `assigned`, and of `others` what has been free for a whole lease.
+
+        Those of `assigned` that an earlier process has `left` need not be free.
+        """
         async with self._database.primary() as connection:
-            rows = await connection.fetch(_CLAIM, worker, lease_seconds, list(assigned), list(others))
+            rows = await connection.fetch(_CLAIM, worker, lease_seconds, list(assigned), list(others), list(left))
         return [Claim(row["name"], row["fence"], row["epoch"], row["confirmed"]) for row in rows]
 
     async def release(self, worker: str, claims: Iterable[Claim]) -> None:
-        """Give targets back before the lease is over."""
+        """Give targets back before the lease is over; those that live in the process of the worker end with it."""
         claims = list(claims)
         async with self._database.primary() as connection:
             await connection.execute(

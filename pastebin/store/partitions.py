@@ -45,15 +45,6 @@ _REST_IS_OVER = {
     "outbox": "select max(created_at) < now() - make_interval(secs => $1) from outbox_rest",
     "feed": "select max(sequenced_at) < now() - make_interval(secs => $1) from feed_rest",
 }
-_RAISE_FLOOR = """
-update feed_state set floor = gone.last + 1
-from (select max(sequence) as last from {name}) gone where gone.last >= floor
-"""
-# What nobody has numbered in all this time was told to nobody.
-_START_AFRESH = """
-update feed_state s set epoch = $1
-where exists (select from {name} o where not pg_visible_in_snapshot(o.xid, s.snapshot))
-"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -157,9 +148,16 @@ async def _drop(connection: Connection, table: Table, slot: Slot) -> None:
 async def _note_loss(connection: Connection, table: Table, name: str) -> None:
     """Let those who have not read it know that they have missed something."""
     if table == "feed":
-        await connection.execute(_RAISE_FLOOR.format(name=name))
-    else:
-        await connection.execute(_START_AFRESH.format(name=name), secrets.token_hex(8))
+        await connection.execute(
+            f"update feed_state set floor = gone.last + 1 from (select max(sequence) as last from {name}) gone"
+            " where gone.last >= floor"
+        )
+    else:  # what nobody has numbered in all this time was told to nobody
+        await connection.execute(
+            f"update feed_state s set epoch = $1 where exists (select from {name} o"
+            " where not pg_visible_in_snapshot(o.xid, s.snapshot))",
+            secrets.token_hex(8),
+        )
 
 
 def _name(table: Table, slot: Slot) -> str:

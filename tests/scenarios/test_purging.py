@@ -21,6 +21,7 @@ from pastebin.store.feed import Feed
 from tests.cdn.receivers import EdgeProcess, edges
 from tests.cdn.worker_process import WorkerProcess, worker_process
 from tests.cdn.workers import QUICK, reaching, until, working
+from tests.cluster import cluster
 from tests.nodes import SECRET, Node, directory, started
 from tests.stored import Stored, opened
 
@@ -44,7 +45,7 @@ async def reports(stored: Stored) -> dict[str, TargetReport]:
 
 async def test_workers_that_are_killed_all_the_time_lose_nothing(stored: Stored) -> None:
     """5,000 changes while one of three workers dies every 200 ms: everything arrives, within two leases of the last."""
-    section = msgspec.structs.replace(QUICK, lease_seconds=1.0)
+    section = msgspec.structs.replace(QUICK, lease_seconds=1.0, request_timeout_seconds=5.0)
     chance = random.Random(1)  # noqa: S311  (a scenario, not a secret)
     async with edges(3) as places, AsyncExitStack() as stack:
         urls = [edge.url for edge in places]
@@ -98,7 +99,7 @@ async def test_a_worker_that_slept_past_its_lease_has_nothing_to_say(stored: Sto
         sleeper.send(signal.SIGSTOP)
         before = (await reports(stored))["edge-0"]
         edge.away = False
-        async with worker_process(stored.dsn, [edge.url], section, "successor"):
+        async with worker_process(stored.dsn, [edge.url], section, "a-successor"):
             await stored.sql(_INSERT, 6, 10)
             await until(lambda: edge.keys >= keys(1, 10))
             while (await reports(stored))["edge-0"].depth:  # noqa: ASYNC110
@@ -113,7 +114,7 @@ async def test_a_worker_that_slept_past_its_lease_has_nothing_to_say(stored: Sto
             last = (await reports(stored))["edge-0"]
     assert (before.holder or "").startswith("sleeper:")
     assert after.holder == last.holder
-    assert (last.holder or "").startswith("successor:")
+    assert (last.holder or "").startswith("a-successor:")
     assert last.confirmed == 15
 
 
@@ -262,3 +263,24 @@ async def test_the_log_is_as_large_as_what_is_new(stored: Stored) -> None:
     """)
     assert changed[0][1] == 0
     assert await stored.count("feed") == 3000
+
+
+async def test_a_failover_flushes_and_goes_on() -> None:
+    """What the old primary had told may never have happened; nobody is restarted."""
+    async with cluster(replicas=1) as servers, edges(1) as places, reaching(places) as targets:
+        (edge,), (new,) = places, servers.replicas
+        section = servers.section()
+        async with working(servers.primary.dsn, targets, database_section=section):
+            await until(lambda: edge.is_held, seconds=30)
+            await servers.primary.ask(_INSERT, 1, 3)
+            await until(lambda: edge.keys == keys(1, 3))
+            await servers.caught_up()
+            epoch = edge.feed.epoch
+            await servers.primary.server.stop()
+            await new.server.promote()
+            await until(lambda: edge.feed.epoch != epoch, seconds=30)
+            assert edge.remembered.flushes == 2
+            await new.ask(_INSERT, 4, 6)
+            await until(lambda: edge.keys == keys(1, 6))
+            await until(lambda: edge.is_held)
+            assert await new.ask("select max(sequence) from feed") == 6

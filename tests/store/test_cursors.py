@@ -90,6 +90,14 @@ async def test_what_nobody_wants_is_taken_after_a_while(stored: Stored, cursors:
     assert [claim.name for claim in await cursors.claim("two", (), ["a"], LEASE)] == ["a"]
 
 
+async def test_a_process_takes_at_once_what_an_earlier_one_has_left(cursors: Cursors) -> None:
+    await claims(cursors, "here:one", "a", "local:here")
+    claimed = await cursors.claim("here:two", ["local:here"], ["a"], LEASE, left=["local:here"])
+    assert [(claim.name, claim.fence) for claim in claimed] == [("local:here", 2)]
+    await cursors.release("here:two", claimed)
+    assert (await cursors.progress([], [], 20.0)).confirmed.keys() == {"a", "b"}  # it ended with its process
+
+
 async def test_workers_come_and_go(stored: Stored, cursors: Cursors) -> None:
     assert await cursors.appear("one", {"a"}, LEASE) == {"one": ["a"]}
     assert await cursors.appear("two", {"b", "a"}, LEASE) == {"one": ["a"], "two": ["a", "b"]}
