@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
 _ERRANDS = 256
-# What is for shared caches, of which this is the last one before the client unless others are purged as well.
+# What is for caches that are purged, of which this is the last one before the client.
 _FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
 
 
@@ -53,7 +53,6 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         fetching = Fetching(
             section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
         )
-        hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
         obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
         feed.drop, feed.warm = obtaining.drop, obtaining.warm
         edge = Edge(
@@ -68,9 +67,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
             idle_seconds=config.doors.body_idle_seconds,
-            hidden=hidden,
+            hidden=_FOR_CACHES,
         )
-        prepared = Prepared(cache, feed, hidden)
+        prepared = Prepared(cache, feed, _FOR_CACHES)
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
         verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)

@@ -67,7 +67,7 @@ class Passing:
             headers["Max-Forwards"] = str(max(int(left[:9]) - 1, 0))
         if request.body_exists and hdrs.CONTENT_LENGTH not in headers:
             headers[hdrs.TRANSFER_ENCODING] = "chunked"
-        if (token := request.get(consistency.MIN_LSN)) is not None:
+        if token := request.get(consistency.MIN_LSN):
             headers[consistency.MIN_LSN_HEADER] = token
         forwarding.introduce(headers, request.remote, request.headers.get(hdrs.HOST, ""))
         return Ask(request.method, intents.target_of(request.raw_path), headers)

@@ -37,6 +37,8 @@ _VERSION = 1
 _BODY = struct.Struct(">BQIQQ")  # version, system id, timeline, LSN, expiry in seconds since the epoch
 _MAC_BYTES = 16
 _SESSION = web.RequestKey("session", Session)
+# The same as the header, from who stands before the application in this process.
+MIN_LSN = web.RequestKey("min-lsn", str)
 _UNTRUSTED_PER_SECOND = 50.0
 
 
