@@ -190,9 +190,9 @@ class Edge:
         if intent.bypass is not None:
             return intent.bypass
         if (token := _token_of(request)) is not None:
-            required = self._tokens.unseal(token, now=time.time())
+            required = self._tokens.unseal(token, now=time.time()) if token else None
             position = self._feed.position
-            if required is None or position is None or not position.covers(required):
+            if position is None or (token and (required is None or not position.covers(required))):
                 return "consistency"
         if hdrs.RANGE in request.headers and self._obtaining.is_deep(intent, time.time()):
             return "range"
@@ -244,8 +244,8 @@ class Edge:
 
 
 def _token_of(request: web.Request) -> str | None:
-    """The session of the client, as `http.consistency` finds it."""
+    """The session of the client, as `http.consistency` finds it; empty: one that begins with this request."""
     headers = request.headers
-    if token := headers.get(consistency.HEADER):
-        return token
+    if (token := headers.get(consistency.HEADER)) is not None:
+        return token or request.cookies.get(consistency.COOKIE, "")
     return request.cookies.get(consistency.COOKIE) or None if hdrs.COOKIE in headers else None
