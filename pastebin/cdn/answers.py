@@ -22,6 +22,7 @@ from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
 from pastebin.http import consistency, streaming
 from pastebin.http.consistency import Tokens
+from pastebin.positions import Position, later
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -90,6 +91,10 @@ class Edge:
             headers.popall(name, None)
         if _UNTYPED in request:
             headers.popall(hdrs.CONTENT_TYPE, None)
+        # of an answer that was fetched for everybody and is for nobody else
+        seen = headers.popall(consistency.SEEN_HEADER, None)
+        if seen and consistency.HEADER not in headers and _token_of(request) is not None:
+            headers[consistency.HEADER] = seen[0]
         if (status := request.get(_STATUS)) is not None:
             headers["Cache-Status"] = appended(", ".join(headers.getall("Cache-Status", ())), status)
 
@@ -143,6 +148,7 @@ class Edge:
             found = deliver(intent, draft.status, draft.headers, outcome.fill.size, draft.responded_at)
             found.headers.extend(outcome.personal)
             age = freshness.age_value(draft.policy, draft.responded_at, time.time())
+            self._keep_up(request, found, draft.seen)
             body = outcome.fill.read(outcome.reader, found.start, found.stop)
             return await self._send(request, found, age, body)
         stored = outcome.stored
@@ -150,6 +156,7 @@ class Edge:
         found = deliver(intent, stored.status, stored.headers, stored.size, stored.responded_at)
         found.headers.extend(outcome.personal)
         age = freshness.age_value(stored.policy, stored.responded_at, time.time())
+        self._keep_up(request, found, stored.seen)
         if isinstance(stored.body, bytes):
             whole = stored.body if found.has_body else None
             return self._whole(request, found, age, whole)
@@ -180,10 +187,16 @@ class Edge:
             headers[hdrs.CONTENT_LENGTH] = str(found.length)
         if hdrs.CONTENT_TYPE not in headers:
             request[_UNTYPED] = True
-        position = self._feed.position
+
+    def _keep_up(self, request: web.Request, found: Delivery, seen: Position | None) -> None:
+        """The session of who gets an answer that is stored: from now on it may not be shown anything older.
+
+        Nothing stored is older than what the feed has told, but it may be newer: an edge that has been told as much
+        may still have what was there before.
+        """
+        position = later(self._feed.position, seen)
         if position is not None and _token_of(request) is not None:
-            # nothing stored is older than what the feed has told
-            headers[consistency.HEADER] = self._tokens.seal(position, now=time.time())
+            found.headers[consistency.HEADER] = self._tokens.seal(position, now=time.time())
 
     def _bypassed(self, request: web.Request, intent: Intent) -> str | None:
         """Why a request goes to the origin as it is, whatever is stored."""
@@ -192,7 +205,9 @@ class Edge:
         if (token := _token_of(request)) is not None:
             required = self._tokens.unseal(token, now=time.time()) if token else None
             position = self._feed.position
-            if position is None or (token and (required is None or not position.covers(required))):
+            if intent.stands_alone or position is None:
+                return "consistency"
+            if token and (required is None or not position.covers(required)):
                 return "consistency"
         if hdrs.RANGE in request.headers and self._obtaining.is_deep(intent, time.time()):
             return "range"

@@ -30,7 +30,7 @@ from pastebin.errors import BadUpstream, PastebinError
 from pastebin.http import conditions, consistency
 from pastebin.http.consistency import Tokens
 from pastebin.log import REQUEST_ID
-from pastebin.positions import Position
+from pastebin.positions import Position, later
 from pastebin.sections import EdgeSection
 
 # A body up to this size is awaited whole by the request that leads: then nobody gets half of it.
@@ -160,6 +160,7 @@ class Fetching:
                 is_merged = True
         if token := self.min_lsn(intent.target, frozenset() if stored is None else stored.tags):
             headers[consistency.MIN_LSN_HEADER] = token
+        headers[consistency.SEEN_HEADER] = "?1"
         headers["X-Request-Id"] = REQUEST_ID.get() or ""
         if not self._is_local:
             forwarding.introduce(headers, peer, intent.headers.get(hdrs.HOST, ""))
@@ -175,6 +176,9 @@ class Fetching:
             return None
         position = _BEYOND if required == "primary" else required
         return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+
+    def _seen(self, headers: MultiMapping[str]) -> Position | None:
+        return self._tokens.unseal(headers.get(consistency.SEEN_HEADER, ""), now=time.time())
 
     async def _on_answer(
         self,
@@ -249,7 +253,7 @@ class Fetching:
             tags=flight.tags,
             born=flight.born,
             size=0 if head.framing == "none" else head.length,
-            seen=self._feed.position,
+            seen=self._seen(head.headers),
             sha256=_digest(head.headers),
         )
         if not writer.is_keeping:
@@ -275,7 +279,8 @@ class Fetching:
             flight.land(Landing.UNCACHEABLE)
             aged = replace(stored.policy, lifetime=0.0)
             return Outcome(status, stored=_renewed(stored, proxy, aged, now))
-        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=self._feed.position)
+        seen = later(stored.seen, self._seen(head.headers))
+        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=seen)
         status.is_stored = fresh is not None
         flight.variant = stored.variant
         flight.stored = fresh or _renewed(stored, proxy, policy, now)
@@ -307,7 +312,7 @@ def tags_of(headers: MultiMapping[str], target: str) -> frozenset[str]:
 def _kept(headers: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
     """The headers to store. What is about this one exchange is not among them."""
     kept = validation.storable_headers(headers, responded_at)
-    for name in (consistency.HEADER, "X-Request-Id", "Content-Length"):
+    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id", "Content-Length"):
         kept.popall(name, None)
     return kept
 
@@ -321,7 +326,7 @@ def _personal(headers: MultiMapping[str]) -> tuple[tuple[str, str], ...]:
 
 def _kept_304(headers: MultiMapping[str]) -> CIMultiDict[str]:
     kept = CIMultiDict(headers)
-    for name in (consistency.HEADER, "X-Request-Id"):
+    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id"):
         kept.popall(name, None)
     return kept
 

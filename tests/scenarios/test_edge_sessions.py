@@ -17,6 +17,7 @@ from tests.cluster import Servers, cluster
 from tests.nodes import Node, directory, started
 from tests.scenarios.points import ORIGIN_ROLES, Point, client, lag, local_point, point, revise
 from tests.scenarios.processes import free_port
+from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.scenario
 
@@ -32,6 +33,7 @@ class Service:
     servers: Servers
     nodes: tuple[Node, ...]
     points: tuple[Point, ...]
+    slow: TcpProxy  # on the way of the feed to the last of the edges that are elsewhere
     http: aiohttp.ClientSession
 
 
@@ -42,15 +44,17 @@ async def service() -> AsyncIterator[Service]:
         await lag(servers, *_LAGS)
         path = await stack.enter_async_context(directory())
         ports = [free_port() for _ in range(_EDGES)]
+        slow = await stack.enter_async_context(TcpProxy.opened(("127.0.0.1", ports[-1])))
         options = {
             "database__replicas": [site.dsn for site in servers.replicas],
             "database__check_interval_seconds": 0.3,
             "database__slow_start_seconds": 0.0,
             "blobs__directory": str(path / "blobs"),
-            "cdn__confirm_seconds": 10.0,
+            "cdn__confirm_seconds": 2.0,
+            "cdn__poll_seconds": 0.2,
             "cdn__targets": [
                 {"name": f"edge-{number}", "kind": "edge", "url": f"http://127.0.0.1:{port}"}
-                for number, port in enumerate(ports)
+                for number, port in enumerate([*ports[:-1], slow.port])
             ],
         }
         nodes = [
@@ -65,16 +69,25 @@ async def service() -> AsyncIterator[Service]:
             for number, port in enumerate(ports)
         ]
         http = await stack.enter_async_context(client())
-        yield Service(servers, tuple(nodes), (*points, local_point(nodes[1], path / "two", http)), http)
+        yield Service(servers, tuple(nodes), (*points, local_point(nodes[1], path / "two", http)), slow, http)
 
 
 async def test_a_session_that_hops_between_edges_never_goes_back_in_time(service: Service) -> None:
+    """One of them hears of changes later than the others."""
+    service.slow.delay_seconds = 0.1
+    try:
+        await _hop(service)
+    finally:
+        service.slow.delay_seconds = 0.0
+
+
+async def _hop(service: Service) -> None:
     paste = await service.nodes[0].paste("0")
     path = f"/{paste['slug']}/raw"
     done = asyncio.Event()
 
     async def write() -> None:
-        for version in range(1, 60):
+        for version in range(1, 15):
             await revise(service.nodes[version % 2], paste, str(version))
         done.set()
 
@@ -110,3 +123,24 @@ async def test_who_has_changed_something_sees_it_at_every_edge(service: Service)
         token = (await revise(service.nodes[version % 2], paste, str(version))).headers[TOKEN]
         answers: list[Any] = await asyncio.gather(*(at.get(path, **{TOKEN: token}) for at in service.points))
         assert {answer.body for answer in answers} == {str(version).encode()}
+
+
+async def test_a_session_goes_from_an_edge_that_knows_to_one_that_does_not(service: Service) -> None:
+    """Whatever the first edge has shown, be it newer than all that the feed has told it, the second one must show."""
+    paste = await service.nodes[0].paste("0")
+    path = f"/{paste['slug']}/raw"
+    knows, late = service.points[0], service.points[_EDGES - 1]
+    for at in service.points:
+        await at.get(path)
+    await asyncio.sleep(1.5)  # until the history of the database stands still and every edge knows it all
+    service.slow.black_hole()
+    try:
+        changing = asyncio.ensure_future(revise(service.nodes[0], paste, "1"))
+        shown = await knows.get(path, **{TOKEN: ""})
+        while shown.body == b"0":
+            shown = await knows.get(path, **{TOKEN: shown.headers[TOKEN]})
+        hopped = await late.get(path, **{TOKEN: shown.headers[TOKEN]})
+        assert hopped.body == b"1", (shown.headers, hopped.headers)
+        await changing
+    finally:
+        await service.slow.restore()
