@@ -25,6 +25,7 @@ from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
 from pastebin.http import consistency, streaming
 from pastebin.http.consistency import Tokens
+from pastebin.positions import Position, later
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -102,6 +103,10 @@ class Edge:
             headers.popall(name, None)
         if UNTYPED in request:
             headers.popall(hdrs.CONTENT_TYPE, None)
+        # of an answer that was fetched for everybody and is for nobody else
+        seen = headers.popall(consistency.SEEN_HEADER, None)
+        if seen and consistency.HEADER not in headers and _token_of(request) is not None:
+            headers[consistency.HEADER] = seen[0]
         if (status := request.get(_STATUS)) is not None:
             headers["Cache-Status"] = appended(", ".join(headers.getall("Cache-Status", ())), status)
 
@@ -160,6 +165,7 @@ class Edge:
             found = deliver(intent, draft.status, draft.headers, outcome.fill.size, draft.responded_at)
             found.headers.extend(outcome.personal)
             age = freshness.age_value(draft.policy, draft.responded_at, time.time())
+            self._keep_up(request, found, draft.seen)
             body = outcome.fill.read(outcome.reader, found.start, found.stop)
             return await self._send(request, found, age, body)
         stored = outcome.stored
@@ -167,6 +173,7 @@ class Edge:
         found = deliver(intent, stored.status, stored.headers, stored.size, stored.responded_at)
         found.headers.extend(outcome.personal)
         age = freshness.age_value(stored.policy, stored.responded_at, time.time())
+        self._keep_up(request, found, stored.seen)
         if isinstance(stored.body, bytes):
             whole = stored.body if found.has_body else None
             return self._whole(request, found, age, whole)
@@ -197,19 +204,27 @@ class Edge:
             headers[hdrs.CONTENT_LENGTH] = str(found.length)
         if hdrs.CONTENT_TYPE not in headers:
             request[UNTYPED] = True
-        position = self._feed.position
+
+    def _keep_up(self, request: web.Request, found: Delivery, seen: Position | None) -> None:
+        """The session of who gets an answer that is stored: from now on it may not be shown anything older.
+
+        Nothing stored is older than what the feed has told, but it may be newer: an edge that has been told as much
+        may still have what was there before.
+        """
+        position = later(self._feed.position, seen)
         if position is not None and _token_of(request) is not None:
-            # nothing stored is older than what the feed has told
-            headers[consistency.HEADER] = self._tokens.seal(position, now=time.time())
+            found.headers[consistency.HEADER] = self._tokens.seal(position, now=time.time())
 
     def _bypassed(self, request: web.Request, intent: Intent) -> str | None:
         """Why a request goes to the origin as it is, whatever is stored."""
         if intent.bypass is not None:
             return intent.bypass
         if (token := _token_of(request)) is not None:
-            required = self._tokens.unseal(token, now=time.time())
+            required = self._tokens.unseal(token, now=time.time()) if token else None
             position = self._feed.position
-            if required is None or position is None or not position.covers(required):
+            if intent.stands_alone or position is None:
+                return "consistency"
+            if token and (required is None or not position.covers(required)):
                 return "consistency"
         if hdrs.RANGE in request.headers and self._obtaining.is_deep(intent, time.time()):
             return "range"
@@ -282,8 +297,8 @@ class Edge:
 
 
 def _token_of(request: web.Request) -> str | None:
-    """The session of the client, as `http.consistency` finds it."""
+    """The session of the client, as `http.consistency` finds it; empty: one that begins with this request."""
     headers = request.headers
-    if token := headers.get(consistency.HEADER):
-        return token
+    if (token := headers.get(consistency.HEADER)) is not None:
+        return token or request.cookies.get(consistency.COOKIE, "")
     return request.cookies.get(consistency.COOKIE) or None if hdrs.COOKIE in headers else None

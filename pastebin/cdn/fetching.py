@@ -30,7 +30,7 @@ from pastebin.errors import BadUpstream, PastebinError
 from pastebin.http import conditions, consistency
 from pastebin.http.consistency import Tokens
 from pastebin.log import REQUEST_ID
-from pastebin.positions import Position
+from pastebin.positions import Position, later
 from pastebin.sections import EdgeSection
 
 # A body up to this size is awaited whole by the request that leads: then nobody gets half of it.
@@ -161,6 +161,7 @@ class Fetching:
                 is_merged = True
         if token := self.min_lsn(intent.target, frozenset() if stored is None else stored.tags):
             headers[consistency.MIN_LSN_HEADER] = token
+        headers[consistency.SEEN_HEADER] = "?1"
         if request_id := REQUEST_ID.get():
             headers["X-Request-Id"] = request_id
         if not self._is_local:
@@ -177,6 +178,9 @@ class Fetching:
             return None
         position = _BEYOND if required == "primary" else required
         return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+
+    def _seen(self, headers: MultiMapping[str]) -> Position | None:
+        return self._tokens.unseal(headers.get(consistency.SEEN_HEADER, ""), now=time.time())
 
     async def _on_answer(
         self,
@@ -264,7 +268,7 @@ class Fetching:
             tags=flight.tags,
             born=flight.born,
             size=0 if head.framing == "none" else head.length,
-            seen=self._feed.position,
+            seen=self._seen(head.headers),
             sha256=_digest(head.headers),
         )
         if not writer.is_keeping:
@@ -296,7 +300,8 @@ class Fetching:
             flight.land(Landing.UNCACHEABLE)
             aged = replace(stored.policy, lifetime=0.0)
             return Outcome(status, stored=_renewed(stored, proxy, aged, now))
-        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=self._feed.position)
+        seen = later(stored.seen, self._seen(head.headers))
+        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=seen)
         status.is_stored = fresh is not None
         flight.variant = stored.variant
         flight.stored = fresh or _renewed(stored, proxy, policy, now)
@@ -328,7 +333,7 @@ def tags_of(headers: MultiMapping[str], target: str) -> frozenset[str]:
 def _kept(headers: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
     """The headers to store. What is about this one exchange is not among them."""
     kept = validation.storable_headers(headers, responded_at)
-    for name in (consistency.HEADER, "X-Request-Id", "Content-Length"):
+    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id", "Content-Length"):
         kept.popall(name, None)
     return kept
 
@@ -342,7 +347,7 @@ def _personal(headers: MultiMapping[str]) -> tuple[tuple[str, str], ...]:
 
 def _kept_304(headers: MultiMapping[str]) -> CIMultiDict[str]:
     kept = CIMultiDict(headers)
-    for name in (consistency.HEADER, "X-Request-Id"):
+    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id"):
         kept.popall(name, None)
     return kept
 

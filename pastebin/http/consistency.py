@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HEADER = "Pastebin-Consistency"
 MIN_LSN_HEADER = "Pastebin-Min-LSN"
+SEEN_HEADER = "Pastebin-Seen"
 COOKIE = "consistency"
 
 # The same, put by an edge of this process on what it passes on.
@@ -40,6 +41,7 @@ _SESSION = web.RequestKey("session", Session)
 # The same as the header, from who stands before the application in this process.
 MIN_LSN = web.RequestKey("min-lsn", str)
 _UNTRUSTED_PER_SECOND = 50.0
+_ABSENCES = (404, 410)  # errors that show something of the history
 
 
 class Tokens:
@@ -115,7 +117,8 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
     """What puts the token on an answer, streamed or not, before its head is sent.
 
     A token is for one client, so what shared caches may keep carries none: who wants a session without having written
-    begins it with an empty token. What is answered to a session is for nobody else, for the next one may have seen
+    begins it with an empty token. A cache that keeps up the sessions of its clients asks, by SEEN_HEADER, for the token
+    that goes with what it stores. What is answered to a session is for nobody else, for the next one may have seen
     more. A browser keeps the token in a cookie: set by what it posts, and kept up to date as long as it has one.
     """
 
@@ -124,7 +127,12 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
         if session is None:
             return
         caching.guard(request, response, in_session=_in_session(request))
-        if session.seen is None or response.status >= 400 or caching.is_shared(response.headers):
+        says_nothing = response.status >= 400 and response.status not in _ABSENCES
+        if session.seen is None or session.seen.timeline == 0 or says_nothing:
+            return
+        if caching.is_shared(response.headers):
+            if SEEN_HEADER in request.headers:
+                response.headers[SEEN_HEADER] = tokens.seal(session.seen, now=time.time())
             return
         token = tokens.seal(session.seen, now=time.time())
         response.headers[HEADER] = token

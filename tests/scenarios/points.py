@@ -17,7 +17,10 @@ from multidict import CIMultiDict
 from pastebin import node
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.objects import Stored
+from pastebin.cdn.targets import Equipment
+from pastebin.cdn.targets.edge import EdgeTarget, HttpCarrier
 from pastebin.config import load
+from pastebin.loops import Loops
 from pastebin.node import Running, Stopping
 from tests.cluster import Servers
 from tests.nodes import SECRET, Node
@@ -171,3 +174,11 @@ async def delete(of: Node, paste: dict[str, Any]) -> Answer:
     ) as response:
         assert response.status == 204, await response.text()
         return Answer(204, CIMultiDict(response.headers), b"")
+
+
+@asynccontextmanager
+async def reaching(*urls: str) -> AsyncIterator[list[EdgeTarget]]:
+    """What brings messages to the internal doors of these edges, without a worker."""
+    async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as http:
+        equipment = Equipment(http, Loops(tasks), 5.0, "node", "", SECRET.encode())
+        yield [EdgeTarget(url, HttpCarrier(url, url, equipment), "node") for url in urls]

@@ -6,15 +6,30 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
 
+from pastebin.cdn.targets import Batch
+from pastebin.http.consistency import Tokens
+from pastebin.positions import Position
+from tests.cdn import origins
 from tests.cluster import Servers, cluster, until
-from tests.nodes import Node, directory, started
+from tests.nodes import SECRET, Node, directory, started
 from tests.scenarios.gates import STOPS, Gate, Stop
-from tests.scenarios.points import ORIGIN_ROLES, Answer, Point, client, delete, lag, local_point, point, revise
+from tests.scenarios.points import (
+    ORIGIN_ROLES,
+    Answer,
+    Point,
+    client,
+    delete,
+    lag,
+    local_point,
+    point,
+    reaching,
+    revise,
+)
 from tests.scenarios.processes import free_port
 
 pytestmark = pytest.mark.scenario
@@ -224,3 +239,122 @@ def _is_whole(answer: Answer, *, is_large: bool, is_head: bool) -> bool:
     if answer.status == 206:
         return any(answer.body in text.encode() for text in texts)
     return answer.status == 200 and answer.body.decode() in texts
+
+
+@pytest.mark.parametrize("stop", [*STOPS, "before 304"])
+async def test_a_purge_while_a_stale_answer_is_revalidated(stop: Stop | Literal["before 304"]) -> None:
+    """Behind the answer that may be served stale for a while, an origin that knows nothing yet is asked."""
+    target, fresh = "/slug-0000/raw", {"CDN-Cache-Control": "max-age=600", "Surrogate-Key": "p-slug-0000 all"}
+    stale = {**fresh, "CDN-Cache-Control": "max-age=1, stale-while-revalidate=600", "Age": "5", "ETag": '"old"'}
+    release = asyncio.Event()
+    body = b"old words"
+    late: origins.Answer
+    if stop in ("before head", "before 304"):
+        late = origins.answer(304 if stop == "before 304" else 200, stale, body, before=[release])
+    elif stop == "after head":
+        late = origins.answer(200, stale, body, after_head=[release])
+    else:
+        head = origins.answer(200, stale, body).steps[0]
+        late = origins.raw(head, body[:4], release, body[4:], closes=False)
+    async with AsyncExitStack() as stack:
+        origin = await stack.enter_async_context(origins.scripted())
+        ports = [free_port() for _ in range(_EDGES)]
+        path = await stack.enter_async_context(directory())
+        points = [
+            await stack.enter_async_context(
+                point(f"edge-{number}", [origin.url], port, path / f"edge-{number}", edge__lease_seconds=0.0)
+            )
+            for number, port in enumerate(ports)
+        ]
+        carrying = await stack.enter_async_context(reaching(*(f"http://127.0.0.1:{port}" for port in ports)))
+        for target_of in carrying:
+            await target_of.purge(Batch("epoch", 0, 1, flush=True))
+        origin.script(target, *[origins.answer(200, stale, body)] * _EDGES, *[late] * _EDGES)
+        for at in points * 2:
+            assert (await at.get(target)).body == body
+        await origin.when_asked(target, 2 * _EDGES)
+        origin.script(target, origins.answer(200, {**fresh, "ETag": '"new"'}, b"new words"))
+        position = Position(7, 1, 500)
+        for target_of in carrying:
+            await target_of.purge(Batch("epoch", 1, 2, ("p-slug-0000",), position=position))
+        before = await asyncio.gather(*(at.get(target) for at in points))
+        release.set()
+        after = await asyncio.gather(*(at.get(target) for at in points for _ in range(100)))
+        assert {answer.body for answer in (*before, *after)} == {b"new words"}
+        tokens = Tokens(SECRET.encode(), 60)
+        for refill in origin.asked(target)[2 * _EDGES :]:
+            token = refill.headers["Pastebin-Min-LSN"]
+            assert tokens.unseal(token, now=0, purpose="min-lsn") == position
+
+
+async def test_a_change_while_the_edge_of_the_same_process_asks(service: Service) -> None:
+    """The replica takes its time to answer; the primary does not."""
+    pastes = [service.stock.pop() for _ in range(8)]
+    proxy = service.servers.replicas[0].proxy
+    proxy.delay_seconds = 0.5
+    try:
+        early = [asyncio.ensure_future(service.local.get(f"/{paste['slug']}/raw")) for paste in pastes * 3]
+        await asyncio.sleep(0.1)  # until they wait for the replica: nothing announces it
+        half = len(pastes) // 2
+        await asyncio.gather(*(revise(service.whole, paste, _NEW) for paste in pastes[:half]))
+        await asyncio.gather(*(delete(service.whole, paste) for paste in pastes[half:]))
+        before = [await service.local.get(f"/{paste['slug']}/raw") for paste in pastes]
+        await asyncio.gather(*early)
+    finally:
+        proxy.delay_seconds = 0.0
+    for _ in range(100 // len(pastes) + 1):
+        after = await asyncio.gather(*(service.local.get(f"/{paste['slug']}/raw") for paste in pastes))
+        for answers in (before, after):
+            assert [answer.body for answer in answers[:half]] == [_NEW.encode()] * half
+            assert [answer.status for answer in answers[half:]] == [404] * half
+
+
+async def test_a_burn_while_edges_ask_for_it(service: Service) -> None:
+    """Its page and its refusals may be asked for anywhere; the text goes to one reader and is nowhere afterwards."""
+    secret = "a secret that is told once " * 5
+    paste = await service.origin.paste(secret, burn=True)
+    paths = [f"/{paste['slug']}", f"/{paste['slug']}/raw", f"/api/v1/pastes/{paste['slug']}"]
+    service.gate.stops.update(dict.fromkeys(paths, STOPS[0]))
+    early = [asyncio.ensure_future(at.get(path)) for at in service.all for path in paths]
+    for path in paths:
+        await service.gate.when_held(path, _EDGES)
+    service.gate.stops.clear()
+    reveals = await asyncio.gather(
+        *(at.get(f"/api/v1/pastes/{paste['slug']}/reveal", "POST") for at in service.all for _ in range(5))
+    )
+    assert sorted(answer.status for answer in reveals) == [200] + [404] * (len(reveals) - 1)
+    service.gate.let_go()
+    for answer in await asyncio.gather(*early):
+        assert secret.encode() not in answer.body
+    after = await asyncio.gather(*(at.get(path) for at in service.all for path in paths for _ in range(30)))
+    assert {answer.status for answer in after} == {404}
+    assert not any([await at.holds(secret.encode()) for at in service.all])
+
+
+async def test_many_cold_readers_ask_the_origin_once(service: Service) -> None:
+    for paste, text in ((service.stock.pop(), _OLD), (service.large.pop(), _OLD_LARGE)):
+        path = f"/{paste['slug']}/raw"
+        answers = await asyncio.gather(*(service.points[0].get(path) for _ in range(500)))
+        assert {answer.body for answer in answers} == {text.encode()}
+        assert service.gate.asked.count(path) == 1
+
+
+async def test_a_name_that_edges_say_is_free_works_as_soon_as_it_is_given(service: Service) -> None:
+    for number in range(5):
+        slug = f"once-asked-for-{number}"
+        for at in (*service.all, *service.all):
+            assert (await at.get(f"/{slug}/raw")).status == 404
+        asking = [asyncio.ensure_future(at.get(f"/{slug}/raw")) for at in service.all for _ in range(10)]
+        await (service.origin if number % 2 else service.whole).paste(f"{number}\n", slug=slug)
+        await asyncio.gather(*asking)
+        answers = await asyncio.gather(*(at.get(f"/{slug}/raw") for at in service.all for _ in range(5)))
+        assert {answer.body for answer in answers} == {b"%d\n" % number}
+
+
+async def test_a_new_link_works_at_every_edge_at_once(service: Service) -> None:
+    async def create_and_read(number: int) -> set[bytes]:
+        paste = await (service.origin if number % 2 else service.whole).paste(f"{number}\n")
+        return {(await at.get(f"/{paste['slug']}/raw")).body for at in service.all}
+
+    found = await asyncio.gather(*(create_and_read(number) for number in range(50)))
+    assert found == [{b"%d\n" % number} for number in range(50)]
