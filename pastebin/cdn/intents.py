@@ -9,7 +9,7 @@ from typing import Literal
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
-from pastebin.cdn import directives
+from pastebin.cdn import directives, forwarding
 from pastebin.cdn.directives import Directives
 
 Reason = Literal["body", "host", "target", "cookie", "precondition"]
@@ -47,7 +47,7 @@ class Intent:
 
 def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
     """The intent of a request with the method GET or HEAD."""
-    headers = request.headers
+    headers = forwarding.for_weighing(request.headers)
     target = target_of(request.raw_path)
     host = host_of(headers)
     asked = directives.of_request(headers)
@@ -59,7 +59,7 @@ def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
         asked=asked,
         headers=headers,
         bypass=_bypass(request, host, target, bypass_cookies),
-        stands_alone=hdrs.AUTHORIZATION in headers or asked.no_store,
+        stands_alone=hdrs.AUTHORIZATION in request.headers or asked.no_store,
     )
 
 
