@@ -10,7 +10,7 @@ from typing import Literal
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
-from pastebin.cdn import directives, variants
+from pastebin.cdn import directives, forwarding, variants
 from pastebin.cdn.directives import Directives
 
 Reason = Literal["body", "host", "target", "cookie", "precondition"]
@@ -57,7 +57,9 @@ class Intent:
 
 def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
     """The intent of a request with the method GET or HEAD."""
-    headers = _plain(request) if hdrs.RANGE in request.headers else request.headers
+    headers = forwarding.for_weighing(request.headers)
+    if hdrs.RANGE in headers:
+        headers = _plain(headers)
     target = target_of(request.raw_path)
     host = host_of(headers)
     asked = directives.of_request(headers)
@@ -69,16 +71,16 @@ def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
         asked=asked,
         headers=headers,
         bypass=_bypass(request, host, target, bypass_cookies),
-        stands_alone=hdrs.AUTHORIZATION in headers or asked.no_store,
+        stands_alone=hdrs.AUTHORIZATION in request.headers or asked.no_store,
     )
 
 
-def _plain(request: web.BaseRequest) -> CIMultiDictProxy[str]:
+def _plain(given: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
     """The headers of a request for a part: of the plain bytes, if that is acceptable at all.
 
     Who asks for a part and mentions codings by habit can do nothing with the middle of a compressed body.
     """
-    headers = CIMultiDict(request.headers)
+    headers = CIMultiDict(given)
     if hdrs.ACCEPT_ENCODING in headers and not _COMPRESSED_ONLY.search(variants.upstream_encoding(headers)):
         headers[hdrs.ACCEPT_ENCODING] = variants.IDENTITY
     return CIMultiDictProxy(headers)
