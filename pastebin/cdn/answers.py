@@ -17,7 +17,7 @@ from pastebin.cdn.fetching import Held, Outcome
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.obtaining import Obtaining
-from pastebin.cdn.passing import Passing, own_answer
+from pastebin.cdn.passing import REQUIRED, Passing, own_answer
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
 from pastebin.http import consistency, streaming
@@ -189,14 +189,25 @@ class Edge:
         """Why a request goes to the origin as it is, whatever is stored."""
         if intent.bypass is not None:
             return intent.bypass
-        if (token := _token_of(request)) is not None:
-            required = self._tokens.unseal(token, now=time.time())
-            position = self._feed.position
-            if required is None or position is None or not position.covers(required):
-                return "consistency"
+        if self._must_see_more(request):
+            return "consistency"
         if hdrs.RANGE in request.headers and self._obtaining.is_deep(intent, time.time()):
             return "range"
         return None
+
+    def _must_see_more(self, request: web.Request) -> bool:
+        """Whether the client, or an edge before this one, must not be given what may be older than it asks for."""
+        position, now = self._feed.position, time.time()
+        refill = request.headers.get(consistency.MIN_LSN_HEADER)
+        required = self._tokens.unseal(refill, now=now, purpose="min-lsn") if refill else None
+        if refill is not None and required is not None:  # else it is a stranger's, and says nothing
+            request[REQUIRED] = refill
+            if position is None or not position.covers(required):
+                return True
+        if (token := _token_of(request)) is not None:
+            required = self._tokens.unseal(token, now=now)
+            return required is None or position is None or not position.covers(required)
+        return False
 
     def _is_deep(self, intent: Intent, outcome: Outcome) -> bool:
         """Whether a part is wanted for which too much would have to be fetched first."""

@@ -12,10 +12,12 @@ from pastebin.cdn import forwarding, intents
 from pastebin.cdn.exchanges import Ask, Exchange, Reply
 from pastebin.cdn.origins import Origins
 from pastebin.errors import PastebinError, UnreadableRequest, UpstreamTimeout
-from pastebin.http import bodies, streaming
+from pastebin.http import bodies, consistency, streaming
 
 # RFC 9110, section 10.1.1: who waits for 100 does not wait for ever.
 _CONTINUE_SECONDS = 1.0
+# What a refill must have seen, as another edge of this installation has said it.
+REQUIRED = web.RequestKey("required", str)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -57,6 +59,8 @@ class Passing:
 
     def _ask(self, request: web.Request) -> Ask:
         headers = forwarding.for_passing(request.headers)
+        if (token := request.get(REQUIRED)) is not None:
+            headers[consistency.MIN_LSN_HEADER] = token
         if forwarding.is_loop(request.headers):
             raise UnreadableRequest("This request goes round in circles.")
         left = headers.get("Max-Forwards", "")
