@@ -185,10 +185,14 @@ class Worker:
 
     def _keep_claims(self, tasks: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
         async def keep() -> None:
+            lease = self._desk.section.lease_seconds
             try:
-                await self._share(tasks)
+                # a statement may wait for longer than the claims last
+                async with asyncio.timeout(lease):
+                    await self._share(tasks)
+            except TimeoutError:
+                log.warning("the claims on targets cannot be renewed in time")
             finally:
-                lease = self._desk.section.lease_seconds
                 if asyncio.get_running_loop().time() - self._renewed_at > lease:
                     self._drop(set(self._held))  # others have them by now, or will in a moment
 

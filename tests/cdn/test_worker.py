@@ -23,3 +23,13 @@ async def test_changes_reach_every_edge(stored: Stored) -> None:
         assert all(edge.keys == expected for edge in places)
         assert surrogates.of_paste(quiet.slug) not in places[0].keys
         await until(lambda: all(edge.feed.is_held(edge.feed._now()) for edge in places))
+
+
+async def test_a_worker_that_cannot_renew_its_claims_tells_nobody_any_more(stored: Stored) -> None:
+    """Whoever waits for confirmations counts on that: a target without a claim is soon taken for gone."""
+    async with edges(1) as places, reaching(places) as targets, working(stored.dsn, targets) as at_work:
+        await until(lambda: len(at_work.worker._held) == 1)
+        async with stored.database.primary() as connection, connection.transaction():
+            await connection.execute("lock table feed_workers in exclusive mode")
+            await until(lambda: not at_work.worker._held, seconds=3.0)
+        await until(lambda: len(at_work.worker._held) == 1)
