@@ -219,6 +219,8 @@ class Edge:
         """Why a request goes to the origin as it is, whatever is stored."""
         if intent.bypass is not None:
             return intent.bypass
+        if self._is_beyond(request):
+            return "consistency"
         if (token := _token_of(request)) is not None:
             required = self._tokens.unseal(token, now=time.time()) if token else None
             position = self._feed.position
@@ -229,6 +231,18 @@ class Edge:
         if hdrs.RANGE in request.headers and self._obtaining.is_deep(intent, time.time()):
             return "range"
         return None
+
+    def _is_beyond(self, request: web.Request) -> bool:
+        """Whether an edge before this one knows of a purge that this one may not have heard of."""
+        refill = request.headers.get(consistency.MIN_LSN_HEADER)
+        required = self._tokens.unseal(refill, now=time.time(), purpose="min-lsn") if refill else None
+        if refill is None or required is None:  # it is a stranger's, and says nothing
+            return False
+        position = self._feed.position
+        if position is not None and position.covers(required):
+            return False
+        request[consistency.MIN_LSN] = refill
+        return True
 
     def _is_deep(self, intent: Intent, outcome: Outcome) -> bool:
         """Whether a part is wanted for which too much would have to be fetched first."""
@@ -248,7 +262,7 @@ class Edge:
     ) -> web.StreamResponse:
         """Have the origin answer the request as it is, but not with anything from before a purge."""
         request[_STATUS] = status.value()
-        if (token := self._obtaining.min_lsn(intent)) is not None:
+        if consistency.MIN_LSN not in request and (token := self._obtaining.min_lsn(intent)) is not None:
             request[consistency.MIN_LSN] = token
         return await handler(request)
 

@@ -194,8 +194,13 @@ class Worker:
 
     def _keep_claims(self, tasks: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
         async def keep() -> None:
+            lease = self._desk.section.lease_seconds
             try:
-                await self._share(tasks)
+                # a statement may wait for longer than the claims last
+                async with asyncio.timeout(lease):
+                    await self._share(tasks)
+            except TimeoutError:
+                log.warning("the claims on targets cannot be renewed in time")
             finally:
                 now = asyncio.get_running_loop().time()
                 # others have them by now, or will in a moment

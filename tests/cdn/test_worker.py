@@ -270,3 +270,13 @@ async def test_the_edge_of_this_process_lives_and_dies_with_it(stored: Stored) -
         assert (await at_work.purging.confirmed(change, "x")).known == 1
         (report,) = await at_work.cursors.report()
         assert report.node == "node"
+
+
+async def test_a_worker_that_cannot_renew_its_claims_tells_nobody_any_more(stored: Stored) -> None:
+    """Whoever waits for confirmations counts on that: a target without a claim is soon taken for gone."""
+    async with edges(1) as places, reaching(places) as targets, working(stored.dsn, targets) as at_work:
+        await until(lambda: len(at_work.worker._held) == 1)
+        async with stored.database.primary() as connection, connection.transaction():
+            await connection.execute("lock table feed_workers in exclusive mode")
+            await until(lambda: not at_work.worker._held, seconds=3.0)
+        await until(lambda: len(at_work.worker._held) == 1)
