@@ -147,6 +147,9 @@ def aimed_at(*places: EdgeProcess) -> list[dict[str, str]]:
     return [{"name": f"edge-{number}", "kind": "edge", "url": edge.url} for number, edge in enumerate(places)]
 
 
+ROLES = ["web", "read", "write", "cdn-worker"]
+
+
 async def delete(node: Node, made: dict[str, Any]) -> str:
     address = f"{node.url}/api/v1/pastes/{made['slug']}"
     async with node.http.delete(address, headers={"Authorization": f"Bearer {made['token']}"}) as response:
@@ -158,7 +161,7 @@ async def test_changes_wait_for_the_edges(database_dsn: str) -> None:
     """What was acknowledged is known everywhere, or the answer says how far it is."""
     async with edges(2, SECRET.encode()) as places, directory() as path:
         settings = {"cdn__targets": aimed_at(*places), "cdn__confirm_seconds": 5.0, "cdn__retry_max_seconds": 0.2}
-        async with started(database_dsn, path, **settings) as node:
+        async with started(database_dsn, path, node__roles=ROLES, **settings) as node:
             await until(lambda: all(edge.is_held for edge in places))
             made = await node.paste("one")
             address = f"{node.url}/api/v1/pastes/{made['slug']}"
@@ -184,7 +187,7 @@ async def test_changes_wait_for_the_edges(database_dsn: str) -> None:
 async def test_an_edge_that_does_not_answer_makes_it_partial(database_dsn: str) -> None:
     async with edges(2, SECRET.encode()) as places, directory() as path:
         settings = {"cdn__targets": aimed_at(*places), "cdn__confirm_seconds": 0.3, "cdn__retry_max_seconds": 0.2}
-        async with started(database_dsn, path, cdn__request_timeout_seconds=0.2, **settings) as node:
+        async with started(database_dsn, path, node__roles=ROLES, cdn__request_timeout_seconds=0.2, **settings) as node:
             await until(lambda: all(edge.is_held for edge in places))
             places[1].away = True
             made = await node.paste("one")
@@ -194,7 +197,7 @@ async def test_an_edge_that_does_not_answer_makes_it_partial(database_dsn: str) 
 
 
 async def test_without_edges_nobody_waits(database_dsn: str) -> None:
-    async with directory() as path, started(database_dsn, path) as node:
+    async with directory() as path, started(database_dsn, path, node__roles=ROLES) as node:
         assert (await delete(node, await node.paste("one"))).startswith("confirmed; edges=0; ms=")
 
 
@@ -234,7 +237,7 @@ async def test_strangers_cannot_purge(database_dsn: str) -> None:
     """A node with another secret reaches nobody, and the edge counts it."""
     async with edges(1, b"another secret") as places, directory() as path:
         settings = {"cdn__targets": aimed_at(*places), "cdn__confirm_seconds": 0.2}
-        async with started(database_dsn, path, **settings) as node:
+        async with started(database_dsn, path, node__roles=ROLES, **settings) as node:
             made = await node.paste("one")
             assert (await delete(node, made)).startswith("partial; edges=0/1; ms=")
         refused = places[0].metrics.registry.get_sample_value
