@@ -111,10 +111,10 @@ async def test_every_answer_says_how_it_was_come_by(cached: Node) -> None:
     for path, method, said in [
         (f"/{slug}/raw", "GET", "fwd=uri-miss"),
         ("/nothing-here", "GET", "fwd=uri-miss"),
-        ("/nothing-here", "HEAD", "fwd=uri-miss"),
+        ("/nothing-here", "HEAD", "hit"),
         ("/", "POST", "fwd=method"),
         (f"/api/v1/pastes/{slug}", "DELETE", "fwd=method"),
-        ("/api/v1/limits", "GET", "fwd=uri-miss"),
+        ("/api/v1/limits", "GET", "hit"),
     ]:
         _, _, headers = await ask(cached, path, method)
         assert said in headers["Cache-Status"], (method, path)
