@@ -65,8 +65,8 @@ class Feed:
 
     `sequence` counts in the feed `epoch`: everything up to it has been told. `position` is such that a reader who was
     there has seen no change that was not told. Until the first message that leaves nothing out, what is fetched has to
-    come from the primary, and afterwards from whoever is as far as that message: so a purge outlives a restart. `drop` forgets one absolute address; `warm` fetches some when there is
-    time, and must not wait.
+    come from the primary, and afterwards from whoever is as far as that message: so a purge outlives a restart.
+    `drop` forgets one absolute address; `warm` fetches some when there is time, and must not wait.
     """
 
     def __init__(

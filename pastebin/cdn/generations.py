@@ -87,7 +87,7 @@ class Generations:
         return self.clock
 
     def require(self, required: Requirement) -> None:
-        """What every refill must have seen for as long as purges are remembered, instead of what was said of all before.
+        """What every refill must have seen for as long as purges are remembered; it replaces what was required of all.
 
         For a clock that begins: it knows nothing of the purges that the last process was told of.
         """
