@@ -12,6 +12,7 @@ import msgspec
 import orjson
 from aiohttp import web
 
+from pastebin.cdn.generations import Requirement
 from pastebin.cdn.targets.edge import PURGES, PUSHES, STATE
 from pastebin.errors import UnreadableRequest
 from pastebin.http.app import Routes
@@ -29,6 +30,8 @@ class PurgeClock(Protocol):
     def purge(self, keys: Iterable[str], position: Position | None) -> int: ...
 
     def flush(self, position: Position | None = None) -> int: ...
+
+    def require(self, required: Requirement) -> None: ...
 
 
 class Purgeable(Protocol):
@@ -61,8 +64,9 @@ class Feed:
     """Applies messages at once and wholly; repeated, late or overtaken ones do no harm.
 
     `sequence` counts in the feed `epoch`: everything up to it has been told. `position` is such that a reader who was
-    there has seen no change that was not told. `drop` forgets one absolute address; `warm` fetches some when there is
-    time, and must not wait.
+    there has seen no change that was not told. Until the first message that leaves nothing out, what is fetched has to
+    come from the primary, and afterwards from whoever is as far as that message: so a purge outlives a restart.
+    `drop` forgets one absolute address; `warm` fetches some when there is time, and must not wait.
     """
 
     def __init__(
@@ -90,6 +94,10 @@ class Feed:
         self._noted_at = -math.inf
         # a clock of another process, or another machine, says nothing here
         self._life = secrets.token_hex(8)
+        # an earlier process may have been told of changes that replicas have not seen
+        self._is_new = lease_seconds > 0
+        if self._is_new:
+            clock.require("primary")
 
     def is_held(self, now: float) -> bool:
         """The lease: whether what is stored may be served without asking. `now` is of the clock given to the feed."""
@@ -106,6 +114,9 @@ class Feed:
         for url in message.urls:
             self.drop(url)
         is_behind = bool(message.epoch) and not message.flush and self._lacks(message)
+        if self._is_new and position is not None and not is_behind and self._is_latest(message):
+            self._is_new = False
+            self._clock.require(position)
         if message.flush:
             self._flush(message, position)
         elif message.keys:
@@ -122,6 +133,10 @@ class Feed:
             "behind": is_behind,
             "clock": f"{self._life}:{now!r}",
         }
+
+    def _is_latest(self, message: Message) -> bool:
+        """Whether its position is behind everything that was ever told here: not so if it took its time on the way."""
+        return message.flush or (bool(message.epoch) and message.sequence >= self.sequence)
 
     def _lacks(self, message: Message) -> bool:
         return message.epoch != self.epoch or message.previous > self.sequence

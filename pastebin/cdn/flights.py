@@ -7,6 +7,7 @@ learn then whether the answer is for them too. Its body, if it is being stored, 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Flight:
         self.is_shared = is_shared  # others may join it
         self.headers = headers
         self.born = born
+        self.began_at = time.monotonic()
         self.landing: Landing | None = None
         self.variant: Variant | None = None
         self.tags: frozenset[str] = frozenset()
@@ -85,10 +87,15 @@ class Flights:
     def __contains__(self, key: str) -> bool:
         return key in self._flights
 
-    def find(self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> Flight | None:
-        """One whose answer may be for a request that comes now: nothing of it was purged since it began."""
+    def find(
+        self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...], *, earliest: float = 0.0
+    ) -> Flight | None:
+        """One whose answer may be for a request that comes now: nothing of it was purged since it began.
+
+        It began at the moment `earliest` of the monotonic clock, or later.
+        """
         for flight in self._flights.get(key, ()):
-            if not flight.is_shared or not flight.suits(headers, names):
+            if not flight.is_shared or flight.began_at < earliest or not flight.suits(headers, names):
                 continue
             if self._overtaken_at(key, flight.tags, flight.born) is None:
                 return flight

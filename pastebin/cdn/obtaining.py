@@ -133,7 +133,10 @@ class Obtaining:
         if intent.stands_alone or self._fetching.uncacheable(intent.key, time.time()):
             return None
         names = {name for stored in self._cache.peek(intent.key) for name, _ in stored.variant}
-        return self._fetching.flights.find(intent.key, intent.headers, tuple(sorted(names)))
+        # who is not told of purges cannot know which answers they overtake: a lease long nobody has to know
+        now = time.monotonic()
+        earliest = 0.0 if self._feed.is_held(now) else now - self._section.lease_seconds
+        return self._fetching.flights.find(intent.key, intent.headers, tuple(sorted(names)), earliest=earliest)
 
     async def _join(self, search: _Search, flight: Flight, stored: Stored | None, peer: str | None) -> Outcome | None:
         """What the flight of somebody else has for this request; None: look again."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from pastebin.cdn.feed import Feed
+from pastebin.cdn.generations import Requirement
 from pastebin.cdn.targets.edge import EdgeTarget, LocalCarrier
 from pastebin.errors import PastebinError
 from pastebin.http import problems
@@ -27,6 +28,7 @@ class Remembered:
 
     purges: list[str] = field(default_factory=list)
     positions: dict[str, Position | None] = field(default_factory=dict)
+    required: list[Requirement] = field(default_factory=list)
     flushes: int = 0
     noted: tuple[str, int] | None = None
 
@@ -65,6 +67,9 @@ class Clock:
     def flush(self, position: Position | None = None) -> int:
         del position
         return 0
+
+    def require(self, required: Requirement) -> None:
+        self.remembered.required.append(required)
 
 
 def feed(remembered: Remembered | None = None, **options: object) -> Feed:

@@ -57,6 +57,19 @@ async def test_a_gap_is_noticed_and_closed() -> None:
     assert receiving.sequence == 12
 
 
+async def test_what_is_fetched_after_a_restart_is_as_new_as_what_was_told_before_it() -> None:
+    remembered = Remembered()
+    receiving = feed(remembered, noted=("one", 10))
+    assert remembered.required == ["primary"]
+    assert (await receiving.receive(message(12, 13, "p-a", position=(1, 1, 80))))["behind"]
+    assert not (await receiving.receive(message(10, 11)))["behind"]
+    await receiving.receive(message(7, 9, "p-a", position=(1, 1, 60)))  # it took its time
+    assert remembered.required == ["primary"]
+    await receiving.receive(message(11, 14, position=(1, 1, 90), complete=(1, 1, 70)))
+    await receiving.receive(message(14, 15, "p-b", position=(1, 1, 95)))
+    assert remembered.required == ["primary", Position(1, 1, 90)]
+
+
 async def test_another_feed_means_another_history() -> None:
     remembered = Remembered()
     receiving = await started(remembered)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cluster import Servers, cluster
 from tests.nodes import Node, directory, started
+from tests.scenarios.history import play, wrong
 from tests.scenarios.points import ORIGIN_ROLES, Point, client, lag, local_point, point, revise
 from tests.scenarios.processes import free_port
 from tests.tcp_proxy import TcpProxy
@@ -144,3 +145,12 @@ async def test_a_session_goes_from_an_edge_that_knows_to_one_that_does_not(servi
         await changing
     finally:
         await service.slow.restore()
+
+
+@pytest.mark.parametrize("seed", [4])
+async def test_nothing_in_the_history_of_many_clients_is_impossible(seed: int, service: Service) -> None:
+    played = await play(seed, service.nodes, service.points)
+    found = [line for subject in played.subjects for line in wrong(subject)]
+    assert not found, "\n".join(found[:10])
+    assert {event.kind for event in played.events} == {"create", "revise", "delete", "read"}
+    assert any("hit" in event.how for event in played.events)
