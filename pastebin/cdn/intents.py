@@ -19,7 +19,6 @@ _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z0-9._~-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_COOKIE_NAME = re.compile(r"(?:^|;)[ \t]*([^=;]+?)[ \t]*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +103,12 @@ def of_uri(uri: str) -> Intent | None:
     return Intent(key, host, target, is_head=False, asked=directives.NONE, headers=CIMultiDictProxy(headers))
 
 
+def cookie_names(line: str) -> set[str]:
+    """The names in a Cookie header, in linear time whatever it holds."""
+    pairs = (pair.partition("=") for pair in line.split(";"))
+    return {name.strip(" \t") for name, equals, _ in pairs if equals}
+
+
 def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: frozenset[str]) -> Reason | None:
     headers = request.headers
     if request.body_exists:
@@ -117,6 +122,6 @@ def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: fr
         return "precondition"
     if bypass_cookies and hdrs.COOKIE in headers:
         for line in headers.getall(hdrs.COOKIE):
-            if not bypass_cookies.isdisjoint(_COOKIE_NAME.findall(line)):
+            if not bypass_cookies.isdisjoint(cookie_names(line)):
                 return "cookie"
     return None
