@@ -29,7 +29,6 @@ _USUAL = (
     ("*/*", "identity"),
 )
 _COMPRESSED_ONLY = re.compile(r"(?:^|, )(?:identity|\*);q=0(?:,|$)")
-_COOKIE_NAME = re.compile(r"(?:^|;)[ \t]*([^=;]+?)[ \t]*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +129,12 @@ def ahead(uri: str) -> Iterator[Intent]:
         yield Intent(key, host, target, False, directives.NONE, CIMultiDictProxy(headers))
 
 
+def cookie_names(line: str) -> set[str]:
+    """The names in a Cookie header, in linear time whatever it holds."""
+    pairs = (pair.partition("=") for pair in line.split(";"))
+    return {name.strip(" \t") for name, equals, _ in pairs if equals}
+
+
 def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: frozenset[str]) -> Reason | None:
     headers = request.headers
     if request.body_exists:
@@ -143,6 +148,6 @@ def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: fr
         return "precondition"
     if bypass_cookies and hdrs.COOKIE in headers:
         for line in headers.getall(hdrs.COOKIE):
-            if not bypass_cookies.isdisjoint(_COOKIE_NAME.findall(line)):
+            if not bypass_cookies.isdisjoint(cookie_names(line)):
                 return "cookie"
     return None
