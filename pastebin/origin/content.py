@@ -72,7 +72,8 @@ class ContentReader:
             else:
                 options, parts = self._take_apart(body, struct, key)
             for part in parts:
-                await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
+                if not taken.add_whole(part.content, name=part.name, syntax=part.syntax):
+                    await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
             return options
 
     def _take_apart(
@@ -95,22 +96,33 @@ class ContentReader:
         return payloads.text_options(given, key)
 
     async def _read_raw(self, request: web.Request, taken: Intake, key: str | None, name: str | None) -> Options:
-        if broken := payloads.broken_query(request.rel_url.raw_query_string):
-            raise InvalidPaste(broken)
-        fields = dict(request.query)
-        if len(fields) != len(request.query):
-            raise InvalidPaste(
-                [Problem(field, "is given twice") for field in fields if len(request.query.getall(field)) > 1]
-            )
-        options = payloads.text_options(fields, key)
+        options = payloads.text_options(_query(request), key)
         if options.name is None and name is not None:
             options = replace(options, name=name)
-        await taken.add(bodies.chunks(request, self._idle_seconds), name=options.name)
+        chunks = bodies.chunks(request, self._idle_seconds)
+        if (content := bodies.arrived(request)) is not None:
+            if taken.add_whole(content, name=options.name):
+                return options
+            chunks = _once(content)
+        await taken.add(chunks, name=options.name)
         return options
 
 
+def _query(request: web.Request) -> dict[str, str]:
+    """The fields of the query. Raises InvalidPaste."""
+    if not (raw := request.rel_url.raw_query_string):
+        return {}
+    if broken := payloads.broken_query(raw):
+        raise InvalidPaste(broken)
+    query = request.query
+    fields = dict(query)
+    if len(fields) != len(query):
+        raise InvalidPaste([Problem(field, "is given twice") for field in fields if len(query.getall(field)) > 1])
+    return fields
+
+
 def _no_query(request: web.Request) -> None:
-    if request.query:
+    if request.rel_url.raw_query_string and request.query:
         raise InvalidPaste(
             [Problem(field, "belongs into the body of this request, not into the query") for field in request.query]
         )

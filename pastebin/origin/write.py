@@ -139,8 +139,8 @@ class WriteHandlers:
 
 def created(published: Published, base: str) -> web.Response:
     """201 with everything the owner needs to know, the token for the only time."""
-    view = views.CreatedView(**views.paste_members(published.paste, base), token=published.token)
-    return json_answer(view, status=201, headers=_created_headers(published, view.url))
+    view = views.created_view(published, base)
+    return json_answer(view, status=201, headers=_created_headers(published, view["url"]))
 
 
 def _created_headers(published: Published, url: str) -> dict[str, str]:

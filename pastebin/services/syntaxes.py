@@ -263,10 +263,11 @@ def _from_declaration(head: bytes) -> Syntax | None:
 
 
 def _from_modeline(head: bytes) -> Syntax | None:
-    if b"-*-" not in head and b":" not in head:
-        return None
     for line in head.split(b"\n", 5)[:5]:
-        found = _EMACS.search(line[:400]) or _VIM.search(line[:400])
+        # what every modeline holds is looked for first, because nearly no line is one
+        found = _EMACS.search(line[:400]) if b"-*-" in line else None
+        if found is None and b"=" in line and b":" in line and (b"vi" in line or b"ex" in line):
+            found = _VIM.search(line[:400])
         if found is not None:
             word = found[1].decode("latin-1").lower().removesuffix("-mode").removesuffix("-ts")
             syntax = find(_EDITOR_NAMES.get(word, word))
