@@ -12,7 +12,8 @@ from pastebin.errors import StartError, UnreadableRequest
 from pastebin.http import bodies, protocol
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.door import Traffic
-from pastebin.http.middleware import ErrorPage, observed, sign
+from pastebin.http.middleware import ErrorPage, Observer, observed, sign
+from pastebin.http.short import ShortRoad
 from pastebin.metrics import Metrics
 from pastebin.sections import LimitsSection
 
@@ -34,13 +35,17 @@ def build(
     limits: LimitsSection,
     tokens: Tokens | None = None,
 ) -> web.Application:
-    """With `tokens` its requests have sessions. Raises StartError if two routes claim one method and path."""
+    """With `tokens` its requests have sessions; the handlers called `short` of routes answer on the short road.
+
+    Raises StartError if two routes claim one method and path.
+    """
     seen: set[tuple[str, str]] = set()
     for route in routes:
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
-    middlewares = [observed(door, traffic, metrics, error_page, is_draining), _admitted(limits)]
+    observer = Observer(door, traffic, metrics)
+    middlewares = [observed(observer, error_page, is_draining), _admitted(limits)]
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
@@ -48,10 +53,13 @@ def build(
     application.on_response_prepare.append(sign)
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
+    short = {}
     for route in routes:
-        web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expected}).register(
-            application.router
-        )
+        options = {**route.kwargs, "expect_handler": _expected}
+        if (handler := options.pop("short", None)) is not None:
+            short[route.path] = handler
+        web.RouteDef(route.method, route.path, route.handler, options).register(application.router)
+    application[protocol.SHORT_ROAD] = ShortRoad(short, observer, tokens, is_draining) if short else None
     return application
 
 

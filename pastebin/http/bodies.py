@@ -72,9 +72,8 @@ async def whole(
     `on_large` is awaited once, when the body outgrows LARGE_BYTES: the place to wait for one's turn. From then on the
     body has to come at LEAST_BYTES_PER_SECOND on average, so that nobody keeps a turn. Raises UploadTooSlow.
     """
-    if (content := request.content).is_eof() and content.total_bytes <= min(limit, LARGE_BYTES):
-        if (here := arrived(request)) is not None:
-            return here
+    if request.content.total_bytes <= min(limit, LARGE_BYTES) and (here := arrived(request)) is not None:
+        return here
     body = bytearray()
     loop = asyncio.get_running_loop()
     since: float | None = None

@@ -111,6 +111,14 @@ def consistent(tokens: Tokens) -> Middleware:
     return middleware
 
 
+def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *, now: float) -> str | None:
+    """Put the token of what the session has seen on a good answer; returns it, None where there is none."""
+    if session.seen is None or response.status >= 400:
+        return None
+    token = response.headers[HEADER] = tokens.seal(session.seen, now=now)
+    return token
+
+
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
@@ -120,10 +128,8 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
 
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
         session = request.get(_SESSION)
-        if session is None or session.seen is None or response.status >= 400:
+        if session is None or (token := token_for(session, response, tokens, now=time.time())) is None:
             return
-        token = tokens.seal(session.seen, now=time.time())
-        response.headers[HEADER] = token
         writes = request.method not in ("GET", "HEAD")
         has_cookie = COOKIE in request.cookies
         posts_form = writes and "Sec-Fetch-Site" in request.headers

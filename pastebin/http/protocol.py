@@ -10,10 +10,10 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -27,6 +27,18 @@ log = logging.getLogger(__name__)
 # The head of a request is a few hundred bytes in one or two packets: ten seconds are enough from anywhere.
 HEAD_SECONDS = 10.0
 
+# Gives the bytes of an answer, and whether the connection stays.
+Work = Callable[[], Awaitable[tuple[bytes, bool]]]
+
+
+class ShortRoad(Protocol):
+    """What answers requests that are small and complete without aiohttp (see `short`)."""
+
+    def begin(self, data: bytes) -> Work | None:
+        """What answers `data` if that is one such request, else None. It has not begun when this returns."""
+
+
+SHORT_ROAD: web.AppKey[ShortRoad | None] = web.AppKey("short_road", ShortRoad)
 REFUSED: web.AppKey[Callable[[int], None]] = web.AppKey("refused", Callable[[int], None])  # type: ignore[arg-type]
 
 
@@ -38,6 +50,7 @@ class Runner(web.AppRunner):
             application,
             write_seconds=write_seconds,
             on_refused=application[REFUSED],
+            short_road=application.get(SHORT_ROAD),
             handle_signals=False,
             access_log=None,
             logger=log,
@@ -60,12 +73,16 @@ class Connection(RequestHandler):
     """One connection. `write_seconds` bounds how long a client may not read what was written for it."""
 
     __slots__ = (
+        "_behind",
         "_half_closed",
         "_head_timer",
         "_heard",
         "_last_body",
         "_moved",
         "_on_refused",
+        "_owed",
+        "_short",
+        "_short_road",
         "_unread",
         "_wire",
         "_write_seconds",
@@ -73,9 +90,19 @@ class Connection(RequestHandler):
     )
 
     def __init__(
-        self, manager: web.Server, *, write_seconds: float, on_refused: Callable[[int], None], **kwargs: Any
+        self,
+        manager: web.Server,
+        *,
+        write_seconds: float,
+        on_refused: Callable[[int], None],
+        short_road: ShortRoad | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
+        self._short_road = short_road
+        self._short: asyncio.Task[None] | None = None  # answers a request that came by the short road
+        self._behind = b""  # what came after that request
+        self._owed: int | None = 0  # bytes until the next request begins, None where nobody knows
         self._write_seconds = write_seconds
         self._on_refused = on_refused
         self._wire: asyncio.Transport | None = None  # `transport` is given up before its last bytes are written
@@ -100,9 +127,32 @@ class Connection(RequestHandler):
         self._wire = self._last_body = None
         super().connection_lost(exc)
 
+    @property
+    def is_between(self) -> bool:
+        """Whether the next byte begins a request, and no other one is being answered."""
+        return (
+            self._owed == 0
+            and self._short is None
+            and self._waiter is not None
+            and not (self._waiter.done() or self._messages or self._close or self._force_close)
+            and (self._last_body is None or self._last_body.is_eof())
+        )
+
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        if self._short is not None:
+            self._behind += data
+            self._pause_reading_for_buffer()
+            return
+        if self._short_road is not None and self.is_between and (work := self._short_road.begin(data)) is not None:
+            self._await_no_head()
+            self._request_in_progress = True
+            self._short = self._loop.create_task(self._answer_short(work))
+            return
+        waiting = len(self._messages)
         super().data_received(data)
+        if self._owed is not None:
+            self._owed = _owed(self._owed, data, list(self._messages)[waiting:])
         if self._messages:
             self._last_body = self._messages[-1][1]
             self._await_no_head()
@@ -111,12 +161,52 @@ class Connection(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has sent all it wants to send (`printf ... | nc`) still gets its answers."""
+        if self._short is not None:
+            self._half_closed = True
+            return True
         if self._is_idle() or self._last_body is None or not self._last_body.is_eof():
             return False
         self._half_closed = True
         if self._request_in_progress and self._current_request is None:
             self.close()  # the last answer is being written already
         return True
+
+    async def _answer_short(self, work: Work) -> None:
+        answer, stays = b"", False
+        try:
+            answer, stays = await work()
+        except Exception as error:  # outside of every handler, as in aiohttp's own loop
+            self.log_exception(exc_info=error)
+        finally:
+            self._finish_short(answer, stays)
+
+    def _finish_short(self, answer: bytes, stays: bool) -> None:
+        """What aiohttp does after an answer; without one the connection ends."""
+        self._short = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self.transport is None:
+            return
+        self.transport.write(answer)
+        self._moved = True
+        self._await_reading()
+        behind, self._behind = self._behind, b""
+        if not stays or self._close or self._force_close or (self._half_closed and not behind):
+            self.force_close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        if behind:
+            self._resume_reading_for_buffer()
+            self.data_received(behind)
+
+    def _process_keepalive(self) -> None:
+        if self._short is None:
+            super()._process_keepalive()
+        else:
+            self._keepalive_handle = None  # it is not idle, though aiohttp knows of no request
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -226,6 +316,20 @@ class Connection(RequestHandler):
             self._wire.abort()
         else:
             self._await_reading()
+
+
+def _owed(owed: int, data: bytes, messages: Sequence[Any]) -> int | None:
+    """How many bytes are to come before the next request begins, after `data` that made these messages."""
+    if owed == 0 and (data or messages):
+        if len(messages) != 1 or isinstance(messages[0][0], _ErrInfo):
+            return None
+        message, end = messages[0][0], data.find(b"\r\n\r\n")
+        if end < 0 or message.chunked or message.upgrade:
+            return None
+        owed = end + 4 + int(message.headers.get(hdrs.CONTENT_LENGTH, 0))
+    elif messages:
+        return None
+    return owed - len(data) if owed >= len(data) else None
 
 
 def _explained(error: HttpProcessingError) -> UnreadableRequest:

@@ -1,4 +1,4 @@
-"""What clients get to see of a paste: the shapes that the OpenAPI document describes, and what makes and encodes them."""
+"""What clients get to see of a paste: the shapes that the OpenAPI document describes, and what makes them."""
 
 from __future__ import annotations
 

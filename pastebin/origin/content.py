@@ -12,6 +12,7 @@ from aiohttp import web
 from pastebin.errors import InvalidPaste, Overloaded, Problem
 from pastebin.http import bodies, payloads
 from pastebin.http.payloads import CreatePaste, Part, RevisePaste
+from pastebin.http.short import Short
 from pastebin.models import Options
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
@@ -52,6 +53,23 @@ class ContentReader:
         if request.content_type == "multipart/form-data":
             return await self._read_form(request, taken, key, typed if typed is not None else {})
         return await self._read_raw(request, taken, key, name)
+
+    def read_short(self, request: Short, taken: Intake) -> Options | None:
+        """The same for a request of the short road with one file; None for what takes the full one.
+
+        Raises UnreadableRequest, PasteTooLarge, InvalidPaste.
+        """
+        kind, size = request.media_type, len(request.body)
+        if size > self._limits.max_paste_bytes or kind == "multipart/form-data":
+            return None
+        if kind != "application/json":
+            return payloads.text_options({}, None) if taken.add_whole(request.body, name=None) else None
+        if size > min(_INLINE_BYTES, self._limits.max_json_bytes):
+            return None
+        options, parts = self._take_apart(request.body, CreatePaste, None)
+        if len(parts) != 1 or not taken.add_whole(parts[0].content, name=parts[0].name, syntax=parts[0].syntax):
+            return None
+        return options
 
     async def _read_json(
         self, request: web.Request, taken: Intake, struct: type[CreatePaste | RevisePaste], key: str | None

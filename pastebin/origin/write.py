@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -14,6 +14,7 @@ from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.negotiation import prefers_html, prefers_json
 from pastebin.http.payloads import RevealPaste, RevisePaste
+from pastebin.http.short import Short
 from pastebin.models import Published
 from pastebin.origin import tokens
 from pastebin.origin.content import ContentReader
@@ -48,10 +49,10 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
     handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
     async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
         yield [
-            web.post("/", handlers.drop),
+            web.post("/", handlers.drop, short=handlers.drop_short),
             web.put("/", handlers.drop),
             web.put("/{name:[^/]+}", handlers.drop),
-            web.post("/api/v1/pastes", handlers.create),
+            web.post("/api/v1/pastes", handlers.create, short=handlers.create_short),
             web.patch("/api/v1/pastes/{slug}", handlers.revise),
             web.delete("/api/v1/pastes/{slug}", handlers.delete),
             web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
@@ -93,10 +94,31 @@ class WriteHandlers:
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, name=request.match_info.get("name"))
             published = await self._publishing.create(taken, options)
-        if prefers_json(request.headers.get("Accept")):
-            return created(published, base)
-        url = f"{base}/{published.paste.slug}"
-        return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
+        return created(published, base) if prefers_json(request.headers.get("Accept")) else _dropped(published, base)
+
+    def create_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
+        return self._short(request, created)
+
+    def drop_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
+        accept = request.headers.get("accept")
+        if prefers_html(accept):
+            return None
+        return self._short(request, created if prefers_json(accept) else _dropped)
+
+    def _short(
+        self, request: Short, answer: Callable[[Published, str], web.Response]
+    ) -> Callable[[], Awaitable[web.Response]] | None:
+        """Make the paste of a small request. Nothing of it is in the blob store, so nothing is to be given up."""
+        base = self._addresses.seen("http", request.host)
+        taken = self._publishing.intake()
+        options = self._content.read_short(request, taken)
+        if options is None:
+            return None
+
+        async def work() -> web.Response:
+            return answer(await self._publishing.create(taken, options), base)
+
+        return work
 
     async def revise(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
@@ -141,6 +163,11 @@ def created(published: Published, base: str) -> web.Response:
     """201 with everything the owner needs to know, the token for the only time."""
     view = views.created_view(published, base)
     return json_answer(view, status=201, headers=_created_headers(published, view["url"]))
+
+
+def _dropped(published: Published, base: str) -> web.Response:
+    url = f"{base}/{published.paste.slug}"
+    return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
 
 
 def _created_headers(published: Published, url: str) -> dict[str, str]:

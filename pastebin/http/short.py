@@ -1,0 +1,152 @@
+"""The short road: a small request that is here as a whole is answered without aiohttp's machinery for requests.
+
+The same services give the same answers to the byte, with the same figures and sessions. Only the plainest requests are
+let in: one exact request line, headers that mean nothing to a handler or just one thing, a body of known length. What
+is any less plain, and whatever a handler declines before it has changed something, takes the full road.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+from aiohttp.helpers import parse_content_type, rfc822_formatted_time
+from aiohttp.http_writer import _serialize_headers
+
+from pastebin.errors import PastebinError
+from pastebin.http import middleware, problems
+from pastebin.http.consistency import Tokens, token_for
+from pastebin.http.middleware import Observer
+from pastebin.log import REQUEST_ID
+from pastebin.positions import SESSION, Session
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 64 * 1024
+_HEAD_BYTES = 4096
+# Whoever gives one of them another meaning takes it off this list: then such requests take the full road.
+_HEADERS = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "host"),
+        *("user-agent", "via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"),
+        "x-request-id",
+    }
+)
+
+
+class Short(NamedTuple):
+    """A request of the short road; names of headers are in lower case, none is there twice."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def host(self) -> str:
+        return self.headers["host"]
+
+    @property
+    def media_type(self) -> str:
+        """As `web.Request.content_type`."""
+        given = self.headers.get("content-type")
+        return "application/octet-stream" if given is None else parse_content_type(given)[0]
+
+
+# Looks at a request without changing anything, and says what would answer it: None where the full road has to.
+Handler = Callable[[Short], Callable[[], Awaitable[web.Response]] | None]
+
+
+def read(data: bytes) -> tuple[str, Short] | None:
+    """The request line and the request, if `data` is one plain request and nothing else."""
+    end = data.find(b"\r\n\r\n", 0, _HEAD_BYTES)
+    if end < 0:
+        return None
+    try:
+        line, *fields = data[:end].decode("ascii").split("\r\n")
+    except UnicodeDecodeError:
+        return None
+    headers: dict[str, str] = {}
+    for field in fields:
+        name, colon, value = field.partition(":")
+        name = name.lower()
+        if not colon or name not in _HEADERS or name in headers or not field.isprintable():
+            return None
+        headers[name] = value.strip(" ")
+    body = data[end + 4 :]
+    if not headers.get("host") or headers.get("content-length") != str(len(body)) or len(body) > MAX_BODY_BYTES:
+        return None
+    if headers.get("connection", "keep-alive").lower() != "keep-alive":
+        return None
+    return line, Short(headers, body)
+
+
+class ShortRoad:
+    """The short road through one door; `handlers` are by path, and for POST."""
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        observer: Observer,
+        tokens: Tokens | None,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._handlers = {f"POST {path} HTTP/1.1": (path, handler) for path, handler in handlers.items()}
+        self._first_lines = tuple(line.encode() + b"\r\n" for line in self._handlers)
+        self._observer = observer
+        self._tokens = tokens
+        self._is_draining = is_draining
+
+    def begin(self, data: bytes) -> Callable[[], Awaitable[tuple[bytes, bool]]] | None:
+        """What gives the answer, and whether the connection stays; None for what takes the full road."""
+        if not data.startswith(self._first_lines) or (found := read(data)) is None:
+            return None
+        line, request = found
+        path, handler = self._handlers[line]
+        try:
+            work = handler(request)
+        except PastebinError:
+            return None  # the full road will tell
+        if work is None:
+            return None
+        request_id = middleware.request_id(request.headers.get("x-request-id"))
+        return lambda: self._answer(path, request_id, work)
+
+    async def _answer(
+        self, path: str, request_id: str, work: Callable[[], Awaitable[web.Response]]
+    ) -> tuple[bytes, bool]:
+        REQUEST_ID.set(request_id)  # for this task alone
+        session = Session()
+        SESSION.set(session if self._tokens is not None else None)
+        status = middleware.WENT_AWAY
+        started = self._observer.begin()
+        try:
+            try:
+                with self._observer.traffic:
+                    response = await work()
+            except PastebinError as error:
+                document = middleware.document_of(error, hdrs.METH_POST, path, request_id)
+                response = middleware.as_json(document)
+            except Exception:
+                log.exception("unforeseen error in POST %s", path)
+                response = middleware.as_json(problems.describe_crash(request_id))
+            status = response.status
+            return self._encoded(response, request_id, session)
+        finally:
+            self._observer.end(path, hdrs.METH_POST, status, started)
+
+    def _encoded(self, response: web.Response, request_id: str, session: Session) -> tuple[bytes, bool]:
+        """What aiohttp makes of it, in the same order, with what is added to every answer."""
+        headers, body = response.headers, response.body
+        assert isinstance(body, bytes)  # noqa: S101  (other kinds are for streams)
+        stays = response.keep_alive is not False and not self._is_draining()
+        headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        headers[hdrs.DATE] = rfc822_formatted_time()
+        headers[hdrs.SERVER] = middleware.SERVER
+        if not stays:
+            headers[hdrs.CONNECTION] = "close"
+        headers.setdefault(middleware.REQUEST_ID_HEADER, request_id)
+        if self._tokens is not None:
+            token_for(session, response, self._tokens, now=time.time())
+        return _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers) + body, stays
