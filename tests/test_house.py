@@ -43,7 +43,7 @@ ENVIRONMENT_READERS = {
 }
 # Module -> why it may start a task that no TaskGroup owns.
 TASK_STARTERS: dict[str, str] = {
-    "pastebin.http.protocol": "requests of the short road have tasks as those of aiohttp have: Traffic waits for them",
+    "pastebin.http.short": "requests of the short road have tasks as those of aiohttp have: Traffic waits for them",
 }
 FORBIDDEN_NAMES = re.compile(r"(util|helper|common|base|manager|misc)s?")
 

@@ -43,18 +43,12 @@ class Observer:
         self.traffic = traffic
         self._door = door
         self._metrics = metrics
-        self._in_flight = metrics.in_flight.labels(door)
+        metrics.in_flight.labels(door).set_function(lambda: traffic.inside)
         # by route, method and status, as bounded as these are
         self._durations: dict[tuple[str, str, int], Histogram] = {}
 
-    def begin(self) -> float:
-        """Count a request in; returns what `end` asks for."""
-        self._in_flight.inc()
-        return time.perf_counter()
-
-    def end(self, route: str, method: str, status: int, started: float) -> None:
-        """Count it out, whatever became of it."""
-        self._in_flight.dec()
+    def note(self, route: str, method: str, status: int, started: float) -> None:
+        """Count a request that has ended, whatever became of it; `started` is a time of `perf_counter`."""
         kind = (route, method if method in _METHODS else "other", status)
         if (duration := self._durations.get(kind)) is None:
             duration = self._durations[kind] = self._metrics.requests.labels(self._door, *kind)
@@ -69,11 +63,11 @@ def observed(observer: Observer, error_page: ErrorPage, is_draining: Callable[[]
         identity = request[_ID] = request_id(request.headers.get(REQUEST_ID_HEADER))
         reset = REQUEST_ID.set(identity)
         status = WENT_AWAY
-        started = observer.begin()
+        started = time.perf_counter()
+        task = observer.traffic.enter()
         try:
             try:
-                with observer.traffic:
-                    response = await handler(request)
+                response = await handler(request)
             except (PastebinError, web.HTTPException) as error:
                 response = _answer(request, error, identity, error_page)
             except ConnectionError:
@@ -86,7 +80,8 @@ def observed(observer: Observer, error_page: ErrorPage, is_draining: Callable[[]
                 response.force_close()
             return response
         finally:
-            observer.end(_route(request), request.method, status, started)
+            observer.traffic.leave(task)
+            observer.note(_route(request), request.method, status, started)
             REQUEST_ID.reset(reset)
 
     return middleware

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 # The head of a request is a few hundred bytes in one or two packets: ten seconds are enough from anywhere.
 HEAD_SECONDS = 10.0
 
-# Gives the bytes of an answer, and whether the connection stays.
-Work = Callable[[], Awaitable[tuple[bytes, bool]]]
+# Takes the bytes of an answer, and whether the connection stays.
+Finish = Callable[[bytes, bool], None]
 
 
 class ShortRoad(Protocol):
     """What answers requests that are small and complete without aiohttp (see `short`)."""
 
-    def begin(self, data: bytes) -> Work | None:
-        """What answers `data` if that is one such request, else None. It has not begun when this returns."""
+    def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
+        """Answer `data` if that is one such request, else return None; `finish` is called once, and later."""
 
 
 SHORT_ROAD: web.AppKey[ShortRoad | None] = web.AppKey("short_road", ShortRoad)
@@ -144,11 +144,12 @@ class Connection(RequestHandler):
             self._behind += data
             self._pause_reading_for_buffer()
             return
-        if self._short_road is not None and self.is_between and (work := self._short_road.begin(data)) is not None:
-            self._await_no_head()
-            self._request_in_progress = True
-            self._short = self._loop.create_task(self._answer_short(work))
-            return
+        if self._short_road is not None and self.is_between:
+            self._short = self._short_road.begin(data, self._finish_short)
+            if self._short is not None:
+                self._await_no_head()
+                self._request_in_progress = True
+                return
         waiting = len(self._messages)
         super().data_received(data)
         if self._owed is not None:
@@ -170,15 +171,6 @@ class Connection(RequestHandler):
         if self._request_in_progress and self._current_request is None:
             self.close()  # the last answer is being written already
         return True
-
-    async def _answer_short(self, work: Work) -> None:
-        answer, stays = b"", False
-        try:
-            answer, stays = await work()
-        except Exception as error:  # outside of every handler, as in aiohttp's own loop
-            self.log_exception(exc_info=error)
-        finally:
-            self._finish_short(answer, stays)
 
     def _finish_short(self, answer: bytes, stays: bool) -> None:
         """What aiohttp does after an answer; without one the connection ends."""

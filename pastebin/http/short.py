@@ -7,6 +7,7 @@ is any less plain, and whatever a handler declines before it has changed somethi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from pastebin.errors import PastebinError
 from pastebin.http import middleware, problems
 from pastebin.http.consistency import Tokens, token_for
 from pastebin.http.middleware import Observer
+from pastebin.http.protocol import Finish
 from pastebin.log import REQUEST_ID
 from pastebin.positions import SESSION, Session
 
@@ -94,12 +96,13 @@ class ShortRoad:
     ) -> None:
         self._handlers = {f"POST {path} HTTP/1.1": (path, handler) for path, handler in handlers.items()}
         self._first_lines = tuple(line.encode() + b"\r\n" for line in self._handlers)
+        self._loop = asyncio.get_running_loop()
         self._observer = observer
         self._tokens = tokens
         self._is_draining = is_draining
 
-    def begin(self, data: bytes) -> Callable[[], Awaitable[tuple[bytes, bool]]] | None:
-        """What gives the answer, and whether the connection stays; None for what takes the full road."""
+    def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
+        """See `protocol.ShortRoad`."""
         if not data.startswith(self._first_lines) or (found := read(data)) is None:
             return None
         line, request = found
@@ -111,20 +114,20 @@ class ShortRoad:
         if work is None:
             return None
         request_id = middleware.request_id(request.headers.get("x-request-id"))
-        return lambda: self._answer(path, request_id, work)
+        return self._loop.create_task(self._answer(path, request_id, work, finish))
 
     async def _answer(
-        self, path: str, request_id: str, work: Callable[[], Awaitable[web.Response]]
-    ) -> tuple[bytes, bool]:
+        self, path: str, request_id: str, work: Callable[[], Awaitable[web.Response]], finish: Finish
+    ) -> None:
         REQUEST_ID.set(request_id)  # for this task alone
         session = Session()
         SESSION.set(session if self._tokens is not None else None)
-        status = middleware.WENT_AWAY
-        started = self._observer.begin()
+        answer, stays, status = b"", False, middleware.WENT_AWAY
+        started = time.perf_counter()
+        task = self._observer.traffic.enter()
         try:
             try:
-                with self._observer.traffic:
-                    response = await work()
+                response = await work()
             except PastebinError as error:
                 document = middleware.document_of(error, hdrs.METH_POST, path, request_id)
                 response = middleware.as_json(document)
@@ -132,9 +135,11 @@ class ShortRoad:
                 log.exception("unforeseen error in POST %s", path)
                 response = middleware.as_json(problems.describe_crash(request_id))
             status = response.status
-            return self._encoded(response, request_id, session)
+            answer, stays = self._encoded(response, request_id, session)
         finally:
-            self._observer.end(path, hdrs.METH_POST, status, started)
+            self._observer.traffic.leave(task)
+            self._observer.note(path, hdrs.METH_POST, status, started)
+            finish(answer, stays)
 
     def _encoded(self, response: web.Response, request_id: str, session: Session) -> tuple[bytes, bool]:
         """What aiohttp makes of it, in the same order, with what is added to every answer."""

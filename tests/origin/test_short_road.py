@@ -40,14 +40,14 @@ class Roads:
 
     async def both(self, sent: bytes) -> tuple[bytes, bytes]:
         begun: list[bool] = []
-        real = protocol.Connection._answer_short
+        real = protocol.Connection._finish_short
 
-        async def counted(self: protocol.Connection, work: protocol.Work) -> None:
+        def counted(self: protocol.Connection, answer: bytes, stays: bool) -> None:
             begun.append(True)
-            await real(self, work)
+            real(self, answer, stays)
 
         with self.monkeypatch.context() as patch:
-            patch.setattr(protocol.Connection, "_answer_short", counted)
+            patch.setattr(protocol.Connection, "_finish_short", counted)
             short = await self._exchange(sent)
         self.short += len(begun)
         with self.monkeypatch.context() as patch:
