@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 from pastebin.errors import Problem
 
 Visibility = Literal["public", "unlisted", "private"]
 Protection = Literal["none", "password", "end-to-end"]
 
+Model = TypeVar("Model")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def model(kind: type[Model]) -> type[Model]:
+    """A dataclass that nobody may change, which the type checker sees to.
+
+    At run time a frozen one would take eight times as long to make, and every request makes several.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(kind)
+
+
+@model
 class File:
     """One named part of a revision. Its bytes are in `body` (if it was asked for) or in blob `blob_key`."""
 
@@ -30,7 +41,7 @@ class File:
         return self.media_type.startswith("text/")
 
 
-@dataclass(frozen=True, slots=True)
+@model
 class Paste:
     """A paste at one of its revisions.
 
@@ -79,7 +90,7 @@ class Paste:
         return None if self.max_reads is None else max(self.max_reads - self.reads, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@model
 class Options:
     """What somebody asks of a paste beside its content, decoded but not yet judged.
 
@@ -103,7 +114,7 @@ class Options:
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@model
 class Draft:
     """A validated paste that is not in the database yet; the bytes of its files are stored already.
 
@@ -131,7 +142,7 @@ class Draft:
         return sum(file.size for file in self.files)
 
 
-@dataclass(frozen=True, slots=True)
+@model
 class Changes:
     """What a PATCH changes; `files` is None where the content stays. Unset members keep their value."""
 
@@ -139,7 +150,7 @@ class Changes:
     members: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@model
 class Published:
     """A paste that has just become durable, with the only copy of its owner token."""
 

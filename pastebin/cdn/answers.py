@@ -98,17 +98,24 @@ class Edge:
 
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
         """The last word on the head of any answer, those that come past the cache too."""
-        headers = response.headers
+        if UNTYPED in request:
+            response.headers.popall(hdrs.CONTENT_TYPE, None)
+        # of an answer that was fetched for everybody and is for nobody else
+        seen = response.headers.popall(consistency.SEEN_HEADER, None)
+        if seen and consistency.HEADER not in response.headers and _token_of(request) is not None:
+            response.headers[consistency.HEADER] = seen[0]
+        self._sign(response.headers, request.get(_STATUS))
+
+    def _sign(self, headers: CIMultiDict[str], status: str | None) -> None:
         for name in self._hidden:
             headers.popall(name, None)
-        if UNTYPED in request:
-            headers.popall(hdrs.CONTENT_TYPE, None)
-        # of an answer that was fetched for everybody and is for nobody else
-        seen = headers.popall(consistency.SEEN_HEADER, None)
-        if seen and consistency.HEADER not in headers and _token_of(request) is not None:
-            headers[consistency.HEADER] = seen[0]
-        if (status := request.get(_STATUS)) is not None:
+        if status is not None:
             headers["Cache-Status"] = appended(", ".join(headers.getall("Cache-Status", ())), status)
+
+    def changed(self, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None:
+        """The same for a POST that was answered past the middleware."""
+        self._invalidate(hdrs.METH_POST, intents.host_in_keys(host), target, status, headers)
+        self._sign(headers, _METHOD)
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The answer to a GET or HEAD; `handler` is where it goes if it is no matter for the cache."""
@@ -277,11 +284,15 @@ class Edge:
         try:
             response = await handler(request)
         except web.HTTPRedirection as redirect:
-            self._invalidate(request, redirect.status, redirect.headers)
+            self._end(request, redirect)
             raise
         if request.method not in _SAFE:
-            self._invalidate(request, response.status, response.headers)
+            self._end(request, response)
         return response
+
+    def _end(self, request: web.Request, response: web.StreamResponse) -> None:
+        host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
+        self._invalidate(request.method, host, target, response.status, response.headers)
 
     def _forget(self, target: str, headers: CIMultiDict[str]) -> None:
         """What a change of a paste that came this way makes old: here it is known before the feed tells.
@@ -294,10 +305,9 @@ class Edge:
         self._generations.purge(keys, position)
         self._cache.purge(keys)
 
-    def _invalidate(self, request: web.Request, status: int, headers: CIMultiDict[str]) -> None:
+    def _invalidate(self, method: str, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None:
         if not 200 <= status <= 399:
             return
-        host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
         if self._is_fed and status != 201:  # which made something new
             self._forget(target, headers)
         # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
@@ -306,7 +316,7 @@ class Edge:
         if all(map(_PLAIN.fullmatch, named)) and not any(map(self._obtaining.knows, keys)):
             return
         uri = f"http://{host}{target}"
-        for changed in validation.invalidates(request.method, status, uri, headers):
+        for changed in validation.invalidates(method, status, uri, headers):
             self._obtaining.drop(changed)
 
 

@@ -99,6 +99,7 @@ class EdgeFront:
     def __init__(self, edge: Edge, prepared: Prepared, local: LocalOrigin | None, config: Config) -> None:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
+        self.changed = edge.changed
         self._prepared = prepared
         self._local = local
         self._config = config

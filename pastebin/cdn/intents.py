@@ -99,7 +99,12 @@ def target_of(raw_path: str) -> str:
 def host_of(headers: MultiMapping[str]) -> str:
     """The Host in lower case without the default port; empty if there is none, or several."""
     hosts = headers.getall(hdrs.HOST, ())
-    return hosts[0].lower().removesuffix(":80") if len(hosts) == 1 else ""
+    return host_in_keys(hosts[0]) if len(hosts) == 1 else ""
+
+
+def host_in_keys(host: str) -> str:
+    """A Host as keys have it."""
+    return host.lower().removesuffix(":80")
 
 
 def key_of(uri: str) -> str | None:

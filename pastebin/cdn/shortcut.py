@@ -33,7 +33,7 @@ class EdgeConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        if self._is_between and waiter is not None and not waiter.done() and not self._paused:
+        if self._is_between and self._short is None and waiter is not None and not (waiter.done() or self._paused):
             head = head_at(data)
             if head is not None:
                 now = self._now()
@@ -79,9 +79,8 @@ class EdgeConnection(Connection):
             self._prepared.on_visit(head, int(start[9:12]), wire)
 
     def _take(self, data: bytes) -> None:
-        """Give it to aiohttp. What ends with an empty line leaves no half head in its parser.
-
-        Half a body may be there, but then its handler is not idle; nor is it while requests wait for their turn.
-        """
+        """Give it to the short road or aiohttp; find out whether the parser stands between two requests afterwards."""
         super().data_received(data)
-        self._is_between = data.endswith(b"\r\n\r\n")
+        body = self._last_body
+        is_whole = data.endswith(b"\r\n\r\n") or self._owed == 0
+        self._is_between = is_whole and (body is None or body.is_eof()) and not self._buffer_paused

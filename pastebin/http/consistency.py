@@ -50,12 +50,18 @@ class Tokens:
     def __init__(self, secret: bytes, token_seconds: float) -> None:
         self._secret = secret
         self.token_seconds = token_seconds
+        self._sealed: tuple[Position, int, Purpose, str] | None = None
 
     def seal(self, position: Position, *, now: float, purpose: Purpose = "session") -> str:
         """The token: 60 characters of base64url."""
         expiry = int(now + self.token_seconds)
+        # those who share a flight share its position
+        if (last := self._sealed) is not None and last[0] is position and last[1:3] == (expiry, purpose):
+            return last[3]
         body = _BODY.pack(_VERSION, position.system_id, position.timeline, position.lsn, expiry)
-        return base64.urlsafe_b64encode(body + self._mac(body, purpose)).decode().rstrip("=")
+        token = base64.urlsafe_b64encode(body + self._mac(body, purpose)).decode().rstrip("=")
+        self._sealed = position, expiry, purpose, token
+        return token
 
     def unseal(self, token: str, *, now: float, purpose: Purpose = "session") -> Position | None:
         """The position inside; None for what is forged, expired, damaged or meant for something else."""
@@ -113,6 +119,27 @@ def consistent(tokens: Tokens) -> Middleware:
     return middleware
 
 
+def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *, now: float) -> str | None:
+    """Put the token of what the session has seen on a good answer for one client; returns it, None where there is none.
+
+    Call it when nothing is to be said any more about what shared caches may do.
+    """
+    if caching.is_shared(response.headers):
+        return None
+    token = _sealed(session, response.status, tokens, now)
+    if token is not None:
+        response.headers[HEADER] = token
+    return token
+
+
+def _sealed(session: Session, status: int, tokens: Tokens, now: float) -> str | None:
+    """What the session has seen, if an answer of that status shows anything."""
+    says_nothing = status >= 400 and status not in _ABSENCES
+    if session.seen is None or session.seen.timeline == 0 or says_nothing:
+        return None
+    return tokens.seal(session.seen, now=now)
+
+
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
@@ -126,16 +153,13 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
         session = request.get(_SESSION)
         if session is None:
             return
-        caching.guard(request, response, in_session=_in_session(request))
-        says_nothing = response.status >= 400 and response.status not in _ABSENCES
-        if session.seen is None or session.seen.timeline == 0 or says_nothing:
+        caching.guard(request.rel_url.raw_path, response.headers, in_session=_in_session(request))
+        if SEEN_HEADER in request.headers and caching.is_shared(response.headers):
+            if (seen := _sealed(session, response.status, tokens, time.time())) is not None:
+                response.headers[SEEN_HEADER] = seen
             return
-        if caching.is_shared(response.headers):
-            if SEEN_HEADER in request.headers:
-                response.headers[SEEN_HEADER] = tokens.seal(session.seen, now=time.time())
+        if (token := token_for(session, response, tokens, now=time.time())) is None:
             return
-        token = tokens.seal(session.seen, now=time.time())
-        response.headers[HEADER] = token
         writes = request.method not in ("GET", "HEAD")
         has_cookie = COOKIE in request.cookies
         posts_form = writes and "Sec-Fetch-Site" in request.headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html, prefers_json
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
+from pastebin.http.short import Short
 from pastebin.models import Published
 from pastebin.origin import tokens
 from pastebin.origin.content import ContentReader
@@ -53,10 +54,10 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
         yield Offer(
             [
-                web.post("/", handlers.drop),
+                web.post("/", handlers.drop, short=handlers.drop_short),
                 web.put("/", handlers.drop),
                 web.put("/{name:[^/]+}", handlers.drop),
-                web.post("/api/v1/pastes", handlers.create),
+                web.post("/api/v1/pastes", handlers.create, short=handlers.create_short),
                 web.patch("/api/v1/pastes/{slug}", handlers.revise),
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
                 web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
@@ -99,10 +100,31 @@ class WriteHandlers:
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, name=request.match_info.get("name"))
             published = await self._publishing.create(taken, options)
-        if prefers_json(request.headers.get("Accept")):
-            return created(published, base)
-        url = f"{base}/{published.paste.slug}"
-        return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
+        return created(published, base) if prefers_json(request.headers.get("Accept")) else _dropped(published, base)
+
+    def create_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
+        return self._short(request, created)
+
+    def drop_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
+        accept = request.headers.get("accept")
+        if prefers_html(accept):
+            return None
+        return self._short(request, created if prefers_json(accept) else _dropped)
+
+    def _short(
+        self, request: Short, answer: Callable[[Published, str], web.Response]
+    ) -> Callable[[], Awaitable[web.Response]] | None:
+        """Make the paste of a small request. Nothing of it is in the blob store, so nothing is to be given up."""
+        base = self._addresses.seen("http", request.host)
+        taken = self._publishing.intake()
+        options = self._content.read_short(request, taken)
+        if options is None:
+            return None
+
+        async def work() -> web.Response:
+            return answer(await self._publishing.create(taken, options), base)
+
+        return work
 
     async def revise(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
@@ -145,8 +167,13 @@ class WriteHandlers:
 
 def created(published: Published, base: str) -> web.Response:
     """201 with everything the owner needs to know, the token for the only time."""
-    view = views.CreatedView(**views.paste_members(published.paste, base), token=published.token)
-    return json_answer(view, status=201, headers=_created_headers(published, view.url))
+    view = views.created_view(published, base)
+    return json_answer(view, status=201, headers=_created_headers(published, view["url"]))
+
+
+def _dropped(published: Published, base: str) -> web.Response:
+    url = f"{base}/{published.paste.slug}"
+    return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
 
 
 def _created_headers(published: Published, url: str) -> dict[str, str]:

@@ -107,8 +107,7 @@ class Publishing:
         )
         with taken.committing():
             paste = await self._insert(draft, own_slug=options.slug is not None)
-        kept = {file.blob_key for file in paste.files}
-        if taken.blob_keys and kept.isdisjoint(taken.blob_keys):
+        if taken.blob_keys and {file.blob_key for file in paste.files}.isdisjoint(taken.blob_keys):
             # a retry found the first request's paste: its bytes are these bytes, stored twice
             await taken.abandon(taken.blob_keys)
         self._created.inc()

@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from pastebin.http import caching
 from pastebin.models import Paste
@@ -101,9 +100,9 @@ def test_an_answer_that_says_nothing_is_not_shared() -> None:
 
 def guarded(path: str, headers: dict[str, str], *, in_session: bool = False) -> dict[str, str]:
     """What becomes of an answer before its head is sent."""
-    response = web.Response(headers=headers)
-    caching.guard(make_mocked_request("GET", path), response, in_session=in_session)
-    return dict(response.headers)
+    found = CIMultiDict(headers)
+    caching.guard(path, found, in_session=in_session)
+    return dict(found)
 
 
 def test_what_nobody_opened_is_closed() -> None:
