@@ -36,7 +36,7 @@ class Gate:
         host, _, port = url.removeprefix("http://").rpartition(":")
         gate = cls((host, int(port)))
         server = await asyncio.start_server(gate._serve, "127.0.0.1", 0)
-        gate.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        gate.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield gate
         finally:

@@ -77,7 +77,9 @@ def _plain(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def point(name: str, origins: list[str], internal_port: int, directory: Path, **settings: Any) -> AsyncIterator[Point]:
+async def point(
+    name: str, origins: list[str], internal_port: int, directory: Path, **settings: Any
+) -> AsyncIterator[Point]:
     """Run an edge while the block lasts; what it has on disk is in `directory`."""
     overrides = {
         "node.name": name,
