@@ -81,6 +81,9 @@ class EdgeConnection(Connection):
     def _take(self, data: bytes) -> None:
         """Give it to the short road or aiohttp; find out whether the parser stands between two requests afterwards."""
         super().data_received(data)
+        if self._short is not None:
+            self._is_between = True  # the parser has seen nothing of what is answered now, nor of what came after it
+            return
         body = self._last_body
         is_whole = data.endswith(b"\r\n\r\n") or self._owed == 0
         self._is_between = is_whole and (body is None or body.is_eof()) and not self._buffer_paused

@@ -4,62 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pastebin.errors import DatabaseUnavailable
 from pastebin.http import short
-from pastebin.http.short import Short
 from tests.http.doors import Door, behind
-
-
-class Rooms:
-    """Handlers that say which road led to them."""
-
-    def __init__(self) -> None:
-        self.entered = asyncio.Event()
-        self.go = asyncio.Event()
-        self.go.set()
-        self.failure: Exception | None = None
-
-    async def full(self, request: web.Request) -> web.Response:
-        return web.Response(text=f"full {len(await request.content.read())}.")
-
-    def short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
-        if request.body == b"decline":
-            return None
-
-        async def work() -> web.Response:
-            self.entered.set()
-            await self.go.wait()
-            if self.failure:
-                raise self.failure
-            return web.Response(text=f"short {len(request.body)}.")
-
-        return work
-
-    def routes(self) -> list[web.RouteDef]:
-        return [web.get("/", self.full), web.post("/", self.full, short=self.short), web.post("/full", self.full)]
-
-
-def post(body: bytes, path: str = "/", *headers: str) -> bytes:
-    head = [f"POST {path} HTTP/1.1", "Host: x", *headers, f"Content-Length: {len(body)}", "", ""]
-    return "\r\n".join(head).encode() + body
-
-
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-async def said(reader: asyncio.StreamReader) -> str:
-    """The body of the next answer: which road, how many bytes."""
-    async with asyncio.timeout(10):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
-        return (await reader.readexactly(length)).decode()
+from tests.http.rooms import GET, Rooms, post, said
 
 
 async def figures(door: Door, status: int, route: str = "/") -> bool:
@@ -220,3 +173,15 @@ def test_only_one_whole_plain_request_is_read(body: bytes, at: int, noise: bytes
     if (read := short.read(spoilt)) is not None:
         assert set(read[1].headers) <= short._HEADERS
         assert read[1].body == spoilt.partition(b"\r\n\r\n")[2]
+
+
+async def test_both_roads_say_the_same_while_the_door_drains() -> None:
+    heads = []
+    for path in ("/", "/full"):
+        async with behind(Rooms().routes()) as door:
+            door.draining.set()
+            async with door.connected(post(b"ab", path)) as (reader, _), asyncio.timeout(10):
+                head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        heads.append([line.partition(b":")[0] for line in head.split(b"\r\n")])
+    assert heads[0] == heads[1]
+    assert heads[0][-1] == b"Connection"
