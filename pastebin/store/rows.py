@@ -49,7 +49,7 @@ def placeholders(types: Sequence[str], first: int = 1) -> str:
 
 def bytes_of(files: Iterable[File]) -> int:
     """What files weigh in a statement, about."""
-    return sum(512 + len(file.body or b"") for file in files)
+    return sum([512 + len(file.body or b"") for file in files])
 
 
 def paste_of(row: asyncpg.Record, files: tuple[File, ...]) -> Paste:
