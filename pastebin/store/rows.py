@@ -19,6 +19,8 @@ LIVE = "p.state = 'live' and (p.expires_at is null or p.expires_at > now())"
 
 # What `arrays_of` makes, behind the array that says whose the files are.
 CONTENT_COLUMNS = "position, name, media_type, syntax, size, sha256, body, blob_key"
+# The same to be inserted from `content f`: a blob that is not `kept`, because it was given up, breaks a check of files.
+CONTENT_VALUES = "f.position, f.name, f.media_type, f.syntax, f.size, f.sha256, f.body, kept.key"
 CONTENT_TYPES = ("int[]", "text[]", "text[]", "text[]", "bigint[]", "bytea[]", "bytea[]", "text[]")
 
 
