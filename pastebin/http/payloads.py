@@ -26,6 +26,7 @@ from pastebin.models import Options, Visibility
 # what a lone surrogate has to be written with; half of an emoji's escapes looks the same
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = "holds half of a surrogate pair, which is not text"
+_NOTHING = Options()
 _Place = tuple["_Place", str | int] | None
 
 
@@ -178,7 +179,7 @@ def text_options(
     """Options from form fields or a query; an empty field is one left out. Raises InvalidPaste for what is no text."""
     given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
     if not given:
-        return Options(idempotency_key=idempotency_key)
+        return _NOTHING if idempotency_key is None else Options(idempotency_key=idempotency_key)
     if broken := list(_lone_surrogates(given)):
         raise InvalidPaste([Problem(shortened(place), _HALF) for place in broken])
     if "encryption" in given:

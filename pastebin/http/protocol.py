@@ -128,12 +128,12 @@ class Connection(RequestHandler):
 
     @property
     def is_between(self) -> bool:
-        """Whether the next byte begins a request, and no other one is being answered."""
+        """Whether the next byte begins a request, and every answer so far was written and is being read."""
         return (
             self._owed == 0
             and self._short is None
             and self._waiter is not None
-            and not (self._waiter.done() or self._messages or self._close or self._force_close)
+            and not (self._waiter.done() or self._messages or self._paused or self._close or self._force_close)
             and (self._last_body is None or self._last_body.is_eof())
         )
 

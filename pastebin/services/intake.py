@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem, Unavailable
@@ -23,6 +22,20 @@ _HASH_BYTES = 128 * 1024  # worth a thread hop; an upload that waits for memory 
 _RENEW_SECONDS = 60.0
 _INLINE_SHARE = 16  # all inline files of a paste together, in inline limits
 NAME_BYTES = 255
+
+
+class Committing:
+    """See `Intake.committing`."""
+
+    def __init__(self, taken: Intake) -> None:
+        self._taken = taken
+
+    def __enter__(self) -> None:
+        self._taken.note_commit(is_possible=True)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, PastebinError) and not isinstance(error, Unavailable):
+            self._taken.note_commit(is_possible=False)
 
 
 class Intake:
@@ -63,20 +76,16 @@ class Intake:
         if kind is not None and self.blob_keys and not self._may_be_committed:
             await asyncio.shield(self.abandon(self.blob_keys))
 
-    @contextmanager
-    def committing(self) -> Iterator[None]:
+    def committing(self) -> Committing:
         """Around the commit: unless the database has said no, the blobs may be those of a paste, now or in a moment.
 
         So nobody but the sweeper may give them up then, which asks the rows once every commit is over.
         """
-        self._may_be_committed = True
-        try:
-            yield
-        except Unavailable:
-            raise
-        except PastebinError:
-            self._may_be_committed = False
-            raise
+        return Committing(self)
+
+    def note_commit(self, *, is_possible: bool) -> None:
+        """Whether what was stored may belong to a paste."""
+        self._may_be_committed = is_possible
 
     async def abandon(self, keys: Sequence[str]) -> None:
         """Remove blobs that no commit made live, nor ever will."""

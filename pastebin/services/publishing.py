@@ -82,7 +82,7 @@ class Publishing:
         """
         files = _named(taken.files, options)
         problems = await self._problems(options) + _unless_named(taken.problems, options)
-        if not any(problem.field.startswith(("content", "files")) for problem in problems):
+        if not problems or not any(problem.field.startswith(("content", "files")) for problem in problems):
             problems += [*_content_problems(files), *_protected_problems(options, files)]
         if problems:
             raise InvalidPaste(problems)

@@ -20,8 +20,8 @@ from pastebin.store.partitions import Partitions
 
 log = logging.getLogger(__name__)
 
-# The rows of orphans are locked while their blobs are removed: not for longer than a server tolerates (30 s).
-_LOCKED_SECONDS = 5.0
+# Orphans are this node's for a while only: what takes longer is left to the next round.
+_REMOVING_SECONDS = 30.0
 
 
 class Sweeping:
@@ -127,7 +127,7 @@ class Sweeping:
         failure: PastebinError | None = None
         pending = self._section.abandoned_seconds
         async with self._leftovers.orphans(self._grace_seconds, limit, pending_seconds=pending) as keys:
-            ends = time.monotonic() + _LOCKED_SECONDS
+            ends = time.monotonic() + _REMOVING_SECONDS
             for key in keys:
                 if time.monotonic() >= ends:
                     break
@@ -144,10 +144,7 @@ class Sweeping:
     async def due(self) -> list[str]:
         """Some of the blobs that a round would remove now because nothing refers to them any more."""
         batch, pending = self._section.batch_size, self._section.abandoned_seconds
-        async with self._leftovers.orphans(self._grace_seconds, batch, pending_seconds=pending) as keys:
-            found = list(keys)
-            keys.clear()
-        return found
+        return await self._leftovers.due(self._grace_seconds, batch, pending_seconds=pending)
 
     async def reconcile(self, *, dry_run: bool = False) -> Findings:
         """Compare the store with the rows both ways; see `Reconciling`."""

@@ -44,10 +44,13 @@ with draft as (
     insert into revisions (paste_id, number) select id, 1 from paste
 ), kept as (
     update blobs set state = 'live', changed_at = now()
-    where key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    returning key
 ), file as (
     insert into files (paste_id, revision, {rows.CONTENT_COLUMNS})
-    select paste.id, 1, {rows.CONTENT_COLUMNS} from paste join content f using (slug)
+    select paste.id, 1, {rows.CONTENT_VALUES}
+    from paste join content f using (slug) left join kept on kept.key = f.blob_key
 ), news as (
     insert into outbox (kind, slug, paste_id, size, syntax, tell)
     select 'create', slug, paste.id, size, syntax, coalesce(is_named, false) from paste join draft using (slug)

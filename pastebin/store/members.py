@@ -155,8 +155,10 @@ class Member:
             self._is_expired = False
             await self._pool.expire_connections()
         try:
+            # where nobody has to wait, a deadline for it would cost more than the rest
+            timeout = None if self._pool.get_idle_size() else seconds
             # the proxy of a pool has the methods of a connection
-            link = cast(Link, await self._pool.acquire(timeout=seconds))
+            link = cast(Link, await self._pool.acquire(timeout=timeout))
         except TimeoutError:
             raise Overloaded("Every database connection is busy; try again shortly.") from None
         except REFUSALS as error:

@@ -50,11 +50,13 @@ with change as (
     insert into revisions (paste_id, number) select id, revision from paste where has_content
 ), kept as (
     update blobs set state = 'live', changed_at = now()
-    where key in (select f.blob_key from content f join paste using (id) where f.blob_key is not null)
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (id) where f.blob_key is not null)
+    returning key
 ), file as (
     insert into files (paste_id, revision, {rows.CONTENT_COLUMNS})
-    select paste.id, paste.revision, {rows.CONTENT_COLUMNS.replace("position", "f.position", 1)}
-    from paste join content f using (id)
+    select paste.id, paste.revision, {rows.CONTENT_VALUES}
+    from paste join content f using (id) left join kept on kept.key = f.blob_key
 ), news as (
     insert into outbox (kind, slug, paste_id, size, syntax)
     select 'revise', slug, id, (select sum(f.size) from content f where f.id = paste.id),
