@@ -83,8 +83,9 @@ async def test_a_change_is_seen_at_once(shortcut: Shortcut) -> None:
 async def test_without_the_lease_nothing_is_served(shortcut: Shortcut) -> None:
     client, served = await shortcut.connected()
     shortcut.lease.until = asyncio.get_running_loop().time() - 1.0
-    served.data_received(head("/kept"))
-    assert await bodies(client, "GET") == [b"GET /kept 0"]
+    for _ in range(3):
+        served.data_received(head("/kept"))
+        assert await bodies(client, "GET") == [b"GET /kept 0"]
     shortcut.lease.until = asyncio.get_running_loop().time() + 60.0
     served.data_received(head("/kept"))
     assert await bodies(client, "GET") == [b"kept"]
@@ -93,8 +94,9 @@ async def test_without_the_lease_nothing_is_served(shortcut: Shortcut) -> None:
 async def test_a_node_that_drains_closes_its_connections_on_the_full_road(shortcut: Shortcut) -> None:
     client, served = await shortcut.connected()
     shortcut.prepared.is_draining = lambda: True
-    served.data_received(head("/kept"))
-    assert await bodies(client, "GET") == [b"GET /kept 0"]
+    for _ in range(3):
+        served.data_received(head("/kept"))
+        assert await bodies(client, "GET") == [b"GET /kept 0"]
 
 
 async def test_visits_are_told(shortcut: Shortcut) -> None:

@@ -17,17 +17,14 @@ SIZE = 1024
 
 
 def content(number: int) -> bytes:
-    """Text, different for every number, that compression does not make smaller than SIZE."""
+    """Different for every number, and of SIZE bytes for browsers, too: nothing makes it smaller."""
     return random.Random(number).randbytes(SIZE)  # noqa: S311  (the same in every run)
 
 
 @asynccontextmanager
 async def prepared(directory: Path) -> AsyncIterator[Contest]:
     traffic = Traffic(
-        [content(number) for number in range(PASTES)],
-        "application/octet-stream",
-        lambda slug: f"/raw/{slug}",
-        CONNECTIONS,
+        [content(number) for number in range(PASTES)], edges.BINARY, lambda slug: f"/raw/{slug}", CONNECTIONS
     )
     async with edges.contest(directory, traffic) as contest:
         yield contest
