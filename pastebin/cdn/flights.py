@@ -53,13 +53,16 @@ class Flight:
         self.error: PastebinError | None = None
         self.alone = asyncio.Semaphore(_ALONE)  # for those who are tired of waiting
         self._landed = asyncio.Event()
+        self._said: tuple[tuple[str, ...], Variant] = ((), ())  # what its own request says, for the names asked last
 
     def suits(self, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> bool:
         """Whether a request with these headers can expect the same answer; `names` are those of a Vary seen before."""
         if self.variant is not None:
             names = tuple([name for name, _ in self.variant])
             return variant_of(names, headers) == self.variant
-        return not names or variant_of(names, headers) == variant_of(names, self.headers)
+        if names and self._said[0] != names:
+            self._said = names, variant_of(names, self.headers)
+        return not names or variant_of(names, headers) == self._said[1]
 
     def land(self, landing: Landing) -> None:
         """Tell those who wait; only the first landing counts."""
