@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -15,6 +17,7 @@ from tests.cdn.origins import NOTHING, Origin, answer, chunked, raw, scripted
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"a"'}
 HEAD = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n"
 LARGE = bytes(range(256)) * 2048
+OF_ANOTHER = f"sha-256=:{base64.b64encode(hashlib.sha256(b'another').digest()).decode()}:"
 
 # What is refused before a byte of it is passed on.
 LIES = {
@@ -98,6 +101,14 @@ async def test_a_lie_that_comes_late_is_no_short_answer(client: Client, origin: 
     with pytest.raises(aiohttp.ClientPayloadError):
         await client.ask(target)
     assert (await client.ask(target)).body == b"better"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=1-1"}])
+async def test_another_body_than_its_digest_is_a_502(client: Client, origin: Origin, headers: dict[str, str]) -> None:
+    lie = answer(200, {**FRESH, "Content-Digest": OF_ANOTHER}, b"abc")
+    origin.script("/digest", lie, answer(200, FRESH, b"abc"))
+    assert (await client.ask("/digest", headers)).status == 502
+    assert (await client.ask("/digest")).body == b"abc"
 
 
 async def test_a_connection_that_sends_too_much_is_not_used_again(client: Client, origin: Origin) -> None:
