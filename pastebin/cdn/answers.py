@@ -21,6 +21,7 @@ from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.passing import UNTYPED, Passing, own_answer
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
 from pastebin.http import consistency, streaming
@@ -63,6 +64,7 @@ class Edge:
         is_local: bool,
         is_fed: bool,
         bypass_cookies: frozenset[str],
+        queries: Queries,
         idle_seconds: float,
         hidden: frozenset[str],
     ) -> None:
@@ -77,6 +79,7 @@ class Edge:
         self._is_local = is_local
         self._is_fed = is_fed
         self._bypass_cookies = bypass_cookies
+        self._queries = queries
         self._idle_seconds = idle_seconds
         self._hidden = hidden
 
@@ -119,7 +122,7 @@ class Edge:
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The answer to a GET or HEAD; `handler` is where it goes if it is no matter for the cache."""
-        intent = intents.read(request, self._bypass_cookies)
+        intent = intents.read(request, self._bypass_cookies, self._queries)
         if (reason := self._bypassed(request, intent)) is not None:
             status = CacheStatus("bypass", detail=reason)
             response = await self._pass(request, intent, handler, status)

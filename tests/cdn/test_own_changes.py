@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pastebin.cdn.answers import Edge
 from pastebin.cdn.generations import Generations
+from pastebin.cdn.queries import Queries
 from pastebin.http.consistency import HEADER, Tokens
 from pastebin.positions import SESSION, Position
 from tests.http.doors import behind
@@ -35,6 +36,7 @@ class Front:
             is_local=True,
             is_fed=True,
             bypass_cookies=frozenset(),
+            queries=Queries(["*"], is_local=True),
             idle_seconds=5.0,
             hidden=frozenset(),
         )
