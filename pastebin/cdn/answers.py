@@ -21,6 +21,7 @@ from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.passing import UNTYPED, Passing, own_answer
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
 from pastebin.http import consistency, streaming
@@ -63,6 +64,7 @@ class Edge:
         is_local: bool,
         is_fed: bool,
         bypass_cookies: frozenset[str],
+        queries: Queries,
         idle_seconds: float,
         hidden: frozenset[str],
     ) -> None:
@@ -77,6 +79,7 @@ class Edge:
         self._is_local = is_local
         self._is_fed = is_fed
         self._bypass_cookies = bypass_cookies
+        self._queries = queries
         self._idle_seconds = idle_seconds
         self._hidden = hidden
 
@@ -114,12 +117,12 @@ class Edge:
 
     def changed(self, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None:
         """The same for a POST that was answered past the middleware."""
-        self._invalidate(hdrs.METH_POST, intents.host_in_keys(host), target, status, headers)
+        self._invalidate(hdrs.METH_POST, intents.host_in_keys(host), target, status, headers, self._said(headers))
         self._sign(headers, _METHOD)
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The answer to a GET or HEAD; `handler` is where it goes if it is no matter for the cache."""
-        intent = intents.read(request, self._bypass_cookies)
+        intent = intents.read(request, self._bypass_cookies, self._queries)
         if (reason := self._bypassed(request, intent)) is not None:
             status = CacheStatus("bypass", detail=reason)
             response = await self._pass(request, intent, handler, status)
@@ -292,24 +295,31 @@ class Edge:
 
     def _end(self, request: web.Request, response: web.StreamResponse) -> None:
         host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
-        self._invalidate(request.method, host, target, response.status, response.headers)
+        # an origin elsewhere has put it on the answer, the application of this process has not yet
+        position = later(consistency.seen_by(request), self._said(response.headers))
+        self._invalidate(request.method, host, target, response.status, response.headers, position)
 
-    def _forget(self, target: str, headers: CIMultiDict[str]) -> None:
+    def _said(self, headers: CIMultiDict[str]) -> Position | None:
+        """What whoever got this answer has seen."""
+        return self._tokens.unseal(headers.get(consistency.HEADER, ""), now=time.time())
+
+    def _forget(self, target: str, position: Position | None) -> None:
         """What a change of a paste that came this way makes old: here it is known before the feed tells.
 
-        The session of the answer says which position what replaces it must have seen.
+        What replaces it must have seen the change, that is the position of the session that has made it.
         """
         if not (keys := surrogates.of_path(target)):
             return
-        position = self._tokens.unseal(headers.get(consistency.HEADER, ""), now=time.time())
         self._generations.purge(keys, position)
         self._cache.purge(keys)
 
-    def _invalidate(self, method: str, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None:
+    def _invalidate(
+        self, method: str, host: str, target: str, status: int, headers: CIMultiDict[str], position: Position | None
+    ) -> None:
         if not 200 <= status <= 399:
             return
         if self._is_fed and status != 201:  # which made something new
-            self._forget(target, headers)
+            self._forget(target, position)
         # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
         named = [value for name in _NAMING if (value := headers.get(name)) is not None]
         keys = [f"{host}{target}", *(intents.key_of(value) or f"{host}{value}" for value in named)]

@@ -20,6 +20,7 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins, RemoteOrigin, Way
 from pastebin.cdn.passing import Passing
 from pastebin.cdn.prepared import Prepared
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection
 from pastebin.config import Config
 from pastebin.http.offer import Offer
@@ -53,7 +54,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         fetching = Fetching(
             section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
         )
-        obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
+        queries = Queries(section.query, is_local=local is not None)
+        obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
         feed.drop, feed.warm = obtaining.drop, obtaining.warm
         edge = Edge(
             cache,
@@ -66,6 +68,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             is_local=local is not None,
             is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
+            queries=queries,
             idle_seconds=config.doors.body_idle_seconds,
             hidden=_FOR_CACHES,
         )

@@ -19,7 +19,7 @@ from pastebin.cdn.exchanges import Reply
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.variants import Variant, variant_of
 from pastebin.cdn.writer import Writer
-from pastebin.errors import PastebinError, StoredDamaged, UpstreamUnavailable
+from pastebin.errors import BadUpstream, PastebinError, StoredDamaged, UpstreamUnavailable
 
 # What is left of a body that nobody waits for any more, and is finished all the same.
 _NEAR_BYTES = 1024**2
@@ -186,6 +186,8 @@ class Fill:
                     return
                 self._tell()
             self.stored = await self.writer.commit()
+            if self.writer.is_damaged:
+                self.failure = BadUpstream("Its digest is that of something else.")
         except PastebinError as error:
             self.failure = error
         finally:
@@ -205,9 +207,12 @@ class Fill:
     async def read(self, reader: Reader, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes of the body from `start` to `stop`, as they come.
 
-        Raises what went wrong: whatever was read before is not the whole then.
+        Raises what went wrong: whatever was read before is not the whole then. What is known to be wrong before
+        anything was read is not read at all.
         """
         at = start
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)  # it is raised for every reader
         while stop is None or at < stop:
             if at < self.writer.written:
                 async for chunk in self.writer.read(at):
@@ -223,7 +228,7 @@ class Fill:
                     yield chunk
                 return
             elif self.failure is not None:
-                raise self.failure.with_traceback(None)  # it is raised for every reader
+                raise self.failure.with_traceback(None)
             else:
                 return
 

@@ -12,8 +12,9 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from pastebin.cdn import directives, forwarding, variants
 from pastebin.cdn.directives import Directives
+from pastebin.cdn.queries import Queries
 
-Reason = Literal["body", "host", "target", "cookie", "precondition"]
+Reason = Literal["body", "host", "target", "query", "cookie", "precondition"]
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
 # RFC 3986, sections 3.2.2 and 3.2.3; nothing but what names a server may become part of a key.
@@ -35,8 +36,8 @@ _COMPRESSED_ONLY = re.compile(r"(?:^|, )(?:identity|\*);q=0(?:,|$)")
 class Intent:
     """One request as the cache sees it. `bypass` says why it is none of its business, if that is so.
 
-    `key` is what the origin is asked for: host and target, nothing else of the request. A request that `stands_alone`
-    has no answer in common with others but what is stored already.
+    `key` is what the origin is asked for: host and target, without what `Queries` takes off, nothing else of the
+    request. One that `stands_alone` has no answer in common with others but what is stored already.
     """
 
     key: str
@@ -54,7 +55,7 @@ class Intent:
         return hdrs.METH_GET
 
 
-def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
+def read(request: web.BaseRequest, bypass_cookies: frozenset[str], queries: Queries) -> Intent:
     """The intent of a request with the method GET or HEAD."""
     headers = forwarding.for_weighing(request.headers)
     if hdrs.RANGE in headers:
@@ -62,6 +63,8 @@ def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
     target = target_of(request.raw_path)
     host = host_of(headers)
     asked = directives.of_request(headers)
+    bypass = _bypass(request, host, target, bypass_cookies) or ("query" if queries.is_strict(target) else None)
+    target = queries.known(target)
     return Intent(
         key=f"{host}{target}",
         host=host,
@@ -69,7 +72,7 @@ def read(request: web.BaseRequest, bypass_cookies: frozenset[str]) -> Intent:
         is_head=request.method == hdrs.METH_HEAD,
         asked=asked,
         headers=headers,
-        bypass=_bypass(request, host, target, bypass_cookies),
+        bypass=bypass,
         stands_alone=hdrs.AUTHORIZATION in request.headers or asked.no_store,
     )
 
@@ -120,11 +123,12 @@ def key_of(uri: str) -> str | None:
     return f"{host.lower().removesuffix(port)}{slash or '/'}{path}"
 
 
-def ahead(uri: str) -> Iterator[Intent]:
+def ahead(uri: str, queries: Queries) -> Iterator[Intent]:
     """What most clients will want of an absolute URI: as browsers say it, and as programs do."""
     key = key_of(uri)
     if key is None:
         return
+    key = queries.known(key)
     host, slash, path = key.partition("/")
     target = slash + path
     if not _HOST.fullmatch(host) or not _TARGET.fullmatch(target):

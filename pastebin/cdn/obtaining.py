@@ -20,6 +20,7 @@ from pastebin.cdn.freshness import Answer
 from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.objects import Stored
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, Forward
 from pastebin.cdn.writer import Draft
 from pastebin.errors import NotStored, PastebinError, UpstreamTimeout, UpstreamUnavailable
@@ -55,6 +56,7 @@ class Obtaining:
         feed: Held,
         fetching: Fetching,
         errands: Errands,
+        queries: Queries,
     ) -> None:
         self._section = section
         self._cache = cache
@@ -62,12 +64,14 @@ class Obtaining:
         self._feed = feed
         self._fetching = fetching
         self._errands = errands
+        self._queries = queries
         self._deep = Uncacheable()
         self._warming = 0
         self._resting = Uncacheable()  # keys whose revalidation behind a stale answer has just failed
 
     def knows(self, key: str) -> bool:
         """Whether the cache has, or is getting, anything under the address."""
+        key = self._queries.known(key)
         return bool(self._cache.peek(key)) or key in self._fetching.flights
 
     def is_personal(self, intent: Intent) -> bool:
@@ -240,7 +244,7 @@ class Obtaining:
         """Forget an absolute address, and what is being fetched for it."""
         key = intents.key_of(url)
         if key is not None and self.knows(key):
-            self._cache.drop(key)
+            self._cache.drop(self._queries.known(key))
 
     def warm(self, urls: Sequence[str]) -> None:
         """Fetch these absolute addresses when there is time. What is too much is left to those who will ask."""
@@ -250,7 +254,7 @@ class Obtaining:
 
     async def _warm(self, urls: Sequence[str]) -> None:
         try:
-            for intent in (intent for url in urls for intent in intents.ahead(url)):
+            for intent in (intent for url in urls for intent in intents.ahead(url, self._queries)):
                 try:
                     await _settled(await self.obtain(intent, None))
                 except PastebinError as error:

@@ -119,6 +119,12 @@ def consistent(tokens: Tokens) -> Middleware:
     return middleware
 
 
+def seen_by(request: web.Request) -> Position | None:
+    """What the session of a request has seen by now, though its answer does not say so before its head is sent."""
+    session = request.get(_SESSION)
+    return None if session is None else session.seen
+
+
 def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *, now: float) -> str | None:
     """Put the token of what the session has seen on a good answer for one client; returns it, None where there is none.
 

@@ -12,7 +12,8 @@ import aiohttp
 from aiohttp import web
 
 from pastebin.http import app, door
-from pastebin.http.app import Routes
+from pastebin.http.app import Fronted, Routes
+from pastebin.http.consistency import Tokens
 from pastebin.http.door import Traffic
 from pastebin.http.problems import Document
 from pastebin.http.protocol import Connection
@@ -56,11 +57,13 @@ async def behind(
     address: str = "127.0.0.1:0",
     shutdown_seconds: float = 20.0,
     connection: Callable[..., Connection] | None = None,
+    tokens: Tokens | None = None,
+    front: Fronted | None = None,
     **options: Any,
 ) -> AsyncIterator[Door]:
     """Open a door for the time of the block; the options are those of the section."""
     metrics, traffic, hurried, draining = Metrics(), Traffic(), asyncio.Event(), asyncio.Event()
-    application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS)
+    application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS, tokens, front)
     section = DoorsSection(origin=address, **options)
     opening = door.opened(
         "origin",
