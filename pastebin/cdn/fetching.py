@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import hdrs
-from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
+from multidict import CIMultiDictProxy
 
 from pastebin import surrogates
-from pastebin.cdn import directives, forwarding, freshness, validation, variants
+from pastebin.cdn import forwarding, freshness, receiving, validation, variants
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
 from pastebin.cdn.exchanges import Ask, Reply
@@ -39,7 +36,6 @@ _ERROR_SECONDS = 1.0
 _MOST_TAGS_BYTES = 512
 # Of no timeline: no replica has seen it, so whoever must have seen it asks the primary.
 _BEYOND = Position(0, 0, 0)
-_DIGEST = re.compile(r"(?:^|[, ])sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 class Held(Protocol):
@@ -81,6 +77,7 @@ class Fetching:
     ) -> None:
         self.flights = Flights(cache.overtaken_at)
         self.uncacheable = Uncacheable()
+        self.large = Uncacheable()  # what there was no room for, after it had begun
         self.personal = Uncacheable()  # of this process's own application: what it answers without being at fault
         self._section = section
         self._origins = origins
@@ -131,7 +128,7 @@ class Fetching:
                 return self._on_304(flight, intent, stored, status, head, requested_at)
             if head.status in ERROR_STATUSES and stored is not None:
                 return self._on_error(flight, intent, stored, status, reply)
-            return await self._on_answer(flight, intent, stored, status, reply, requested_at)
+            return await self._on_answer(flight, intent, stored, status, reply, head, requested_at)
         except BaseException:
             reply.close()
             raise
@@ -189,15 +186,19 @@ class Fetching:
         stored: Stored | None,
         status: CacheStatus,
         reply: Reply,
+        head: Head,
         requested_at: float,
     ) -> Outcome:
-        if reply.head is not None and reply.head.status == 206:
+        if head.status == 206:
             raise BadUpstream("It is a part where the whole was asked for.")
-        fill = self._filled(flight, intent, reply, requested_at)
+        now = time.time()
+        policy = self._policy(intent, head, requested_at, now)
+        fill = None if policy is None else self._filled(flight, intent, reply, head, policy, now)
         if fill is None:
-            if not intent.stands_alone:
-                self._note_uncacheable(intent, 500 if reply.head is None else reply.head.status)
-            if stored is not None and reply.head is not None and validation.is_over(reply.head.status):
+            # that there is no room for it, or that somebody else is storing it, says nothing about the next time
+            if policy is None and not intent.stands_alone:
+                self._note_uncacheable(intent, head.status)
+            if stored is not None and validation.is_over(head.status):
                 self._cache.drop(intent.key)
             flight.land(Landing.UNCACHEABLE)
             return Outcome(status, reply=reply)
@@ -213,7 +214,7 @@ class Fetching:
         else:
             self._errands.start(lambda: self._finish(flight, fill), f"fill {REQUEST_ID.get() or ''}")
             flight.land(Landing.FILLING)
-        personal = _personal(reply.head.headers) if reply.head is not None else ()
+        personal = receiving.personal(head.headers)
         if fill.stored is None:
             status.is_stored = fill.failure is None
             return Outcome(status, fill=fill, reader=reader, personal=personal)
@@ -231,17 +232,16 @@ class Fetching:
     async def _finish(self, flight: Flight, fill: Fill) -> None:
         try:
             await fill.run()
+            if fill.is_handed_over:
+                self.large.note(flight.key, time.time() + self._section.uncacheable_seconds)
         finally:
             self.flights.end(flight)
 
-    def _filled(self, flight: Flight, intent: Intent, reply: Reply, requested_at: float) -> Fill | None:
-        """The way of this answer into the cache; None if it is not to be stored."""
-        head = reply.head
-        now = time.time()
-        if head is None or head.framing == "close" or not self._errands.has_room:
+    def _policy(self, intent: Intent, head: Head, requested_at: float, now: float) -> Policy | None:
+        """What the answer allows if it may be stored; never one whose body just ends, for it may have been cut off."""
+        if head.framing == "close" or variants.nominated(head.headers) is None:
             return None
-        names = variants.nominated(head.headers)
-        policy = freshness.may_store(
+        return freshness.may_store(
             intent,
             head.status,
             head.headers,
@@ -249,30 +249,37 @@ class Fetching:
             responded_at=now,
             heuristics=self._section.heuristics,
         )
-        if policy is None or names is None:
+
+    def _filled(
+        self, flight: Flight, intent: Intent, reply: Reply, head: Head, policy: Policy, now: float
+    ) -> Fill | None:
+        """The way of this answer into the cache; None if it cannot be stored now."""
+        names = variants.nominated(head.headers) or ()
+        if not self._errands.has_room or self.large(intent.key, now):
             return None
         if not flight.is_shared:
             # a request of its own, whose answer turns out to be for everybody: unless somebody else has it already
             if self.flights.find(intent.key, intent.headers, names) is not None:
                 return None
             flight.is_shared = True
-        flight.tags = tags_of(head.headers, intent.target)
+        flight.tags = receiving.tags_of(head.headers, intent.target)
         flight.variant = variants.variant_of(names, intent.headers)
         writer = self._cache.writer(
             intent.key,
             flight.variant,
             head.status,
-            CIMultiDictProxy(_kept(head.headers, now)),
+            CIMultiDictProxy(receiving.kept(head.headers, now)),
             policy,
             responded_at=now,
             tags=flight.tags,
             born=flight.born,
             size=0 if head.framing == "none" else head.length,
             seen=self._seen(head.headers),
-            sha256=_digest(head.headers),
+            sha256=receiving.digest(head.headers),
         )
         if not writer.is_keeping:
             writer.close()
+            self._note_uncacheable(intent, head.status)
             return None
         flight.fill = Fill(reply, writer, self._section.response_timeout_seconds)
         return flight.fill
@@ -285,14 +292,14 @@ class Fetching:
             intent,
             stored.status,
             stored.headers,
-            _kept_304(head.headers),
+            receiving.kept_of_304(head.headers),
             requested_at=requested_at,
             responded_at=now,
             heuristics=self._section.heuristics,
         )
         flight.tags = stored.tags
         if surrogates.HEADER in head.headers:
-            flight.tags = tags_of(head.headers, intent.target)
+            flight.tags = receiving.tags_of(head.headers, intent.target)
         proxy = CIMultiDictProxy(headers)
         if policy is None:
             # from now on it may not be kept: this once it is still the answer
@@ -324,34 +331,6 @@ class Fetching:
         return freshness.may_serve_on_error(stored.policy, stored.responded_at, intent.asked, now, must_ask=must_ask)
 
 
-def tags_of(headers: MultiMapping[str], target: str) -> frozenset[str]:
-    """The surrogate keys of an answer: those it names, and those of its address."""
-    named = ",".join(headers.getall(surrogates.HEADER, ())).replace(",", " ")
-    return surrogates.of_header(named) | surrogates.of_path(target)
-
-
-def _kept(headers: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
-    """The headers to store. What is about this one exchange is not among them."""
-    kept = validation.storable_headers(headers, responded_at)
-    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id", "Content-Length"):
-        kept.popall(name, None)
-    return kept
-
-
-def _personal(headers: MultiMapping[str]) -> tuple[tuple[str, str], ...]:
-    """The fields that were not for everybody (RFC 9111, sections 5.2.2.4 and 5.2.2.7)."""
-    says = directives.of_response(headers)
-    names = says.private_fields | says.no_cache_fields
-    return tuple((name, value) for name in names for value in headers.getall(name, ()))
-
-
-def _kept_304(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    kept = CIMultiDict(headers)
-    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id"):
-        kept.popall(name, None)
-    return kept
-
-
 def _renewed(stored: Stored, headers: CIMultiDictProxy[str], policy: Policy, now: float) -> Stored:
     """What is delivered, but not stored, after a 304."""
     return replace(stored, headers=headers, policy=policy, responded_at=now, alive=False, attached=None)
@@ -372,14 +351,3 @@ def _is_about(ask: Ask, stored: Stored | None, head: Head, *, is_merged: bool) -
 def _names(tags: str, tag: str | None) -> bool:
     known = conditions.entity_tags(tags[:_MOST_TAGS_BYTES]) or ()
     return tag is not None and tag.removeprefix("W/") in [one.removeprefix("W/") for one in known]
-
-
-def _digest(headers: MultiMapping[str]) -> bytes | None:
-    """The SHA-256 that the origin names for what it sends (RFC 9530)."""
-    for name in ("Content-Digest", "Repr-Digest"):
-        if found := _DIGEST.search(headers.get(name, "")):
-            try:
-                return base64.b64decode(found[1], validate=True)
-            except binascii.Error:
-                return None
-    return None

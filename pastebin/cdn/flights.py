@@ -159,6 +159,11 @@ class Fill:
         return self.writer.draft.size
 
     @property
+    def is_handed_over(self) -> bool:
+        """Whether it turned out, half-way, that it cannot be kept."""
+        return self._leftover is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether it can still be read."""
         return not self._is_closed

@@ -62,6 +62,7 @@ class Passing:
 
     def _ask(self, request: web.Request) -> Ask:
         headers = forwarding.for_passing(request.headers)
+        headers.setdefault(hdrs.HOST, "")  # HTTP/1.0 needs none, what is sent on does
         left = headers.get("Max-Forwards", "")
         if request.method == hdrs.METH_OPTIONS and left.isdecimal():
             headers["Max-Forwards"] = str(max(int(left[:9]) - 1, 0))

@@ -53,14 +53,21 @@ def parse_head(data: bytes, method: str) -> Head:
         field = _FIELD.fullmatch(line)
         if field is None:
             raise BadUpstream("It has a header that is none.")
-        headers.add(field[1].decode("ascii"), field[2].strip(b" \t").decode("utf-8", "surrogateescape"))
+        headers.add(field[1].decode("ascii"), _text(field[2].strip(b" \t")))
     version, status = int(status_line[1]), int(status_line[2])
     framing, length = _framing(headers, status, version, method)
     connection = ",".join(headers.getall("Connection", ())).lower()
     options = {option.strip() for option in connection.split(",")}
     keeps = framing != "close" and "close" not in options and (version == 1 or "keep-alive" in options)
-    reason = (status_line[3] or b"").decode("utf-8", "surrogateescape")
-    return Head(status, reason, headers, framing, length, keeps)
+    return Head(status, _text(status_line[3] or b""), headers, framing, length, keeps)
+
+
+def _text(value: bytes) -> str:
+    """UTF-8, which is what is written again; else the ISO-8859-1 of old (RFC 9110, section 5.5)."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _framing(headers: CIMultiDict[str], status: int, version: int, method: str) -> tuple[Framing, int | None]:

@@ -161,6 +161,19 @@ async def test_chunks_are_kept_and_trailers_are_not(client: Client, origin: Orig
     assert len(origin.asked("/chunks")) == 1
 
 
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+@pytest.mark.parametrize(("said", "asked"), [(b"whole", 1), (b"other", 2)])
+async def test_a_body_that_is_not_what_its_digest_says_is_not_kept(
+    client: Client, origin: Origin, name: str, said: bytes, asked: int
+) -> None:
+    target = f"/{name}-{asked}"
+    digest = base64.b64encode(hashlib.sha256(said).digest()).decode()
+    origin.script(target, answer(200, {**FRESH, name: f"sha-256=:{digest}:"}, b"whole"))
+    for _ in range(2):
+        assert (await client.ask(target)).body == b"whole"
+    assert len(origin.asked(target)) == asked
+
+
 async def test_interim_answers_are_swallowed(client: Client, origin: Origin) -> None:
     origin.script(
         "/early", raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + HEAD + b"Content-Length: 1\r\n\r\na")

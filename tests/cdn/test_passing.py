@@ -270,3 +270,43 @@ async def test_a_session_of_aiohttp_can_use_it(client: Client, origin: Origin) -
             async with session.get(f"{client.url}/keep") as response:
                 assert await response.read() == b"x"
                 assert response.headers.get("Connection") is None
+
+
+async def test_a_fill_is_asked_for_by_its_address_alone(client: Client, origin: Origin) -> None:
+    """What some origins take for another request is not said where everybody will get the answer."""
+    origin.script("/fill", answer(200, FRESH, b"x"))
+    said = [
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("X-HTTP-Method", "DELETE"),
+        ("X-Method-Override", "DELETE"),
+        ("X-Host", "evil.example"),
+        ("X-Forwarded-Prefix", "/evil"),
+        ("X-Forwarded-Port", "6666"),
+        ("Pastebin-Min-LSN", "forged"),
+        ("Range", "bytes=0-0"),
+        ("If-None-Match", '"b"'),
+        ("If-Range", '"a"'),
+        ("Cookie", "a=1; b=2"),
+        ("User-Agent", "kept/1.0"),
+    ]
+    await client.ask("/fill", said)
+    sent = origin.asked("/fill")[0].headers
+    assert not sent.keys() & {name for name, _ in said} - {"Cookie", "User-Agent"}
+    assert (sent["Cookie"], sent["User-Agent"]) == ("a=1; b=2", "kept/1.0")
+
+
+async def test_a_host_cannot_be_nominated_away(client: Client, origin: Origin) -> None:
+    origin.script("/nominated", answer(200, FRESH, b"x"))
+    await client.ask("/nominated", [("Host", "p.example"), ("Connection", "Host, X-Forwarded-For")])
+    sent = origin.asked("/nominated")[0].headers
+    assert (sent["Host"], sent["X-Forwarded-For"]) == ("p.example", "127.0.0.1")
+
+
+async def test_a_body_has_no_say_in_what_is_stored(client: Client, origin: Origin) -> None:
+    origin.script("/fat", answer(200, FRESH, b"fat"), answer(200, FRESH, b"thin"))
+    seen = await client.ask("/fat", data=b"a body")
+    assert (seen.body, seen.headers["Cache-Status"]) == (b"fat", "pastebin; fwd=bypass; detail=body")
+    assert origin.asked("/fat")[0].body == b"a body"
+    assert [(await client.ask("/fat")).body for _ in range(2)] == [b"thin"] * 2
