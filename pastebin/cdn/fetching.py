@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import hdrs
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, MultiMapping
 
 from pastebin import surrogates
 from pastebin.cdn import forwarding, freshness, receiving, validation, variants
