@@ -69,6 +69,11 @@ class Config(Section, frozen=True):
         chosen = self.blobs.directory
         return Path(chosen).expanduser().absolute() if chosen else self.data_dir / "blobs"
 
+    @property
+    def edge_directory(self) -> Path:
+        chosen = self.edge.disk
+        return Path(chosen).expanduser().absolute() if chosen else self.data_dir / "edge"
+
 
 def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read the file (if any), lay the `section.key` overrides of the command line over it, check everything.
@@ -198,7 +203,14 @@ def _resolve(
 
     for key, value in table.items():
         name = f"{section}.{key}"
-        if isinstance(value, list):
+        if isinstance(value, list) and (inner := _holds_tables(kinds.get(key))):
+            values[key] = []
+            for index, item in enumerate(value):
+                if isinstance(item, dict):
+                    item, unresolved = _resolve(f"{name}[{index}]", inner, item, inline_secrets)
+                    problems += unresolved
+                values[key].append(item)
+        elif isinstance(value, list):
             is_secret = _holds_secrets(kinds.get(key))
             values[key] = [resolved(f"{name}[{index}]", item, is_secret) for index, item in enumerate(value)]
         else:
@@ -209,6 +221,12 @@ def _resolve(
 def _holds_secrets(kind: Any) -> bool:
     """Whether a type is a list of secrets, with or without limits."""
     return Secret in get_args(getattr(kind, "__origin__", kind)) or Secret in get_args(kind)
+
+
+def _holds_tables(kind: Any) -> type[Section] | None:
+    """The Section that a type is a list of, with or without limits."""
+    inner = get_args(getattr(kind, "__origin__", kind)) or get_args(kind)
+    return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Section) else None
 
 
 def _decode_secret(kind: type, value: Any) -> Any:
@@ -222,11 +240,14 @@ def _cross_check(config: Config) -> Iterator[Problem]:
     yield from _check_doors(config.doors)
     yield from _check_database(config)
     yield from _check_blobs(config.blobs)
+    yield from _check_targets(config.cdn)
+    yield from _check_edge(config)
     if len(set(config.node.roles)) != len(config.node.roles):
         yield Problem("node.roles", "names a role twice")
     for option, directory in (
         ("node.data_dir", config.node.data_dir),
         ("blobs.directory", config.blobs.directory),
+        ("edge.disk", config.edge.disk),
     ):
         if not _is_path(directory):
             yield Problem(option, "is not a path of this machine")
@@ -242,7 +263,7 @@ def _cross_check(config: Config) -> Iterator[Problem]:
 
 def _check_doors(doors: DoorsSection) -> Iterator[Problem]:
     addresses: dict[tuple[str, int], str] = {}
-    for door in ("origin", "internal"):
+    for door in ("origin", "edge", "internal"):
         try:
             address = parse_address(getattr(doors, door))
         except ValueError as error:
@@ -305,6 +326,31 @@ def _check_blobs(blobs: BlobsSection) -> Iterator[Problem]:
         yield Problem(f"blobs.{missing}", "is required: access_key and secret_key come together or not at all")
 
 
+def _check_targets(cdn: CdnSection) -> Iterator[Problem]:
+    names = [target.name for target in cdn.targets]
+    for index, target in enumerate(cdn.targets):
+        option = f"cdn.targets[{index}]"
+        if target.name in names[:index]:
+            yield Problem(f"{option}.name", f"is the name of another target too: {target.name}")
+        if target.url and not _is_site(target.url):
+            yield Problem(f"{option}.url", "must be http(s)://host[:port] without query, fragment or user")
+        for name, message in target.problems():
+            yield Problem(f"{option}.{name}", message)
+
+
+def _check_edge(config: Config) -> Iterator[Problem]:
+    origin = config.edge.origin
+    if origin == "local":
+        if "edge" in config.node.roles and not {"web", "read", "write"} & set(config.node.roles):
+            yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")
+        return
+    if not origin:
+        yield Problem("edge.origin", "must be local, a URL or a list of URLs")
+    for url in [origin] if isinstance(origin, str) else origin:
+        if not _is_site(url) or urlsplit(url).path not in ("", "/"):
+            yield Problem("edge.origin", "must be local, http(s)://host[:port], or a list of such")
+
+
 def _is_url(text: str, *schemes: str) -> bool:
     try:
         return urlsplit(text).scheme in schemes
@@ -334,6 +380,9 @@ def _as_toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return f"[{', '.join(map(_as_toml, value))}]"
+    if isinstance(value, Section):
+        members = (f"{name} = {_as_toml(getattr(value, name))}" for name in value.__struct_fields__)
+        return f"{{ {', '.join(members)} }}"
     if isinstance(value, str):
         return '"' + "".join(_escape(character) for character in value) + '"'
     return str(value)

@@ -54,6 +54,10 @@ class CrossSiteRequest(PastebinError):
     """This form was sent from another site and was refused."""
 
 
+class StrangerRefused(PastebinError):
+    """This address is for the nodes of this installation only."""
+
+
 class SlugTaken(PastebinError):
     """Another paste has this slug already."""
 
@@ -118,8 +122,28 @@ class BlobMissing(Unavailable):
     """The content cannot be read at the moment; try again shortly."""
 
 
+class StoredDamaged(Unavailable):
+    """A cached copy of the answer cannot be read; try again shortly."""
+
+
 class Overloaded(Unavailable):
     """The server has too much to do at the moment; try again shortly."""
+
+
+class BadUpstream(PastebinError):
+    """What the origin answered cannot be understood."""
+
+
+class UpstreamUnavailable(Unavailable):
+    """The origin cannot be reached at the moment; try again shortly."""
+
+
+class UpstreamTimeout(Unavailable):
+    """The origin does not answer in time; try again shortly."""
+
+
+class NotStored(PastebinError):
+    """Nothing is stored that may answer this request, which asked not to look further (only-if-cached)."""
 
 
 class StartError(PastebinError):

@@ -46,6 +46,8 @@ class Paste:
     """A paste at one of its revisions.
 
     `revision` counts contents; `version` counts changes of any kind, and guards what was decided on an earlier look.
+    `ends_at` is the moment of expiry on this process's monotonic clock, never later than by the database's clock; a
+    look-up knows it for a paste that expires.
     """
 
     id: int
@@ -64,6 +66,9 @@ class Paste:
     revision: int
     files: tuple[File, ...]
     version: int = 1
+    ends_at: float | None = field(default=None, compare=False)
+    # The transaction that has just made it what it is; None for what was merely read.
+    change: int | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:
@@ -113,7 +118,8 @@ class Options:
 class Draft:
     """A validated paste that is not in the database yet; the bytes of its files are stored already.
 
-    `lifetime` and `expires_at` exclude each other; the database's clock turns the former into a moment.
+    `lifetime` and `expires_at` exclude each other; the database's clock turns the former into a moment. `is_named`:
+    somebody chose the slug, so it may have been asked for before.
     """
 
     slug: str
@@ -129,6 +135,11 @@ class Draft:
     parent: str | None = None
     idempotency_hash: bytes | None = field(default=None, repr=False)
     fingerprint: bytes | None = field(default=None, repr=False)
+    is_named: bool = False
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
 
 
 @model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 import time
@@ -22,6 +23,7 @@ from pastebin.http import door as http_door
 from pastebin.http.door import Traffic
 from pastebin.http.internal import Health, InternalHandlers
 from pastebin.http.middleware import ErrorPage
+from pastebin.http.offer import Front, Offer
 from pastebin.http.pages import Pages, html_response
 from pastebin.http.problems import Document
 from pastebin.loops import Loops
@@ -100,28 +102,56 @@ async def _open_doors(
     stack: AsyncExitStack,
     open_now: dict[str, None],
 ) -> dict[str, tuple[str, int]]:
-    routes: dict[str, list[web.RouteDef]] = {"internal": [*InternalHandlers(health, held.metrics).routes()]}
+    offers: dict[str, list[Offer]] = {"internal": [Offer(InternalHandlers(health, held.metrics).routes())]}
     for name in config.node.roles:
-        role = roles.ROLES[name]
-        routes.setdefault(role.door, []).extend(await _enter(stack, open_now, f"role {name}", role.enter(held)))
+        offer = await _enter(stack, open_now, f"role {name}", roles.ROLES[name].enter(held))
+        if (place := roles.door_of(name, config.edge)) is not None:
+            offers.setdefault(place, []).append(offer)
+        offers["internal"].append(Offer(offer.internal))
     opened: dict[str, tuple[str, int]] = {}
-    for door, behind in routes.items():
-        error_page = _error_page(held.pages) if door != "internal" else _no_page
+    for door, behind in offers.items():
+        front = next((offer.front for offer in behind if offer.front), None)
+        building = _Building(door, [route for offer in behind for route in offer.routes], held, health)
+        if front is not None:
+            own = front.serving(functools.partial(building.application, Traffic(), "local"))
+            await _enter(stack, open_now, f"the edge's origin behind door {door}", own)
         traffic = Traffic()
-        tokens = held.tokens if door != "internal" else None
-        application = app.build(
-            door, behind, traffic, held.metrics, error_page, lambda: health.draining, config.limits, tokens
-        )
         opening = http_door.opened(
             door,
-            application,
+            building.application(traffic, door, front),
             traffic,
             config.doors,
             shutdown_seconds=config.node.shutdown_seconds,
             hurried=stopping.hurried,
+            connection=functools.partial(front.connection, lambda: health.draining) if front else None,
         )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
     return opened
+
+
+@dataclass(frozen=True, slots=True)
+class _Building:
+    """Makes the application behind a door, once for the door and once more for an edge that stands before it."""
+
+    door: str
+    routes: list[web.RouteDef]
+    held: Resources
+    health: Health
+
+    def application(self, traffic: Traffic, name: str, front: Front | None = None) -> web.Application:
+        held, is_internal = self.held, self.door == "internal"
+        return app.build(
+            name,
+            self.routes,
+            traffic,
+            held.metrics,
+            _no_page if is_internal else _error_page(held.pages),
+            lambda: self.health.draining,
+            None if self.door == "edge" else held.config.limits,
+            held.tokens if self.door == "origin" else None,
+            front,
+            held.config.cdn.dialects if self.door == "origin" and name != "local" and front is None else (),
+        )
 
 
 @asynccontextmanager

@@ -7,20 +7,21 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-from pastebin.http.app import Routes
+from pastebin.cdn import edge, worker
+from pastebin.http.offer import Offer
 from pastebin.origin import read, web, write
 from pastebin.resources import Needs, Resources
-from pastebin.sections import RoleName
+from pastebin.sections import EdgeSection, RoleName
 
-Door = Literal["origin"]
+Door = Literal["origin", "edge"]
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A context manager that yields routes, the door they are served behind, and what it needs."""
+    """A context manager that yields routes, the door they are served behind (if any), and what it needs."""
 
-    enter: Callable[[Resources], AbstractAsyncContextManager[Routes]]
-    door: Door
+    enter: Callable[[Resources], AbstractAsyncContextManager[Offer]]
+    door: Door | None
     needs: Needs
 
 
@@ -28,7 +29,14 @@ ROLES: dict[RoleName, Role] = {
     "web": Role(web.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
     "read": Role(read.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.SECRET),
     "write": Role(write.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
+    "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
+    "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
 }
+
+
+def door_of(name: RoleName, section: EdgeSection) -> Door | None:
+    """Where the role is served: an edge before the node's own application takes over the door of that one."""
+    return "origin" if name == "edge" and section.origin == "local" else ROLES[name].door
 
 
 def needs_of(names: list[RoleName]) -> Needs:

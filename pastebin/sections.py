@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
 from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
-RoleName = Literal["web", "read", "write"]
+RoleName = Literal["web", "read", "write", "cdn-worker", "edge"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
 BlobStore = Literal["directory", "s3"]
 
 _LONGEST_SECONDS = 36_525 * 86_400  # a century
 
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+CountOrZero = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_SECONDS)]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)]
@@ -73,11 +75,15 @@ class DoorsSection(Section, frozen=True):
     internal: str = "127.0.0.1:9090"
     idle_seconds: Seconds = 75.0
     body_idle_seconds: Seconds = 30.0
+    min_body_bytes_per_second: CountOrZero = 1024
+    max_connections: CountOrZero = 8192
+    max_connections_per_address: CountOrZero = 2048
 
 
 class SiteSection(Section, frozen=True):
     title: Annotated[str, Meta(min_length=1, max_length=80)] = "pastebin"
     url: str = ""
+    compress: bool = True
 
 
 class LimitsSection(Section, frozen=True):
@@ -166,6 +172,7 @@ class EdgeSection(Section, frozen=True):
     memory_object_bytes: Bytes = 256 * 1024
     disk: str = ""
     disk_bytes: Bytes = 1024**3
+    min_free_bytes: Bytes = 512 * 1024**2
     max_object_bytes: Bytes = 512 * 1024**2
     max_variants: Count = 16
     lease_seconds: SecondsOrZero = 15.0
@@ -179,10 +186,24 @@ class EdgeSection(Section, frozen=True):
     purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
 
 
+Dialect = Literal["fastly", "cloudflare", "cloudfront", "bunny"]
 TargetKind = Literal["edge", "varnish", "fastly", "cloudflare", "cloudfront", "bunny"]
 
 
+# What a target of each kind cannot work without.
+_REQUIRED: dict[TargetKind, tuple[str, ...]] = {
+    "edge": ("url",),
+    "varnish": ("url", "token"),
+    "fastly": ("id", "token"),
+    "cloudflare": ("id", "token"),
+    "cloudfront": ("id",),
+    "bunny": ("id", "token"),
+}
+
+
 class TargetSection(Section, frozen=True):
+    """A cache to purge. `url` overrides where the service is known to be; 0 for a rate means what its kind allows."""
+
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
     kind: TargetKind = "edge"
     url: str = ""
@@ -190,10 +211,25 @@ class TargetSection(Section, frozen=True):
     token: Secret = msgspec.field(default_factory=Secret)
     access_key: str = ""
     soft: bool = False
+    tags: bool = False
+    calls_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    burst: Annotated[int, Meta(ge=0, le=10**6)] = 0
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Option and message of what does not fit the kind."""
+        for name in _REQUIRED[self.kind]:
+            if not getattr(self, name):
+                yield name, f'is required with kind = "{self.kind}"'
+        if self.kind == "cloudfront" and bool(self.access_key) != bool(self.token):
+            missing = "token" if self.access_key else "access_key"
+            yield missing, "is required: access_key and token come together or not at all"
+        if self.kind != "cloudfront" and self.tags:
+            yield "tags", 'is for kind = "cloudfront"'
 
 
 class CdnSection(Section, frozen=True):
     targets: Annotated[list[TargetSection], Meta(max_length=256)] = []
+    dialects: list[Dialect] = []
     lease_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
     poll_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
     batch_keys: Count = 1000
@@ -204,4 +240,5 @@ class CdnSection(Section, frozen=True):
     retention_seconds: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
     push: bool = True
     push_reads: Count = 20
+    push_fills: Count = 2
     push_window_seconds: Seconds = 10.0

@@ -79,7 +79,9 @@ async def started(dsn: str, directory: Path, **settings: Any) -> AsyncIterator[N
         await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False) as http:
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False, headers={"Accept-Encoding": "identity"}
+        ) as http:
             yield Node(ready.result(), config, http, stopping, dsn)
         stopping.ask()
         await task

@@ -285,12 +285,16 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert "is not TOML" in complaints(tmp_path / "latin1.toml")[0]
 
 
+ROLES = st.lists(st.sampled_from(sections.ROLE_NAMES), min_size=1, unique=True).filter(
+    lambda chosen: chosen != ["edge"]
+)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@given(TEXT.filter(bool), st.lists(st.sampled_from(sections.ROLE_NAMES), min_size=1, unique=True), TEXT)
+@given(TEXT.filter(bool), ROLES, TEXT)
 def test_the_description_is_toml_that_says_the_same(title: str, roles: list[str], name: str) -> None:
-    chosen = load(None, {"site.title": title, "node.roles": roles, "node.name": name or "n"})
+    origin = "local" if {"web", "read", "write"} & set(roles) else "http://127.0.0.1:8080"
+    chosen = load(None, {"site.title": title, "node.roles": roles, "node.name": name or "n", "edge.origin": origin})
     described = tomllib.loads("\n".join(describe(chosen)))
     assert described["site"]["title"] == title
     assert described["node"]["roles"] == roles

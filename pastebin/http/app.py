@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
 
 from pastebin.errors import StartError, UnreadableRequest
 from pastebin.http import bodies, protocol
 from pastebin.http.consistency import Tokens, answering, consistent
+from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
 from pastebin.http.middleware import ErrorPage, Observer, observed, sign
-from pastebin.http.short import ShortRoad
+from pastebin.http.short import Short, ShortRoad, Signing
 from pastebin.metrics import Metrics
-from pastebin.sections import LimitsSection
+from pastebin.sections import Dialect, LimitsSection
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -25,6 +26,17 @@ _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)", re.ASCII | re.IGNORECAS
 Routes = Sequence[web.RouteDef]
 
 
+class Fronted(Protocol):
+    """What an application needs of a Front (see `offer`)."""
+
+    @property
+    def middleware(self) -> Middleware: ...
+
+    async def sign(self, request: web.Request, response: web.StreamResponse) -> None: ...
+
+    def sign_short(self, path: str, request: Short, response: web.Response) -> None: ...
+
+
 def build(
     door: str,
     routes: Routes,
@@ -32,12 +44,15 @@ def build(
     metrics: Metrics,
     error_page: ErrorPage,
     is_draining: Callable[[], bool],
-    limits: LimitsSection,
+    limits: LimitsSection | None,
     tokens: Tokens | None = None,
+    front: Fronted | None = None,
+    dialects: Collection[Dialect] = (),
 ) -> web.Application:
-    """With `tokens` its requests have sessions; the handlers called `short` of routes answer on the short road.
+    """With `tokens` its requests have sessions; without `limits` it asks for no body, for others take it.
 
-    Raises StartError if two routes claim one method and path.
+    `front` comes before the session and the handler; `dialects` as in `pastebin.http.dialects`. The handlers called
+    `short` of routes answer on the short road. Raises StartError if two routes claim one method and path.
     """
     seen: set[tuple[str, str]] = set()
     for route in routes:
@@ -46,6 +61,8 @@ def build(
         seen.add((route.method, route.path))
     observer = Observer(door, traffic, metrics)
     middlewares = [observed(observer, error_page, is_draining), _admitted(limits)]
+    if front is not None:
+        middlewares.append(front.middleware)
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
@@ -53,13 +70,18 @@ def build(
     application.on_response_prepare.append(sign)
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
+    if front is not None:
+        application.on_response_prepare.append(front.sign)
+    if dialects:
+        application.on_response_prepare.append(speaking(dialects))
     short = {}
     for route in routes:
         options = {**route.kwargs, "expect_handler": _expected}
         if (handler := options.pop("short", None)) is not None:
             short[route.path] = handler
         web.RouteDef(route.method, route.path, route.handler, options).register(application.router)
-    application[protocol.SHORT_ROAD] = ShortRoad(short, observer, tokens, is_draining) if short else None
+    signing = Signing(tokens, front.sign_short if front is not None else None, dialects)
+    application[protocol.SHORT_ROAD] = ShortRoad(short, observer, signing, is_draining) if short else None
     return application
 
 
@@ -76,14 +98,14 @@ async def _expected(_request: web.Request) -> None:
     """Leave `Expect` to the middleware: what aiohttp asks here would be answered without an id and without figures."""
 
 
-def _admitted(limits: LimitsSection) -> Middleware:
+def _admitted(limits: LimitsSection | None) -> Middleware:
     """Refuse what is ambiguous between this server and what stands before it; ask for a body that may be sent."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         _check_head(request)
         found = request.match_info.http_exception is None
-        if found and request.version >= HttpVersion11 and hdrs.EXPECT in request.headers:
+        if limits is not None and found and request.version >= HttpVersion11 and hdrs.EXPECT in request.headers:
             await _ask_for_body(request, limits)
         return await handler(request)
 

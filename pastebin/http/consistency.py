@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
+from pastebin import surrogates
 from pastebin.allowance import Allowance
+from pastebin.http import caching
 from pastebin.positions import SESSION, Position, Session
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ def consistent(tokens: Tokens) -> Middleware:
 
 def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *, now: float) -> str | None:
     """Put the token of what the session has seen on a good answer; returns it, None where there is none."""
-    if session.seen is None or response.status >= 400:
+    if session.seen is None or response.status >= 400 or caching.is_shared(response.headers):
         return None
     token = response.headers[HEADER] = tokens.seal(session.seen, now=now)
     return token
@@ -122,13 +124,18 @@ def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *,
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
-    A browser keeps it in a cookie: set by what it posts, and kept up to date as long as it has one. Shared caches do
-    not store an answer with Set-Cookie, so readers who never wrote get none.
+    A token is for one client, so what shared caches may keep carries none: who wants a session without having written
+    begins it with an empty token. What is answered to a session is for nobody else, for the next one may have seen
+    more. A browser keeps the token in a cookie: set by what it posts, and kept up to date as long as it has one.
     """
 
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
         session = request.get(_SESSION)
-        if session is None or (token := token_for(session, response, tokens, now=time.time())) is None:
+        if session is None:
+            return
+        keys = surrogates.of_path(request.rel_url.raw_path)
+        caching.guard(response.headers, keys, in_session=_in_session(request))
+        if (token := token_for(session, response, tokens, now=time.time())) is None:
             return
         writes = request.method not in ("GET", "HEAD")
         has_cookie = COOKIE in request.cookies
@@ -140,3 +147,8 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
             )
 
     return sign
+
+
+def _in_session(request: web.Request) -> bool:
+    """Whether the client itself keeps a session; a cache that asks for a position on behalf of many does not."""
+    return HEADER in request.headers or COOKIE in request.cookies

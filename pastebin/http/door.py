@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from pastebin.config import parse_address
 from pastebin.errors import ResourceUnavailable, StartError
-from pastebin.http.protocol import Runner
+from pastebin.http.capacity import Capacity
+from pastebin.http.protocol import Connection, Runner
 from pastebin.sections import DoorsSection
 
 _BACKLOG = 1024
@@ -66,6 +67,7 @@ async def opened(
     *,
     shutdown_seconds: float,
     hurried: asyncio.Event,
+    connection: Callable[..., Connection] | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """Listen while the block lasts, and yield the real address.
 
@@ -76,6 +78,10 @@ async def opened(
     runner = Runner(
         application,
         write_seconds=section.body_idle_seconds,
+        connection=connection,
+        # health and figures have to be had when the door for everybody is full
+        capacity=Capacity(section.max_connections, section.max_connections_per_address) if name != "internal" else None,
+        min_body_rate=section.min_body_bytes_per_second,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,
         read_bufsize=_READ_BYTES,

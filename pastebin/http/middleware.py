@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import Histogram
 
+from pastebin import surrogates
 from pastebin.errors import PastebinError, PasteNotFound, Unavailable
-from pastebin.http import problems
+from pastebin.http import caching, problems
 from pastebin.http.door import Traffic
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.problems import Document
@@ -33,6 +34,7 @@ WENT_AWAY = 499  # the client, before there was an answer
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _ID = web.RequestKey("request_id", str)
+_FOR_PROGRAMS = "/api/"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -98,7 +100,9 @@ def _answer(
     request: web.Request, error: PastebinError | web.HTTPException, identity: str, error_page: ErrorPage
 ) -> web.StreamResponse:
     if isinstance(error, PastebinError):
-        return _shown(request, document_of(error, request.method, _route(request), identity), error_page)
+        document = document_of(error, request.method, _route(request), identity)
+        is_absence = isinstance(error, PasteNotFound) and request.method in ("GET", "HEAD")
+        return _shown(request, document, error_page, caching.of_absence() if is_absence else None)
     if error.status < 400:
         raise error
     if isinstance(error, web.HTTPNotFound):
@@ -117,28 +121,41 @@ def document_of(error: PastebinError, method: str, route: str, identity: str) ->
     return document
 
 
-def _shown(request: web.Request, document: Document, error_page: ErrorPage) -> web.Response:
-    """As a page for who prefers one, else as JSON. A refused body is not read to its end, so the connection closes."""
-    if prefers_html(request.headers.get("Accept")) and not request.path.startswith("/api/"):
-        response = _headed(error_page(document), document)
+def _shown(
+    request: web.Request, document: Document, error_page: ErrorPage, kept: caching.Headers | None = None
+) -> web.Response:
+    """As a page for who prefers one, else as JSON. A refused body is not read to its end, so the connection closes.
+
+    `kept` says what caches may do with the answer, if nothing in the request says who asks.
+    """
+    path = request.path
+    if not (kept and caching.is_anonymous(request) and surrogates.of_path(request.rel_url.raw_path)):
+        kept = None
+    if prefers_html(request.headers.get("Accept")) and not path.startswith(_FOR_PROGRAMS):
+        response = _headed(error_page(document), document, path, kept)
     else:
-        response = as_json(document)
+        response = as_json(document, path, kept)
     if not request.content.at_eof() and document.status in (400, 408, 413, 415, 417, 503):
         response.force_close()
     return response
 
 
-def as_json(document: Document) -> web.Response:
-    """A problem document for a program."""
+def as_json(document: Document, path: str, kept: caching.Headers | None = None) -> web.Response:
+    """A problem document for a program; `kept` says what caches may do with it, which is nothing by default."""
     response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
-    return _headed(response, document)
+    return _headed(response, document, path, kept)
 
 
-def _headed(response: web.Response, document: Document) -> web.Response:
-    response.headers.update(document.headers or {})
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Vary"] = "Accept"
+def _headed(response: web.Response, document: Document, path: str, kept: caching.Headers | None) -> web.Response:
+    headers = response.headers
+    headers.update(document.headers or {})
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.update(kept or {hdrs.CACHE_CONTROL: "no-store", caching.SHARED: "no-store"})
+    vary = [] if path.startswith(_FOR_PROGRAMS) else [hdrs.ACCEPT]
+    if kept:
+        vary.append(hdrs.COOKIE)
+    if vary:
+        headers[hdrs.VARY] = ", ".join(vary)
     return response
 
 

@@ -31,6 +31,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.RevealRequired: Row(403, "reveal-required", "Protected paste"),
     errors.WrongPassword: Row(403, "wrong-password", "Wrong password"),
     errors.CrossSiteRequest: Row(403, "cross-site-request", "Cross-site request"),
+    errors.StrangerRefused: Row(403, "stranger-refused", "For the nodes of this installation"),
     errors.PasteNotFound: Row(404, "paste-not-found", "Paste not found"),
     errors.UploadTooSlow: Row(408, "upload-too-slow", "Upload too slow"),
     errors.SlugTaken: Row(409, "slug-taken", "Slug taken"),
@@ -41,9 +42,14 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.RangeUnsatisfiable: Row(416, "range-unsatisfiable", "Range not satisfiable"),
     errors.InvalidPaste: Row(422, "invalid-paste", "Paste not acceptable"),
     errors.IdempotencyMismatch: Row(422, "idempotency-mismatch", "Idempotency-Key used for another paste"),
+    errors.BadUpstream: Row(502, "bad-upstream", "Bad answer from the origin"),
+    errors.UpstreamUnavailable: Row(502, "upstream-unavailable", "Origin unavailable"),
+    errors.UpstreamTimeout: Row(504, "upstream-timeout", "Origin too slow"),
+    errors.NotStored: Row(504, "not-stored", "Not stored"),
     errors.Unavailable: Row(503, "unavailable", "Unavailable"),
     errors.DatabaseUnavailable: Row(503, "database-unavailable", "Database unavailable"),
     errors.BlobMissing: Row(503, "content-unavailable", "Content unavailable"),
+    errors.StoredDamaged: Row(503, "stored-damaged", "Cached copy damaged"),
     errors.Overloaded: Row(503, "overloaded", "Overloaded"),
     errors.StorageFull: Row(507, "storage-full", "Storage full"),
 }
@@ -78,7 +84,7 @@ class Document:
         }
         if self.errors:
             members["errors"] = [{"field": _text(one.field), "message": _text(one.message)} for one in self.errors]
-        return orjson.dumps(members)
+        return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _text(text: str) -> str:

@@ -10,16 +10,17 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from pastebin.errors import PastebinError, UnreadableRequest, UploadTooSlow
-from pastebin.http import problems
+from pastebin.errors import Overloaded, PastebinError, UnreadableRequest, UploadTooSlow
+from pastebin.http import boundaries, problems
+from pastebin.http.capacity import Capacity
 from pastebin.http.problems import Document
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,15 @@ REFUSED: web.AppKey[Callable[[int], None]] = web.AppKey("refused", Callable[[int
 class Runner(web.AppRunner):
     """An AppRunner whose connections are those of this module. Raises KeyError for an application without REFUSED."""
 
-    def __init__(self, application: web.Application, *, write_seconds: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        application: web.Application,
+        *,
+        write_seconds: float,
+        connection: Callable[..., Connection] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._connection = connection or Connection
         super().__init__(
             application,
             write_seconds=write_seconds,
@@ -61,29 +70,49 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
+        return _Server(
+            made.request_handler,
+            connection=self._connection,
+            request_factory=made.request_factory,
+            loop=made._loop,
+            **made._kwargs,
+        )
 
 
 class _Server(web.Server):
+    def __init__(self, handler: Any, *, connection: Callable[..., Connection], **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self._connection = connection
+
     def __call__(self) -> RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return self._connection(self, loop=self._loop, **self._kwargs)
 
 
 class Connection(RequestHandler):
-    """One connection. `write_seconds` bounds how long a client may not read what was written for it."""
+    """One connection, if the door has `capacity` for it.
+
+    `write_seconds` bounds how long a client may not read what was written for it. In every such time at least
+    `min_body_rate` bytes for each second of it have to arrive of a body, unless it was held up here.
+    """
 
     __slots__ = (
+        "_address",
+        "_arrived",
         "_behind",
+        "_capacity",
         "_half_closed",
         "_head_timer",
         "_heard",
         "_last_body",
+        "_min_body_rate",
         "_moved",
         "_on_refused",
         "_owed",
+        "_pace_timer",
         "_short",
         "_short_road",
         "_unread",
+        "_was_held_up",
         "_wire",
         "_write_seconds",
         "_write_timer",
@@ -96,6 +125,8 @@ class Connection(RequestHandler):
         write_seconds: float,
         on_refused: Callable[[int], None],
         short_road: ShortRoad | None = None,
+        capacity: Capacity | None = None,
+        min_body_rate: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
@@ -103,6 +134,12 @@ class Connection(RequestHandler):
         self._short: asyncio.Task[None] | None = None  # answers a request that came by the short road
         self._behind = b""  # what came after that request
         self._owed: int | None = 0  # bytes until the next request begins, None where nobody knows
+        self._capacity = capacity
+        self._address: str | None = None  # under which it is counted
+        self._min_body_rate = min_body_rate
+        self._arrived = 0
+        self._was_held_up = False
+        self._pace_timer: asyncio.TimerHandle | None = None
         self._write_seconds = write_seconds
         self._on_refused = on_refused
         self._wire: asyncio.Transport | None = None  # `transport` is given up before its last bytes are written
@@ -115,28 +152,34 @@ class Connection(RequestHandler):
         self._moved = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._capacity is not None:
+            peer = transport.get_extra_info("peername")
+            address = str(peer[0]) if isinstance(peer, tuple) else "local"
+            if not self._capacity.admit(address):
+                self._turn_away(cast(asyncio.Transport, transport))
+                return
+            self._address = address
         super().connection_made(transport)
         self._wire = self.transport
         self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._await_no_head()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        for timer in (self._write_timer, self._pace_timer):
+            if timer is not None:
+                timer.cancel()
+        self._write_timer = self._pace_timer = None
         self._wire = self._last_body = None
+        if self._capacity is not None and self._address is not None:
+            self._capacity.release(self._address)
+            self._address = None
         super().connection_lost(exc)
 
     @property
     def is_between(self) -> bool:
         """Whether the next byte begins a request, and every answer so far was written and is being read."""
-        return (
-            self._owed == 0
-            and self._short is None
-            and self._waiter is not None
-            and not (self._waiter.done() or self._messages or self._paused or self._close or self._force_close)
-            and (self._last_body is None or self._last_body.is_eof())
-        )
+        waiter = self._waiter  # where aiohttp's loop waits for a request, having read the last one to its end
+        return self._owed == 0 and self._short is None and waiter is not None and not waiter.done() and not self._paused
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -152,13 +195,21 @@ class Connection(RequestHandler):
                 return
         waiting = len(self._messages)
         super().data_received(data)
-        if self._owed is not None:
-            self._owed = _owed(self._owed, data, list(self._messages)[waiting:])
         if self._messages:
             self._last_body = self._messages[-1][1]
             self._await_no_head()
         elif self._head_timer is None and self._is_idle():
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
+        ends = (self._last_body is None or self._last_body.is_eof()) and not self._buffer_paused
+        self._owed = boundaries.owed(self._owed, data, list(self._messages)[waiting:], has_ended=ends)
+        if self._min_body_rate and self._last_body is not None and not self._last_body.is_eof():
+            if self._pace_timer is None:
+                self._watch_pace()
+            self._arrived += len(data)
+
+    def pause_reading(self) -> None:
+        self._was_held_up = True
+        super().pause_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has sent all it wants to send (`printf ... | nc`) still gets its answers."""
@@ -261,14 +312,7 @@ class Connection(RequestHandler):
             status=document.status,
             body=document.as_json(),
             content_type=problems.MEDIA_TYPE,
-            headers={
-                **(document.headers or {}),
-                "Cache-Control": "no-store",
-                "Connection": "close",
-                "Server": "pastebin",
-                "X-Content-Type-Options": "nosniff",
-                "X-Request-Id": document.request_id,
-            },
+            headers=_closing(document),
         )
         response.force_close()
         return response
@@ -291,6 +335,32 @@ class Connection(RequestHandler):
             self._messages.append((_ErrInfo(status=408, exc=late, message=""), EMPTY_PAYLOAD))
             self._waiter.set_result(None)
 
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        """Answer what has not been asked yet, for whoever listens, and keep nothing of the connection."""
+        document = problems.describe(Overloaded("There are too many connections."), secrets.token_hex(8))
+        self._on_refused(document.status)
+        body = document.as_json()
+        fields = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(body)), **_closing(document)}
+        lines = [f"HTTP/1.1 {document.status} {document.title}", *(f"{name}: {fields[name]}" for name in fields)]
+        transport.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
+        transport.close()
+
+    def _watch_pace(self) -> None:
+        """Look in `write_seconds` how much of the body has arrived by then."""
+        self._arrived = 0
+        self._was_held_up = self._reading_paused
+        self._pace_timer = self._loop.call_later(self._write_seconds, self._pace_is_due)
+
+    def _pace_is_due(self) -> None:
+        self._pace_timer = None
+        if self._last_body is None or self._last_body.is_eof():
+            return
+        if self._was_held_up or self._arrived >= self._min_body_rate * self._write_seconds:
+            self._watch_pace()
+        else:
+            slow = f"Of the body less than {self._min_body_rate} bytes a second arrived for {self._write_seconds:g} s."
+            self._last_body.set_exception(UploadTooSlow(slow))
+
     def _await_reading(self) -> None:
         """Look again in `write_seconds`, if there is something that the client has not read."""
         if self._write_timer is None and self._wire is not None:
@@ -310,18 +380,16 @@ class Connection(RequestHandler):
             self._await_reading()
 
 
-def _owed(owed: int, data: bytes, messages: Sequence[Any]) -> int | None:
-    """How many bytes are to come before the next request begins, after `data` that made these messages."""
-    if owed == 0 and (data or messages):
-        if len(messages) != 1 or isinstance(messages[0][0], _ErrInfo):
-            return None
-        message, end = messages[0][0], data.find(b"\r\n\r\n")
-        if end < 0 or message.chunked or message.upgrade:
-            return None
-        owed = end + 4 + int(message.headers.get(hdrs.CONTENT_LENGTH, 0))
-    elif messages:
-        return None
-    return owed - len(data) if owed >= len(data) else None
+def _closing(document: Document) -> dict[str, str]:
+    """The headers of an answer with which a connection ends."""
+    return {
+        **(document.headers or {}),
+        "Cache-Control": "no-store",
+        "Connection": "close",
+        "Server": "pastebin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": document.request_id,
+    }
 
 
 def _explained(error: HttpProcessingError) -> UnreadableRequest:

@@ -10,20 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 from aiohttp.helpers import parse_content_type, rfc822_formatted_time
 from aiohttp.http_writer import _serialize_headers
 
+from pastebin import surrogates
 from pastebin.errors import PastebinError
-from pastebin.http import middleware, problems
+from pastebin.http import caching, middleware, problems
 from pastebin.http.consistency import Tokens, token_for
+from pastebin.http.dialects import translate
 from pastebin.http.middleware import Observer
 from pastebin.http.protocol import Finish
 from pastebin.log import REQUEST_ID
 from pastebin.positions import SESSION, Session
+from pastebin.sections import Dialect
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +42,10 @@ _HEADERS = frozenset(
         "x-request-id",
     }
 )
+
+
+# Of the few paths that have a short road.
+_keys_of = lru_cache(maxsize=64)(surrogates.of_path)
 
 
 class Short(NamedTuple):
@@ -84,6 +93,24 @@ def read(data: bytes) -> tuple[str, Short] | None:
     return line, Short(headers, body)
 
 
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What puts its mark on every answer of an application, in this order: see `app.build`."""
+
+    tokens: Tokens | None = None
+    front: Callable[[str, Short, web.Response], None] | None = None
+    dialects: Collection[Dialect] = ()
+
+    def sign(self, path: str, request: Short, response: web.Response, session: Session | None) -> None:
+        if self.tokens is not None and session is not None:
+            caching.guard(response.headers, _keys_of(path), in_session=False)
+            token_for(session, response, self.tokens, now=time.time())
+        if self.front is not None:
+            self.front(path, request, response)
+        if self.dialects:
+            translate(response.headers, self.dialects)
+
+
 class ShortRoad:
     """The short road through one door; `handlers` are by path, and for POST."""
 
@@ -91,14 +118,14 @@ class ShortRoad:
         self,
         handlers: Mapping[str, Handler],
         observer: Observer,
-        tokens: Tokens | None,
+        signing: Signing,
         is_draining: Callable[[], bool],
     ) -> None:
         self._handlers = {f"POST {path} HTTP/1.1": (path, handler) for path, handler in handlers.items()}
         self._first_lines = tuple(line.encode() + b"\r\n" for line in self._handlers)
         self._loop = asyncio.get_running_loop()
         self._observer = observer
-        self._tokens = tokens
+        self._signing = signing
         self._is_draining = is_draining
 
     def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
@@ -113,15 +140,15 @@ class ShortRoad:
             return None  # the full road will tell
         if work is None:
             return None
-        request_id = middleware.request_id(request.headers.get("x-request-id"))
-        return self._loop.create_task(self._answer(path, request_id, work, finish))
+        return self._loop.create_task(self._answer(path, request, work, finish))
 
     async def _answer(
-        self, path: str, request_id: str, work: Callable[[], Awaitable[web.Response]], finish: Finish
+        self, path: str, request: Short, work: Callable[[], Awaitable[web.Response]], finish: Finish
     ) -> None:
+        request_id = middleware.request_id(request.headers.get("x-request-id"))
         REQUEST_ID.set(request_id)  # for this task alone
-        session = Session()
-        SESSION.set(session if self._tokens is not None else None)
+        session = Session() if self._signing.tokens is not None else None
+        SESSION.set(session)
         answer, stays, status = b"", False, middleware.WENT_AWAY
         started = time.perf_counter()
         task = self._observer.traffic.enter()
@@ -130,28 +157,32 @@ class ShortRoad:
                 response = await work()
             except PastebinError as error:
                 document = middleware.document_of(error, hdrs.METH_POST, path, request_id)
-                response = middleware.as_json(document)
+                response = middleware.as_json(document, path)
             except Exception:
                 log.exception("unforeseen error in POST %s", path)
-                response = middleware.as_json(problems.describe_crash(request_id))
+                response = middleware.as_json(problems.describe_crash(request_id), path)
             status = response.status
-            answer, stays = self._encoded(response, request_id, session)
+            stays = response.keep_alive is not False and not self._is_draining()
+            self._head(response, request_id, stays=stays)
+            self._signing.sign(path, request, response, session)
+            answer = _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", response.headers)
+            answer += _body(response)
         finally:
             self._observer.traffic.leave(task)
             self._observer.note(path, hdrs.METH_POST, status, started)
             finish(answer, stays)
 
-    def _encoded(self, response: web.Response, request_id: str, session: Session) -> tuple[bytes, bool]:
-        """What aiohttp makes of it, in the same order, with what is added to every answer."""
-        headers, body = response.headers, response.body
-        assert isinstance(body, bytes)  # noqa: S101  (other kinds are for streams)
-        stays = response.keep_alive is not False and not self._is_draining()
-        headers[hdrs.CONTENT_LENGTH] = str(len(body))
+    def _head(self, response: web.Response, request_id: str, *, stays: bool) -> None:
+        """What aiohttp adds, in the same order, and what the middleware does."""
+        headers = response.headers
+        headers[hdrs.CONTENT_LENGTH] = str(len(_body(response)))
         headers[hdrs.DATE] = rfc822_formatted_time()
         headers[hdrs.SERVER] = middleware.SERVER
         if not stays:
             headers[hdrs.CONNECTION] = "close"
         headers.setdefault(middleware.REQUEST_ID_HEADER, request_id)
-        if self._tokens is not None:
-            token_for(session, response, self._tokens, now=time.time())
-        return _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers) + body, stays
+
+
+def _body(response: web.Response) -> bytes:
+    assert isinstance(response.body, bytes)  # noqa: S101  (other kinds are for streams)
+    return response.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,10 +10,10 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from pastebin.errors import InvalidPaste, Problem
-from pastebin.http import bodies, payloads, streaming, views
+from pastebin.http import bodies, caching, payloads, streaming, views
 from pastebin.http.addresses import Addresses
-from pastebin.http.app import Routes
 from pastebin.http.negotiation import prefers_html, prefers_json
+from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Short
 from pastebin.models import Published
@@ -24,18 +25,21 @@ from pastebin.origin.raw import headers_of
 from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
 from pastebin.services.publishing import REVEAL_BYTES, Publishing
+from pastebin.services.purging import Purge
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
+# `3` and `"3"`, and what ReadHandlers.show gives: `"3.7.0123456789abcdef"`
+_REVISION = re.compile(r'"?([0-9]+(?:\.[0-9]+)?)(?:\.[0-9a-f]{16}(?:-gzip-[0-9a-f]{8})?)?"?')
 
 
 @asynccontextmanager
-async def role(resources: Resources) -> AsyncIterator[Routes]:
+async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Accept pastes and changes to them; sweep what has ended."""
     config = resources.config
     idle = config.doors.body_idle_seconds
     content = ContentReader(config.limits, idle)
-    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses, idle)
+    page = PastePage.of(resources)
     forms = FormHandlers(
         resources.publishing,
         resources.reading,
@@ -48,16 +52,18 @@ async def role(resources: Resources) -> AsyncIterator[Routes]:
     )
     handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
     async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
-        yield [
-            web.post("/", handlers.drop, short=handlers.drop_short),
-            web.put("/", handlers.drop),
-            web.put("/{name:[^/]+}", handlers.drop),
-            web.post("/api/v1/pastes", handlers.create, short=handlers.create_short),
-            web.patch("/api/v1/pastes/{slug}", handlers.revise),
-            web.delete("/api/v1/pastes/{slug}", handlers.delete),
-            web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
-            *forms.routes(),
-        ]
+        yield Offer(
+            [
+                web.post("/", handlers.drop, short=handlers.drop_short),
+                web.put("/", handlers.drop),
+                web.put("/{name:[^/]+}", handlers.drop),
+                web.post("/api/v1/pastes", handlers.create, short=handlers.create_short),
+                web.patch("/api/v1/pastes/{slug}", handlers.revise),
+                web.delete("/api/v1/pastes/{slug}", handlers.delete),
+                web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
+                *forms.routes(),
+            ]
+        )
 
 
 class WriteHandlers:
@@ -132,11 +138,11 @@ class WriteHandlers:
 
     async def delete(self, request: web.Request) -> web.Response:
         started = time.perf_counter()
-        await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
+        purge = await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
         milliseconds = round((time.perf_counter() - started) * 1000)
         return web.Response(
             status=204,
-            headers={"Pastebin-Purge": f"confirmed; edges=0; ms={milliseconds}", "Cache-Control": "no-store"},
+            headers={"Pastebin-Purge": _purge_status(purge, milliseconds), "Cache-Control": "no-store"},
         )
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
@@ -152,7 +158,7 @@ class WriteHandlers:
         paste = await self._reading.reveal(slug, payload.password, token)
         if len(paste.files) == 1 and (as_bytes or paste.size > REVEAL_BYTES):
             file = paste.files[0]
-            response = web.StreamResponse(headers={**headers_of(file, download=True), "Cache-Control": "no-store"})
+            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.secret()})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
         contents = {file.position: await self._reading.content(file) for file in paste.files}
@@ -177,12 +183,22 @@ def _created_headers(published: Published, url: str) -> dict[str, str]:
     return headers
 
 
+def _purge_status(purge: Purge, milliseconds: int) -> str:
+    if purge.is_confirmed:
+        return f"confirmed; edges={purge.known}; ms={milliseconds}"
+    return f"partial; edges={purge.confirmed}/{purge.known}; ms={milliseconds}"
+
+
 def _if_match(request: web.Request) -> str | None:
-    """The revision number inside `If-Match: "3"`; `*` matches any."""
+    """The revision inside `If-Match: "3"`, or revision and version of the tag that showing the paste gave; `*` matches
+    any.
+    """
     given = request.headers.get("If-Match")
     if given is None or given.strip() == "*":
         return None
-    number = given.strip().strip('"')
-    if not number.isascii() or not number.isdigit():
-        raise InvalidPaste([Problem("If-Match", 'must be the revision in quotes, such as "3"')])
-    return number
+    found = _REVISION.fullmatch(given.strip())
+    if found is None:
+        raise InvalidPaste(
+            [Problem("If-Match", 'must be the ETag of the paste, or its revision in quotes such as "3"')]
+        )
+    return found[1]

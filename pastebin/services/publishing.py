@@ -28,6 +28,7 @@ from pastebin.sections import LimitsSection
 from pastebin.services import intake, syntaxes
 from pastebin.services.intake import Intake
 from pastebin.services.passwords import Passwords
+from pastebin.services.purging import Purge, Purging
 from pastebin.store.blobs import Blobs
 from pastebin.store.leftovers import Leftovers
 from pastebin.store.pastes import Pastes
@@ -57,6 +58,7 @@ class Publishing:
         inline_max_bytes: int,
         secret: bytes,
         metrics: Metrics,
+        purging: Purging | None = None,
     ) -> None:
         self._pastes = pastes
         self._blobs = blobs
@@ -66,6 +68,7 @@ class Publishing:
         self._inline_max_bytes = inline_max_bytes
         self._secret = secret
         self._metrics = metrics
+        self._purging = purging
         self._created = metrics.published.labels("created")
         self._revised = metrics.published.labels("revised")
 
@@ -100,6 +103,7 @@ class Publishing:
             parent=options.parent,
             idempotency_hash=slugs.hash_token(key) if key else None,
             fingerprint=_fingerprint(files, options, self._secret) if key else None,
+            is_named=options.slug is not None,
         )
         with taken.committing():
             paste = await self._insert(draft, own_slug=options.slug is not None)
@@ -107,6 +111,8 @@ class Publishing:
             # a retry found the first request's paste: its bytes are these bytes, stored twice
             await taken.abandon(taken.blob_keys)
         self._created.inc()
+        if draft.is_named:  # somebody may have asked for that name before, and been told that there is none
+            await self._purged(paste.change, paste.slug)
         return Published(paste, token)
 
     async def _insert(self, draft: Draft, *, own_slug: bool) -> Paste:
@@ -124,12 +130,13 @@ class Publishing:
     ) -> Paste:
         """Change a paste; new content makes a new revision, the old ones are kept.
 
-        `if_match` is the revision the caller believes to be current. What was judged on an earlier look is judged
-        again when somebody else was faster; only who lost a race about the content, or insists on a revision, hears of
-        it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict, InvalidPaste, StorageFull.
+        `if_match` is the revision, or `revision.version`, that the caller believes to be current. What was judged on
+        an earlier look is judged again when somebody else was faster; only who lost a race about the content, or
+        insists on a revision, hears of it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict,
+        InvalidPaste, StorageFull.
         """
         paste = await self.authorise(slug, token)
-        if if_match is not None and if_match != str(paste.revision):
+        if if_match not in (None, str(paste.revision), f"{paste.revision}.{paste.version}"):
             raise RevisionConflict(revision=paste.revision)
         files = _named(taken.files, options)
         if files:
@@ -148,6 +155,7 @@ class Publishing:
                 self._judge_change(paste, files, options, mistakes)
             else:
                 self._revised.inc()
+                await self._purged(revised.change, slug)
                 return revised
         raise Overloaded("The paste is being changed too often; try again shortly.")
 
@@ -184,9 +192,17 @@ class Publishing:
             members["password_hash"] = await self._passwords.hash(options.password) if options.password else None
         return members
 
-    async def delete(self, slug: str, token: str | None) -> None:
-        """End a paste for everybody. Raises TokenRequired, EditForbidden, PasteNotFound."""
-        await self._pastes.delete(await self.authorise(slug, token))
+    async def delete(self, slug: str, token: str | None) -> Purge:
+        """End a paste for everybody, and say how many caches know it.
+
+        Raises TokenRequired, EditForbidden, PasteNotFound.
+        """
+        change = await self._pastes.delete(await self.authorise(slug, token))
+        return await self._purged(change, slug)
+
+    async def _purged(self, change: int | None, slug: str) -> Purge:
+        """Wait until every cache knows of a change, for a while; the change is made, whatever comes of that."""
+        return Purge(0, 0, 0.0) if self._purging is None else await self._purging.confirmed(change, slug)
 
     async def authorise(self, slug: str, token: str | None) -> Paste:
         """The paste, if `token` is its owner token; a private paste does not show strangers that it exists."""

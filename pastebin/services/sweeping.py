@@ -16,6 +16,7 @@ from pastebin.sections import BlobsSection, SweepingSection
 from pastebin.services.reconciling import Findings, Pace, Reconciling
 from pastebin.store.blobs import Blobs
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.partitions import Partitions
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,9 @@ class Sweeping:
         section: SweepingSection,
         blobs_section: BlobsSection,
         metrics: Metrics,
+        partitions: Partitions | None = None,
     ) -> None:
+        self._partitions = partitions
         self._leftovers = leftovers
         self._blobs = blobs
         self._section = section
@@ -88,6 +91,8 @@ class Sweeping:
 
     async def sweep(self) -> None:
         """Everything that is due, in batches; blobs for one interval at most, so that the rest has its turn again."""
+        if self._partitions is not None:  # a worker does it more often, but there may be none
+            await self._partitions.keep()
         batch = self._section.batch_size
         rounds: tuple[tuple[str, Callable[[], Awaitable[int]]], ...] = (
             ("expired", lambda: self._leftovers.expire(batch)),

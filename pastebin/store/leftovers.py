@@ -17,11 +17,15 @@ PENDING_SECONDS = 3600.0
 _CLAIM_SECONDS = 120.0
 
 _EXPIRE = """
-update pastes set state = 'expired', ended_at = expires_at, title = null, password_hash = null, encryption = null
-where id in (
-    select id from pastes where state = 'live' and expires_at <= now()
-    order by expires_at limit $1 for update skip locked
+with expired as (
+    update pastes set state = 'expired', ended_at = expires_at, title = null, password_hash = null, encryption = null
+    where id in (
+        select id from pastes where state = 'live' and expires_at <= now()
+        order by expires_at limit $1 for update skip locked
+    )
+    returning id, slug
 )
+insert into outbox (kind, slug, paste_id) select 'expire', slug, id from expired
 """
 
 # Content of what has ended. A burned paste's last reader may still be streaming a blob: hence the grace period.
@@ -171,7 +175,10 @@ class Leftovers:
             return [row["key"] for row in await connection.fetch(_ABANDON, list(keys))]
 
     async def expire(self, limit: int) -> int:
-        return await self._run(_EXPIRE, limit)
+        count = await self._run(_EXPIRE, limit)
+        if count:
+            self._database.changes.ring()
+        return count
 
     async def strip(self, limit: int) -> int:
         return await self._run(_STRIP, limit)

@@ -137,6 +137,17 @@ class Member:
         finally:
             self.in_flight -= 1
 
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Link]:
+        """A connection of its own for one who keeps it for long."""
+        settings = connections.options(self._section)
+        link = await connections.connect(self.endpoint.dsn, **settings)
+        try:
+            await self._prepare(link)
+            yield link
+        finally:
+            link.terminate()
+
     async def _acquire(self, seconds: float) -> Link:
         if self._pool is None:
             raise asyncpg.InterfaceError(f"{self.name} is closed")

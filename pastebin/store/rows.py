@@ -54,9 +54,9 @@ def bytes_of(files: Iterable[File]) -> int:
     return sum([512 + len(file.body or b"") for file in files])
 
 
-def paste_of(row: asyncpg.Record, files: tuple[File, ...]) -> Paste:
+def paste_of(row: asyncpg.Record, files: tuple[File, ...], ends_at: float | None = None) -> Paste:
     """A row that begins with the columns of PASTE."""
-    members = (*row[: PASTE_COLUMNS - 1], files, row[PASTE_COLUMNS - 1])
+    members = (*row[: PASTE_COLUMNS - 1], files, row[PASTE_COLUMNS - 1], ends_at)
     return Paste(*members)
 
 

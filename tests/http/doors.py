@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -49,12 +50,12 @@ class Door:
 
 @asynccontextmanager
 async def behind(
-    routes: Routes, *, address: str = "127.0.0.1:0", shutdown_seconds: float = 20.0, body_idle_seconds: float = 30.0
+    routes: Routes, *, address: str = "127.0.0.1:0", shutdown_seconds: float = 20.0, **options: Any
 ) -> AsyncIterator[Door]:
-    """Open a door for the time of the block."""
+    """Open a door for the time of the block; the options are those of the section."""
     metrics, traffic, hurried, draining = Metrics(), Traffic(), asyncio.Event(), asyncio.Event()
     application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS)
-    section = DoorsSection(origin=address, body_idle_seconds=body_idle_seconds)
+    section = DoorsSection(origin=address, **options)
     opening = door.opened("origin", application, traffic, section, shutdown_seconds=shutdown_seconds, hurried=hurried)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http, opening as real:
         yield Door(real, http, metrics, traffic, hurried, draining)

@@ -36,8 +36,9 @@ async def test_head_has_the_headers_of_get(node: Node, url: str, content: bytes)
     status, body, headers = await get(node, url)
     head_status, nothing, head_headers = await get(node, url, "HEAD")
     assert (status, head_status, body, nothing) == (200, 200, content, b"")
-    for name in ("Date", "X-Request-Id"):
-        del headers[name], head_headers[name]
+    for name in ("Age", "Cache-Status", "Date", "X-Request-Id"):
+        headers.popall(name, None)
+        head_headers.popall(name, None)
     assert headers == head_headers
     assert headers["Content-Length"] == str(len(content))
     assert headers["Accept-Ranges"] == "bytes"

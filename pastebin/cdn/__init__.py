@@ -1,0 +1,1 @@
+"""The CDN: edges, and the workers that keep them right."""

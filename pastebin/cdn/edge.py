@@ -1,0 +1,124 @@
+"""The role `edge`: a cache before the node's own application, or before upstreams elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from pastebin.cdn import intents
+from pastebin.cdn.answers import Edge
+from pastebin.cdn.cache import Cache
+from pastebin.cdn.errands import Errands
+from pastebin.cdn.feed import Feed
+from pastebin.cdn.fetching import Fetching
+from pastebin.cdn.figures import Figures
+from pastebin.cdn.generations import Generations
+from pastebin.cdn.local import LocalOrigin
+from pastebin.cdn.obtaining import Obtaining
+from pastebin.cdn.origins import Origins, RemoteOrigin, Way
+from pastebin.cdn.passing import Passing
+from pastebin.cdn.prepared import Prepared
+from pastebin.cdn.shortcut import EdgeConnection
+from pastebin.config import Config
+from pastebin.http.offer import Offer
+from pastebin.http.protocol import Connection
+from pastebin.http.signing import SignedRoutes, Verifier
+from pastebin.resources import Resources
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware
+
+_ERRANDS = 256
+# What is for shared caches, of which this is the last one before the client unless others are purged as well.
+_FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
+
+
+@asynccontextmanager
+async def role(resources: Resources) -> AsyncIterator[Offer]:
+    """Answer from the cache what may be, and fetch the rest."""
+    config = resources.config
+    section = config.edge
+    async with AsyncExitStack() as stack:
+        figures = Figures(resources.metrics.registry)
+        generations = Generations(section.tombstone_seconds)
+        cache = await stack.enter_async_context(Cache.opened(section, config.edge_directory, generations, figures))
+        errands = await stack.enter_async_context(Errands.running(_ERRANDS))
+        local = LocalOrigin() if section.origin == "local" else None
+        ways: list[Way] = [local] if local else [*_remote(config)]
+        origins = Origins(ways, section, is_limited=local is None)
+        stack.callback(origins.close)
+        feed = _feed(resources, cache, generations)
+        fetching = Fetching(
+            section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
+        )
+        hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
+        obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
+        feed.warm = lambda urls: obtaining.warm([intent for url in urls if (intent := intents.of_uri(url)) is not None])
+        edge = Edge(
+            cache,
+            feed,
+            resources.tokens,
+            obtaining,
+            Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
+            figures,
+            is_local=local is not None,
+            bypass_cookies=frozenset(section.bypass_cookies),
+            idle_seconds=config.doors.body_idle_seconds,
+            hidden=hidden,
+        )
+        prepared = Prepared(cache, feed, hidden)
+        figures.watch_shortcut(prepared.figures)
+        routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
+        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, section.purges_per_second)
+        resources.local_edge = feed
+        try:
+            yield Offer(routes, feed.routes(signed), EdgeFront(edge, prepared, local, config))
+        finally:
+            resources.local_edge = None
+
+
+def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
+    """The feed of purges, from where the last process left it."""
+
+    def drop(url: str) -> None:
+        if (key := intents.key_of(url)) is not None:
+            cache.drop(key)
+
+    state = cache.feed_state()
+    return Feed(
+        cache,
+        generations,
+        resources.metrics,
+        lease_seconds=resources.config.edge.lease_seconds,
+        noted=None if state is None else (state.epoch, state.sequence),
+        drop=drop,
+    )
+
+
+class EdgeFront:
+    """What the edge puts before the application of its door."""
+
+    def __init__(self, edge: Edge, prepared: Prepared, local: LocalOrigin | None, config: Config) -> None:
+        self.middleware: Middleware = edge.middleware()
+        self.sign = edge.sign
+        self.sign_short = edge.sign_short
+        self._prepared = prepared
+        self._local = local
+        self._config = config
+
+    def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
+        self._prepared.is_draining = is_draining
+        return EdgeConnection(manager, prepared=self._prepared, **options)
+
+    def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:
+        if self._local is None:
+            return nullcontext()
+        return self._local.serving(build(), self._config.doors, self._config.node.shutdown_seconds)
+
+
+def _remote(config: Config) -> list[RemoteOrigin]:
+    urls = config.edge.origin
+    return [RemoteOrigin(url) for url in ([urls] if isinstance(urls, str) else urls)]

@@ -1,0 +1,256 @@
+"""Answers ready to be written: made from what is stored, good for a second at most, given up when it changes.
+
+What the full road decides anew for every request is decided here when an answer is prepared. Left to the request are
+the variant, the condition, HEAD or GET, and whether the answer is still good. A test compares the two roads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from multidict import CIMultiDict
+
+from pastebin.cdn import directives
+from pastebin.cdn.cache import Cache
+from pastebin.cdn.delivering import OF_304
+from pastebin.cdn.freshness import age_value, current_age, serve
+from pastebin.cdn.grammar import place, told_apart
+from pastebin.cdn.objects import MOST_FREQUENT, Stored
+from pastebin.cdn.statuses import CacheStatus, appended
+from pastebin.cdn.variants import Variant, variant_of
+
+# Answers up to this size are copied into one piece with their head, which is cheaper than writing two pieces.
+JOINED_BYTES = 32 * 1024
+
+_SECOND = 1.0
+_IDS_AT_ONCE = 512
+_OVERHEAD = 1000  # of a Hit, and of its place with one address
+_MOST_SELECTORS = 64
+_MEMOISED = 1024
+_MEMOISED_BYTES = 512
+_FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~]*")
+# Made here for every answer.
+_OWN = frozenset({"age", "cache-status", "content-length", "server", "x-request-id"})
+_NOT_MODIFIED = "HTTP/1.1 304 Not Modified"
+
+Head = re.Match[bytes]
+Written = bytes | tuple[bytes, bytes]  # all of an answer, or its head and a large body
+# Called for every GET that was answered here: what was asked, the status, and the connection.
+OnVisit = Callable[[Head, int, asyncio.Transport], None]
+
+
+class Lease(Protocol):
+    """What has to be known of the feed of purges."""
+
+    def held_until(self) -> float:
+        """Until when, by `time.monotonic`, something that is stored may be served without asking its origin."""
+
+
+@dataclass(slots=True, eq=False)
+class Hit:
+    """One stored response as it goes out until the moment `until` of the monotonic clock."""
+
+    stored: Stored
+    body: bytes = b""
+    fixed: str = ""  # the lines that stay the same, the first one among them; empty: it is left to the full road
+    fixed_304: str = ""  # empty: conditions do not matter
+    before: str | None = None  # what caches nearer to the origin have said
+    tag: bytes = b""  # without W/
+    until: float = 0.0
+    head: bytes = b""  # up to the id
+    head_304: bytes = b""
+
+    @property
+    def footprint(self) -> int:
+        """Bytes of memory beside the body, when both heads are made."""
+        return _OVERHEAD + 2 * (len(self.fixed) + len(self.fixed_304)) + len(self.tag)
+
+    def renew(self, held_until: float, now: float, wall: float) -> bool:
+        """Bring the lines up to date that change with time; False if the answer is not good now."""
+        stored = self.stored
+        policy, since = stored.policy, stored.responded_at
+        if not self.fixed or not stored.alive or now >= held_until:
+            return False
+        if serve(policy, since, directives.NONE, wall, soft_purged=stored.soft_purged) != "fresh":
+            return False
+        age = current_age(policy, since, wall)
+        left = policy.lifetime - age
+        status = CacheStatus(ttl=left).value()
+        lines = f"Age: {age_value(policy, since, wall)}\r\nCache-Status: %s\r\nX-Request-Id: "
+        self.head = (self.fixed + lines % appended(self.before, status)).encode("ascii")
+        self.head_304 = (self.fixed_304 + lines % status).encode("ascii") if self.fixed_304 else b""
+        self.until = min(now + _SECOND - age % _SECOND, now + (left % _SECOND or _SECOND), held_until)
+        return True
+
+
+class Selector:
+    """Which variant a request gets, for the stored responses that vary on the same fields."""
+
+    __slots__ = ("_known", "_names")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._known: dict[tuple[bytes | None, bytes | None], Variant] = {}
+
+    def variant(self, accept: bytes | None, encoding: bytes | None) -> Variant:
+        known = self._known.get((accept, encoding))
+        if known is not None:
+            return known
+        headers: CIMultiDict[str] = CIMultiDict()
+        for name, value in (("Accept", accept), ("Accept-Encoding", encoding)):
+            if value is not None:
+                headers[name] = value.decode("ascii").strip(" ")
+        variant = variant_of(self._names, headers)
+        if len(accept or b"") + len(encoding or b"") <= _MEMOISED_BYTES:
+            if len(self._known) >= _MEMOISED:
+                self._known.clear()
+            self._known[accept, encoding] = variant
+        return variant
+
+
+class Place:
+    """What is stored under one address; a request gets of it what `index.Family` would choose."""
+
+    __slots__ = ("_hits", "_selectors", "only")
+
+    def __init__(self, hits: dict[Variant, Hit], selectors: list[Selector]) -> None:
+        self.only = hits.get(()) if len(hits) == 1 else None
+        self._hits = hits
+        self._selectors = selectors
+
+    def choose(self, accept: bytes | None, encoding: bytes | None) -> Hit | None:
+        """The one that matches; None if none does, or several do, which the full road has to weigh."""
+        chosen: Hit | None = None
+        for selector in self._selectors:
+            hit = self._hits.get(selector.variant(accept, encoding))
+            if hit is not None:
+                if chosen is not None:
+                    return None
+                chosen = hit
+        return chosen
+
+
+class Prepared:
+    """Finds the answer to a head of the grammar, or says that it has to take the full road.
+
+    `hidden` are the lower-case names of headers that clients do not get. While `is_draining` says so every answer
+    takes the full road, where it is told to close its connection. Answers are counted: `wholes`, `heads` without a
+    body, and `unmodified` ones.
+    """
+
+    def __init__(self, cache: Cache, lease: Lease, hidden: Collection[str]) -> None:
+        self.is_draining: Callable[[], bool] = _never
+        self.on_visit: OnVisit | None = None
+        self.wholes = self.heads = self.unmodified = 0
+        self._cache = cache
+        self._lease = lease
+        self._left_out = _OWN.union(hidden)
+        self._places: dict[bytes, Place] = {}
+        self._addresses: dict[str, list[bytes]] = {}  # by key, so that a change finds what was made of it
+        self._selectors: dict[tuple[str, ...], Selector] = {}
+        self._ids = _ids()
+        cache.watch(self._forget)
+
+    def answer(self, head: Head, now: float) -> Written | None:
+        """What to write; None: the full road. `now` is the monotonic clock."""
+        method, address, _, accept, encoding, tag, since = head.groups()
+        found = self._places.get(address)
+        if found is None and (found := self._prepare(address)) is None:
+            return None
+        hit = found.only or found.choose(accept, encoding)
+        if hit is None or (now >= hit.until and not self._renew(hit, now)):
+            return None
+        stored = hit.stored
+        if not stored.alive or (since is not None and tag is None):
+            return None
+        if stored.frequency < MOST_FREQUENT:
+            stored.frequency += 1
+        if tag is not None and hit.head_304 and tag.removeprefix(b"W/") == hit.tag:
+            self.unmodified += 1
+            return b"".join((hit.head_304, next(self._ids)))
+        if method == b"HEAD":
+            self.heads += 1
+            return b"".join((hit.head, next(self._ids)))
+        self.wholes += 1
+        body = hit.body
+        if len(body) <= JOINED_BYTES:
+            return b"".join((hit.head, next(self._ids), body))
+        return hit.head + next(self._ids), body
+
+    def figures(self) -> dict[str, int]:
+        """How many answers of each kind were given."""
+        return {"whole": self.wholes, "head": self.heads, "not-modified": self.unmodified}
+
+    def _renew(self, hit: Hit, now: float) -> bool:
+        return not self.is_draining() and hit.renew(self._lease.held_until(), now, time.time())
+
+    def _prepare(self, address: bytes) -> Place | None:
+        host, target = place(address)
+        key = f"{host.removesuffix(':80')}{target}"
+        all_stored = self._cache.peek(key)
+        groups = {tuple([name for name, _ in stored.variant]) for stored in all_stored}
+        if not all_stored or not all(told_apart(names) for names in groups):
+            return None
+        if len(self._selectors) + len(groups) > _MOST_SELECTORS:
+            self._selectors.clear()
+        selectors = [self._selectors.setdefault(names, Selector(names)) for names in groups]
+        fresh = [stored for stored in all_stored if stored.attached is None]
+        for stored in fresh:
+            stored.attached = _hit(stored, self._left_out)
+        found = self._places[address] = Place({stored.variant: stored.attached for stored in all_stored}, selectors)
+        self._addresses.setdefault(key, []).append(address)
+        for stored in fresh:
+            self._cache.charge(stored, stored.attached.footprint)
+        return found
+
+    def _forget(self, key: str) -> None:
+        for address in self._addresses.pop(key, ()):
+            del self._places[address]
+
+
+def _hit(stored: Stored, left_out: Collection[str]) -> Hit:
+    """Bodies on disk and odd headers are left to the full road."""
+    lines = [f"{name}: {value}" for name, value in stored.headers.items() if name.lower() not in left_out]
+    before = ", ".join(stored.headers.getall("Cache-Status", ())) or None
+    said = (*lines, f"Cache-Status: {before or ''}")
+    if not isinstance(stored.body, bytes) or not all(_FIELD.fullmatch(line) for line in said):
+        return Hit(stored)
+    if stored.status != HTTPStatus.NO_CONTENT:
+        lines.append(f"Content-Length: {len(stored.body)}")
+    first = f"HTTP/1.1 {stored.status} {_phrase(stored.status)}"
+    hit = Hit(stored, stored.body, _joined(first, lines), before=before)
+    if 200 <= stored.status <= 299:
+        few = [f"{name}: {value}" for name in OF_304 for value in stored.headers.getall(name, ())]
+        hit.fixed_304 = _joined(_NOT_MODIFIED, few)
+        hit.tag = stored.headers.get("ETag", "").removeprefix("W/").encode("ascii")
+    return hit
+
+
+def _joined(first: str, lines: list[str]) -> str:
+    return "\r\n".join([first, *lines, "Server: pastebin", ""])
+
+
+def _never() -> bool:
+    return False
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _ids() -> Iterator[bytes]:
+    """Ids of answers as they are written: 64 bits of chance in hexadecimal, and the end of the head."""
+    while True:
+        digits = os.urandom(8 * _IDS_AT_ONCE).hex().encode("ascii")
+        for at in range(0, len(digits), 16):
+            yield digits[at : at + 16] + b"\r\n\r\n"

@@ -1,0 +1,22 @@
+"""The configuration of the edge: what may stand behind it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pastebin.config import load
+from tests.test_config import complaints
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "local/", "ftp://o", "http://o/path", "http://u@o", "http://", [], ["http://o", "local"]]
+)
+def test_an_edge_needs_an_origin_that_can_be_asked(origin: object) -> None:
+    assert complaints(None, edge__origin=origin)[0].startswith("edge.origin: must be local")
+
+
+def test_an_edge_before_its_own_node_needs_something_there() -> None:
+    assert complaints(None, node__roles=["edge"]) == [
+        "edge.origin: local needs a role web, read or write on this node; else name a URL"
+    ]
+    assert load(None, {"node.roles": ["edge"], "edge.origin": ["http://a:1", "https://b"]}).edge.origin
