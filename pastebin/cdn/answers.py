@@ -161,11 +161,14 @@ class Edge:
             except StoredDamaged:
                 # nothing of it was sent: whatever could not be read is gone by now
                 if attempt == 2:
-                    raise
+                    if intent.asked.only_if_cached:
+                        raise
+                    break
             finally:
                 if outcome.fill is not None and outcome.reader is not None:
                     outcome.fill.detach(outcome.reader)
-        raise AssertionError("unreachable")
+        status = CacheStatus("bypass", detail="disk")
+        return await self._pass(request, handler, status), status
 
     async def _respond(self, request: web.Request, intent: Intent, outcome: Outcome) -> web.StreamResponse:
         if outcome.reply is not None:

@@ -99,6 +99,8 @@ class Writer:
         self._reserved_disk = 0
         if draft.size is not None and (draft.size > max_bytes or (disk is None and draft.size > memory_bytes)):
             self._give_up("large")
+        elif draft.size is not None and draft.size > memory_bytes and disk is not None and not disk.is_writable:
+            self._give_up("disk")  # before anybody waits for it
 
     async def __aenter__(self) -> Self:
         return self

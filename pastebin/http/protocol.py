@@ -124,6 +124,9 @@ class Connection(RequestHandler):
         if self._capacity is not None and self._address is not None:
             self._capacity.release(self._address)
             self._address = None
+        if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
+            # a request has come and nobody has begun with it: aiohttp would stumble over what is taken from it now
+            self._task_handler.cancel()
         super().connection_lost(exc)
 
     @property
