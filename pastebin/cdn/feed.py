@@ -6,11 +6,12 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import orjson
 from aiohttp import web
+from msgspec import Meta
 
 from pastebin.cdn.generations import Requirement
 from pastebin.cdn.targets.edge import PURGES, PUSHES, STATE
@@ -48,7 +49,7 @@ class Message(msgspec.Struct, frozen=True):
     """What `cdn.targets.edge` sends. Without an epoch it stands beside the feed."""
 
     node: str = ""
-    epoch: str = ""
+    epoch: Annotated[str, Meta(max_length=64)] = ""
     previous: int = 0
     sequence: int = 0
     keys: list[str] = []
@@ -159,11 +160,13 @@ class Feed:
             self._stored.note_feed(self.epoch, self.sequence)
 
     def _when(self, since: str | None, now: float) -> float:
-        """What our clock showed when we gave it away; long ago if it was not ours."""
+        """What our clock showed when we gave it away; long ago if it was not ours, or cannot be read."""
         life, _, shown = (since or "").partition(":")
-        if life != self._life:
+        try:
+            moment = float(shown) if life == self._life else -math.inf
+        except ValueError:
             return -math.inf
-        return min(float(shown), now)
+        return min(moment, now) if math.isfinite(moment) else -math.inf
 
     def push(self, message: Message) -> dict[str, Any]:
         """Have addresses fetched ahead."""
