@@ -67,6 +67,7 @@ class Feed:
     `sequence` counts in the feed `epoch`: everything up to it has been told. `position` is such that a reader who was
     there has seen no change that was not told. Until the first message that leaves nothing out, what is fetched has to
     come from the primary, and afterwards from whoever is as far as that message: so a purge outlives a restart.
+    `identity` tells this edge from every other, also of nodes with the same name.
     `drop` forgets one absolute address; `warm` fetches some when there is time, and must not wait.
     """
 
@@ -78,11 +79,13 @@ class Feed:
         *,
         lease_seconds: float,
         noted: tuple[str, int] | None = None,
+        identity: str = "",
         drop: Callable[[str], object] = lambda _url: None,
         warm: Callable[[Sequence[str]], object] = lambda _urls: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.epoch, self.sequence = noted or ("", 0)
+        self.identity = identity
         self.heard_at = -math.inf
         self.position: Position | None = None
         self._stored = stored
