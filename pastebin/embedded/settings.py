@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from pastebin.config import parse_address
+from pastebin.places import parse_address
 from pastebin.errors import ConfigError, Problem
 from pastebin.sections import EmbeddedSection
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from pastebin.config import parse_address
+from pastebin.places import parse_address
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
 from pastebin.http.protocol import Connection
