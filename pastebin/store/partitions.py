@@ -74,7 +74,7 @@ def missing(slots: Iterable[Slot], now: float, length: int) -> list[Slot]:
     known = sorted(slot for slot in slots if slot.end > now)
     current = known.pop(0) if known and known[0].start <= now else None
     end = current.end if current is not None else (math.floor(now / length) + 1) * length
-    wanted = []
+    wanted: list[Slot] = []
     while True:
         while known and known[0].start <= end:
             end = max(end, known.pop(0).end)
