@@ -55,7 +55,12 @@ class Needs(Flag):
 
 
 class LocalEdge(Protocol):
-    """The edge in this process, which a worker in this process tells of changes without a network."""
+    """The edge in this process, which a worker in this process tells of changes without a network.
+
+    `identity` tells it from the edges of other nodes, whatever these are called.
+    """
+
+    identity: str
 
     async def carry(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
         """Take what the signed address takes, and answer as it does."""

@@ -93,6 +93,7 @@ def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
         resources.metrics,
         lease_seconds=resources.config.edge.lease_seconds,
         noted=None if state is None else (state.epoch, state.sequence),
+        identity=cache.identity,
     )
 
 

@@ -6,11 +6,12 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import orjson
 from aiohttp import web
+from msgspec import Meta
 
 from pastebin.cdn.generations import Requirement
 from pastebin.cdn.targets.edge import PURGES, PUSHES, STATE
@@ -48,7 +49,7 @@ class Message(msgspec.Struct, frozen=True):
     """What `cdn.targets.edge` sends. Without an epoch it stands beside the feed."""
 
     node: str = ""
-    epoch: str = ""
+    epoch: Annotated[str, Meta(max_length=64)] = ""
     previous: int = 0
     sequence: int = 0
     keys: list[str] = []
@@ -66,6 +67,7 @@ class Feed:
     `sequence` counts in the feed `epoch`: everything up to it has been told. `position` is such that a reader who was
     there has seen no change that was not told. Until the first message that leaves nothing out, what is fetched has to
     come from the primary, and afterwards from whoever is as far as that message: so a purge outlives a restart.
+    `identity` tells this edge from every other, also of nodes with the same name.
     `drop` forgets one absolute address; `warm` fetches some when there is time, and must not wait.
     """
 
@@ -77,11 +79,13 @@ class Feed:
         *,
         lease_seconds: float,
         noted: tuple[str, int] | None = None,
+        identity: str = "",
         drop: Callable[[str], object] = lambda _url: None,
         warm: Callable[[Sequence[str]], object] = lambda _urls: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.epoch, self.sequence = noted or ("", 0)
+        self.identity = identity
         self.heard_at = -math.inf
         self.position: Position | None = None
         self._stored = stored
@@ -159,11 +163,13 @@ class Feed:
             self._stored.note_feed(self.epoch, self.sequence)
 
     def _when(self, since: str | None, now: float) -> float:
-        """What our clock showed when we gave it away; long ago if it was not ours."""
+        """What our clock showed when we gave it away; long ago if it was not ours, or cannot be read."""
         life, _, shown = (since or "").partition(":")
-        if life != self._life:
+        try:
+            moment = float(shown) if life == self._life else -math.inf
+        except ValueError:
             return -math.inf
-        return min(float(shown), now)
+        return min(moment, now) if math.isfinite(moment) else -math.inf
 
     def push(self, message: Message) -> dict[str, Any]:
         """Have addresses fetched ahead."""

@@ -85,10 +85,17 @@ async def opened(resources: Resources) -> AsyncIterator[Worker]:
             config.edge.lease_seconds / 4 or _UNLEASED_BEAT_SECONDS,
             resources.metrics,
         )
-        local = EdgeTarget(f"{LOCAL}{config.node.name}", LocalCarrier(lambda: resources.local_edge), config.node.name)
+        here: dict[str, Aimed] = {}
 
         def find() -> dict[str, Aimed]:
-            return targets if resources.local_edge is None else {**targets, local.name: Aimed(local)}
+            edge = resources.local_edge
+            if edge is None:
+                return targets
+            name = f"{LOCAL}{config.node.name}:{edge.identity}"  # two nodes may have one name, such as that of the host
+            if name not in here:
+                carrier = LocalCarrier(lambda: resources.local_edge)
+                here[name] = Aimed(EdgeTarget(name, carrier, config.node.name))
+            return {**targets, name: here[name]}
 
         partitions = resources.partitions
         yield Worker(config.node.name, find, desk, partitions, lambda: resources.notifier.call("pastebin_feed"))

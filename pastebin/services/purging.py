@@ -12,6 +12,7 @@ import asyncpg
 
 from pastebin import surrogates
 from pastebin.errors import PastebinError
+from pastebin.models import Purge
 from pastebin.store.batching import Batcher, Bounds
 from pastebin.store.cursors import Cursors, Progress
 
@@ -19,19 +20,6 @@ log = logging.getLogger(__name__)
 
 _BOUNDS = Bounds(flight_rows=1024, flight_bytes=1024**2, flights=1)
 _PAUSE_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Purge:
-    """What became of one change: how many of the caches have confirmed it, and how long that took."""
-
-    confirmed: int
-    known: int
-    seconds: float
-
-    @property
-    def is_confirmed(self) -> bool:
-        return self.confirmed >= self.known
 
 
 @dataclass(frozen=True, slots=True)

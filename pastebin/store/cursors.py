@@ -70,7 +70,12 @@ select t.name, t.node, t.holder, t.lease_until > now() as is_held, t.confirmed, 
         where f.tell and f.sequence > t.confirmed order by f.sequence limit 1) as oldest_seconds
 from feed_targets t, feed_state s order by t.name
 """
-_FORGET = "delete from feed_targets where name = $1 and (holder is null or lease_until < now()) returning name"
+_FORGET = """
+delete from feed_targets where name = $1 and case node
+    when '' then holder is null or lease_until < now()
+    else lease_until < now() - make_interval(secs => $2) end
+returning name
+"""
 _FORGET_GONE = "delete from feed_targets where node <> '' and lease_until < now() - make_interval(secs => $1)"
 # A target that lives in a process has gone with it, once it has been unheard of for long enough.
 _PROGRESS = """
@@ -239,10 +244,13 @@ class Cursors:
         async with self._database.primary() as connection:
             return [TargetReport(**row) for row in await connection.fetch(_REPORT)]
 
-    async def forget(self, name: str) -> bool:
-        """Have nobody wait for a target that is not there any more; False if it is unknown, or a worker has it."""
+    async def forget(self, name: str, gone_seconds: float) -> bool:
+        """Have nobody wait for a target that is not there any more; False if it is unknown, or a worker has it.
+
+        One that lives in a node may serve for `gone_seconds` after it was last heard of, and is waited for until then.
+        """
         async with self._database.primary() as connection:
-            return await connection.fetchval(_FORGET, name) is not None
+            return await connection.fetchval(_FORGET, name, gone_seconds) is not None
 
     async def forget_gone(self, seconds: float) -> None:
         """The same for those whose process has not been heard of for so long."""

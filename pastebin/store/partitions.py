@@ -67,16 +67,24 @@ def slot_seconds(retention_seconds: float) -> int:
 
 
 def missing(slots: Iterable[Slot], now: float, length: int) -> list[Slot]:
-    """What is to be made so that there is room ahead. Nothing that has begun: its rows may be elsewhere already."""
-    end = max((slot.end for slot in slots), default=0)
-    if end <= now:
-        end = (math.floor(now / length) + 1) * length
-    wanted = []
-    while end < now + _AHEAD * length:
+    """What is to be made so that there is room ahead. Nothing that has begun: its rows may be elsewhere already.
+
+    What is there may be of another length, or far ahead because a clock was wrong: the gap before it is filled in time.
+    """
+    known = sorted(slot for slot in slots if slot.end > now)
+    current = known.pop(0) if known and known[0].start <= now else None
+    end = current.end if current is not None else (math.floor(now / length) + 1) * length
+    wanted: list[Slot] = []
+    while True:
+        while known and known[0].start <= end:
+            end = max(end, known.pop(0).end)
+        if end >= now + _AHEAD * length:
+            return wanted
         following = (end // length + 1) * length
+        if known:
+            following = min(following, known[0].start)
         wanted.append(Slot(end, following))
         end = following
-    return wanted
 
 
 def outdated(slots: Iterable[Slot], now: float, retention_seconds: float) -> list[Slot]:

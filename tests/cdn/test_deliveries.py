@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from pastebin import surrogates
 from pastebin.cdn.senders import Delivery, Desk, Heads
-from pastebin.cdn.targets import Batch, Limits
+from pastebin.cdn.targets import Batch, Limits, TargetBehind
 from pastebin.metrics import Metrics
 from pastebin.services.purging import Purging
 from pastebin.store import cursors as cursor_rows
@@ -95,6 +95,36 @@ async def test_a_target_taken_over_from_a_worker_that_knew_more_is_not_flushed(s
         heads.show(await feed.advance())
         await until(lambda: surrogates.of_paste(third.slug) in target.keys)
     assert not any(batch.flush for batch in target.batches)
+
+
+@dataclass
+class Forgetful(Recorder):
+    """What two edges behind one address look like: whoever is asked next was not told before."""
+
+    is_forgetful: bool = True
+
+    async def purge(self, batch: Batch) -> None:
+        await super().purge(batch)
+        if self.is_forgetful and not batch.flush:
+            raise TargetBehind("recorder is nowhere", epoch="", sequence=0)
+
+
+async def test_who_is_behind_again_and_again_is_a_failure_until_it_is_well(stored: Stored) -> None:
+    target, cursors = Forgetful(), Cursors(stored.database)
+    known = await Feed(stored.database).advance()
+
+    async def failure() -> str | None:
+        heads.show(await Feed(stored.database).advance())
+        await asyncio.sleep(0.01)  # nothing announces what is told
+        return (await cursors.report())[0].failure
+
+    async with asyncio.timeout(20), delivering(stored, target, known) as heads:
+        while (said := await failure()) is None:
+            pass
+        assert said == "is behind again and again: recorder is nowhere"
+        target.is_forgetful = False
+        while await failure() is not None:
+            pass
 
 
 async def test_a_feed_that_went_back_flushes(stored: Stored) -> None:

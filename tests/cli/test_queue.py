@@ -28,7 +28,7 @@ select n, n, 'revise', 'x', true, '0/0', now() - interval '4 s' from generate_se
 """
 _LETTERS = """
 insert into dead_letters (target, state, keys, sequence, error, attempts)
-select 'ill', 'dead', array(select 'p-' || k from generate_series(1, n * 4) k), n, 'will not', 25
+select 'ill', 'dead', array(select 'p-' || k from generate_series(1, n * 4) k), n, e'will\\nnot\\x1b[2J', 25
 from generate_series(1, 2) n
 union all select 'well', 'waiting', '{p-x}', 3, 'not now', 2
 """
@@ -74,26 +74,44 @@ async def test_an_operator_sees_and_decides(database_dsn: str) -> None:
     code, output = await queue("list", dsn=database_dsn)
     first, second = output.splitlines()
     assert first.split()[:3] == ["1", "ill", "dead"]
-    assert first.endswith("25 attempts  p-1 p-2 p-3 p-4: will not")
-    assert second.endswith("p-1 p-2 p-3 p-4 p-5 and 3 more: will not")
+    assert first.endswith("25 attempts  p-1 p-2 p-3 p-4: will\ufffdnot\ufffd[2J")
+    assert second.endswith("p-1 p-2 p-3 p-4 p-5 and 3 more: will\ufffdnot\ufffd[2J")
     assert len((await queue("list", "--waiting", dsn=database_dsn))[1].splitlines()) == 3
     assert await queue("list", "--target", "well", dsn=database_dsn) == (0, "")
 
     assert await queue("requeue", "1", dsn=database_dsn) == (0, "1 will be tried again\n")
+    code, output = await queue("requeue", "1", str(2**63 - 1), dsn=database_dsn)
+    assert (code, "2 of the IDs are not known" in output) == (1, True)
     assert await queue("discard", "--all", "--target=well", dsn=database_dsn) == (0, "0 discarded\n")
     assert await queue("discard", "--all", dsn=database_dsn) == (0, "1 discarded\n")
 
     code, output = await queue("forget", "--target=well", dsn=database_dsn)
-    assert (code, "a worker still has it" in output) == (1, True)
+    assert (code, "still in use" in output) == (1, True)
     assert await queue("forget", "--target=gone", dsn=database_dsn) == (0, "gone is forgotten\n")
 
 
-@pytest.mark.parametrize("arguments", [("requeue",), ("discard", "--all", "7"), ("forget",), ("list", "7")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("requeue",), ("discard", "--all", "7"), ("forget",), ("list", "7"), ("status", "--all"), ("status", "--waiting")],
+)
 def test_what_does_not_go_together_is_refused(
     arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["queue", *arguments, f"--data-dir={tmp_path}"]) == 78
     assert capsys.readouterr().err.startswith(f"pastebin: queue {arguments[0]}: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("requeue", "x"), ("requeue", "9" * 20), ("discard", "0"), ("list", "--target=\udcff"), ("list", "--target=\x1b")],
+)
+def test_what_no_letter_or_target_is_called_is_refused(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["queue", *arguments])
+    assert refused.value.code == 2
+    assert re.search("must be a number as list shows it|no target has such a name", capsys.readouterr().err)
 
 
 async def test_an_embedded_database_must_be_running() -> None:
