@@ -168,7 +168,7 @@ class Edge:
                 if outcome.fill is not None and outcome.reader is not None:
                     outcome.fill.detach(outcome.reader)
         status = CacheStatus("bypass", detail="disk")
-        return await self._pass(request, handler, status), status
+        return await self._pass(request, intent, handler, status), status
 
     async def _respond(self, request: web.Request, intent: Intent, outcome: Outcome) -> web.StreamResponse:
         if outcome.reply is not None:
