@@ -66,7 +66,9 @@ async def test_every_parameter_counts_unless_told_otherwise() -> None:
 async def node(session_database_dsn: str) -> AsyncIterator[Node]:
     async with directory() as path:
         roles = ["web", "read", "write", "cdn-worker", "edge"]
-        async with started(session_database_dsn, path, node__roles=roles, edge__lease_seconds=0.0) as running:
+        async with started(session_database_dsn, path, node__roles=roles) as running:
+            while "hit" not in (await said(running, "/api/v1/limits"))[0].headers["Cache-Status"]:
+                pass  # the worker has not told it yet that it knows everything
             yield running
 
 

@@ -99,8 +99,8 @@ async def service() -> AsyncIterator[Service]:
         ]
         http = await stack.enter_async_context(client())
         local = local_point(whole, path / "whole", http)
-        stock = [await origin.paste(_OLD) for _ in range(80)]
-        large = [await origin.paste(_OLD_LARGE) for _ in range(12)]
+        stock = [await origin.paste(_OLD) for _ in range(160)]
+        large = [await origin.paste(_OLD_LARGE) for _ in range(16)]
         await servers.caught_up()
         await lag(servers, "5s")
         await _told(origin)
