@@ -244,7 +244,7 @@ async def test_workers_share_and_take_over(stored: Stored) -> None:
         async with working(stored.dsn, {name: Recorded(name) for name in names}, node="node-2") as third:
             await until(lambda: sorted(map(len, (held(0), held(1), third.worker.held))) == [1, 1, 2])
         # who leaves in order is not waited for
-        await until(lambda: len(held(0)) == len(held(1)) == 2, seconds=QUICK.lease_seconds)
+        await until(lambda: len(held(0)) == len(held(1)) == 2)
 
 
 async def test_a_lost_claim_ends_a_delivery(stored: Stored) -> None:
