@@ -54,6 +54,10 @@ class CrossSiteRequest(PastebinError):
     """This form was sent from another site and was refused."""
 
 
+class StrangerRefused(PastebinError):
+    """This address is for the nodes of this installation only."""
+
+
 class SlugTaken(PastebinError):
     """Another paste has this slug already."""
 

@@ -75,7 +75,37 @@ class Metrics:
         self.database_retries = self._counter(
             "pastebin_database_read_retries_total", "Reads repeated on another database server"
         )
+        self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
+
+        self._observe_purges()
+
+    def _observe_purges(self) -> None:
+        """Instruments of the purge queue, for those who send and those who receive."""
+        self.purges_sent = self._counter(
+            "pastebin_purge_keys_sent_total", "Surrogate keys that a target has taken", ["target"]
+        )
+        self.purge_failures = self._counter(
+            "pastebin_purge_failures_total", "Calls that a target did not take, by what it did", ["target", "outcome"]
+        )
+        self.purge_latency = self._histogram(
+            "pastebin_purge_latency_seconds", "From a change to the answer of a target that knows it", ["target"]
+        )
+        self.purge_depth = self._gauge("pastebin_purge_queue_depth", "Changes that a target does not know", ["target"])
+        self.purge_oldest_age = self._gauge(
+            "pastebin_purge_queue_oldest_age_seconds",
+            "Age of the oldest change that a target does not know",
+            ["target"],
+        )
+        self.dead_letters = self._gauge(
+            "pastebin_purge_dead_letters", "What a target refuses and nobody has decided about", ["target"]
+        )
+        self.purge_messages = self._counter(
+            "pastebin_edge_purge_messages_total", "Messages of the purge feed, by what became of them", ["outcome"]
+        )
+        self.purge_requests_refused = self._counter(
+            "pastebin_purge_requests_refused_total", "Requests to the signed addresses that were refused", ["reason"]
+        )
 
     def show_database_member(
         self,

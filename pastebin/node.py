@@ -105,7 +105,8 @@ async def _open_doors(
     offers: dict[str, list[Offer]] = {"internal": [Offer(InternalHandlers(health, held.metrics).routes())]}
     for name in config.node.roles:
         offer = await _enter(stack, open_now, f"role {name}", roles.ROLES[name].enter(held))
-        offers.setdefault(roles.door_of(name, config.edge), []).append(offer)
+        if (place := roles.door_of(name, config.edge)) is not None:
+            offers.setdefault(place, []).append(offer)
         offers["internal"].append(Offer(offer.internal))
     opened: dict[str, tuple[str, int]] = {}
     for door, behind in offers.items():
@@ -149,6 +150,7 @@ class _Building:
             None if self.door == "edge" else held.config.limits,
             held.tokens if self.door == "origin" else None,
             front,
+            held.config.cdn.dialects if self.door == "origin" and name != "local" and front is None else (),
         )
 
 

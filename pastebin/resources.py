@@ -11,29 +11,38 @@ from enum import Flag, auto
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
 
 from pastebin import embedded
 from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
 from pastebin.http.addresses import Addresses
 from pastebin.http.assets import Assets
+from pastebin.http.compression import Compression
 from pastebin.http.consistency import Tokens
 from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
+from pastebin.http.representations import Representations
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
+from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
 from pastebin.services.sweeping import Sweeping
+from pastebin.services.warming import Pushes, Warming
 from pastebin.store import schema
 from pastebin.store.blobs import Blobs
+from pastebin.store.cursors import Cursors
 from pastebin.store.database import Database
 from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.outbox import Outbox
+from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.wakeups import Notifier
 
 
 class Needs(Flag):
@@ -43,6 +52,21 @@ class Needs(Flag):
     BLOBS = auto()
     RENDERING = auto()
     SECRET = auto()
+
+
+class LocalEdge(Protocol):
+    """The edge in this process, which a worker in this process tells of changes without a network.
+
+    `identity` tells it from the edges of other nodes, whatever these are called.
+    """
+
+    identity: str
+
+    async def carry(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
+        """Take what the signed address takes, and answer as it does."""
+
+    async def state(self) -> dict[str, Any]:
+        """How far it has come."""
 
 
 @dataclass
@@ -57,13 +81,17 @@ class Resources:
     blobs: Blobs = field(init=False)
     rendering: Rendering = field(init=False)
     passwords: Passwords = field(init=False)
+    purging: Purging = field(init=False)
+    notifier: Notifier = field(init=False)
+    local_edge: LocalEdge | None = None
     secret: bytes = field(init=False, repr=False)
+    pushes: Pushes | None = None
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)
 
     @cached_property
     def assets(self) -> Assets:
-        return Assets.load()
+        return Assets.load(self.representations)
 
     @cached_property
     def pages(self) -> Pages:
@@ -72,6 +100,10 @@ class Resources:
     @cached_property
     def addresses(self) -> Addresses:
         return Addresses(self.config.site.url)
+
+    @cached_property
+    def representations(self) -> Representations:
+        return Representations(Compression(is_on=self.config.site.compress))
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -97,11 +129,22 @@ class Resources:
             config.blobs.inline_max_bytes,
             self.secret,
             self.metrics,
+            self.purging,
         )
 
     @cached_property
+    def partitions(self) -> Partitions:
+        return Partitions(self.database, self.config.cdn.retention_seconds)
+
+    @cached_property
+    def warming(self) -> Warming:
+        config = self.config
+        return Warming(config.cdn, config.node.region, config.site.url, self.pushes, self.metrics)
+
+    @cached_property
     def sweeping(self) -> Sweeping:
-        return Sweeping(self.leftovers, self.blobs, self.config.sweeping, self.config.blobs, self.metrics)
+        config = self.config
+        return Sweeping(self.leftovers, self.blobs, config.sweeping, config.blobs, self.metrics, self.partitions)
 
 
 @asynccontextmanager
@@ -119,6 +162,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
             resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
+        if resources.warming.is_on:
+            await stack.enter_async_context(loops.running(resources.warming.run(), name="warming"))
         resources.passwords = Passwords()
         stack.callback(resources.passwords.close)
         yield resources
@@ -136,7 +181,7 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
     database = await stack.enter_async_context(Database.opened(config.database, dsn, resources.metrics))
     if not config.uses_embedded:
         await _check_schema(database)
-    writes = "write" in config.node.roles
+    writes = not {"write", "cdn-worker"}.isdisjoint(config.node.roles)
 
     async def answers() -> str | None:
         if writes:
@@ -148,6 +193,24 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
     resources.pastes = await stack.enter_async_context(pastes)
     resources.checks["database"] = answers
     resources.notices["database"] = database.notices
+    await _open_purging(resources, stack)
+
+
+async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
+    """What those who change something need so that caches hear of it soon, and to know that they have."""
+    config, database = resources.config, resources.database
+    resources.notifier = Notifier(database)
+    await stack.enter_async_context(resources.loops.running(resources.notifier.run(), name="purge-notifier"))
+    if "cdn-worker" not in config.node.roles:  # a worker in this process needs no call through the database
+        call = resources.notifier.call
+        stack.enter_context(database.changes.answered(lambda: call("pastebin_outbox")))
+    purging = Purging.opened(
+        Cursors(database),
+        seconds=config.cdn.confirm_seconds,
+        gone_seconds=config.edge.lease_seconds + config.cdn.lease_seconds,
+    )
+    resources.purging = await stack.enter_async_context(purging)
+    resources.pushes = Outbox(database)
 
 
 async def _check_schema(database: Database) -> None:

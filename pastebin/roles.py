@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-from pastebin.cdn import edge
+from pastebin.cdn import edge, worker
 from pastebin.http.offer import Offer
 from pastebin.origin import read, web, write
 from pastebin.resources import Needs, Resources
@@ -18,10 +18,10 @@ Door = Literal["origin", "edge"]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A context manager that yields routes, the door they are served behind, and what it needs."""
+    """A context manager that yields routes, the door they are served behind (if any), and what it needs."""
 
     enter: Callable[[Resources], AbstractAsyncContextManager[Offer]]
-    door: Door
+    door: Door | None
     needs: Needs
 
 
@@ -29,11 +29,12 @@ ROLES: dict[RoleName, Role] = {
     "web": Role(web.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
     "read": Role(read.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.SECRET),
     "write": Role(write.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
+    "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
     "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
 }
 
 
-def door_of(name: RoleName, section: EdgeSection) -> Door:
+def door_of(name: RoleName, section: EdgeSection) -> Door | None:
     """Where the role is served: an edge before the node's own application takes over the door of that one."""
     return "origin" if name == "edge" and section.origin == "local" else ROLES[name].door
 

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
 from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
-RoleName = Literal["web", "read", "write", "edge"]
+RoleName = Literal["web", "read", "write", "cdn-worker", "edge"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
 BlobStore = Literal["directory", "s3"]
 
@@ -22,6 +23,15 @@ CountOrZero = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_SECONDS)]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)]
+
+# The description is what a person is told instead of the pattern.
+Label = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z",
+        description="must be 1 to 32 lower-case letters, digits and '-', not beginning with '-'",
+    ),
+]
 
 Lifetime = Annotated[int, Meta(ge=0, le=_LONGEST_SECONDS)]
 
@@ -58,7 +68,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class NodeSection(Section, frozen=True):
     name: str = ""
-    region: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")] = "local"
+    region: Label = "local"
     roles: Annotated[list[RoleName], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(ROLE_NAMES))
     data_dir: Annotated[str, Meta(min_length=1)] = "./data"
     secret: Secret = msgspec.field(default_factory=Secret)
@@ -82,6 +92,7 @@ class DoorsSection(Section, frozen=True):
 class SiteSection(Section, frozen=True):
     title: Annotated[str, Meta(min_length=1, max_length=80)] = "pastebin"
     url: str = ""
+    compress: bool = True
 
 
 class LimitsSection(Section, frozen=True):
@@ -134,7 +145,14 @@ class BlobsSection(Section, frozen=True):
     endpoint: str = ""
     bucket: str = ""
     region: Annotated[str, Meta(min_length=1, max_length=64)] = "us-east-1"
-    prefix: Annotated[str, Meta(pattern=r"^([A-Za-z0-9!_.*'()-]+/)*\Z", max_length=512)] = ""
+    prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Za-z0-9!_.*'()-]+/)*\Z",
+            max_length=512,
+            description="must be names of letters, digits and !_.*'()-, each with a / behind it, such as pastes/",
+        ),
+    ] = ""
     access_key: str = ""
     secret_key: Secret = msgspec.field(default_factory=Secret)
     addressing: Literal["auto", "path", "virtual"] = "auto"
@@ -182,24 +200,58 @@ class EdgeSection(Section, frozen=True):
     connect_timeout_seconds: Seconds = 3.0
     response_timeout_seconds: Seconds = 30.0
     bypass_cookies: list[str] = msgspec.field(default_factory=lambda: ["owner"])
+    query: list[str] = msgspec.field(default_factory=lambda: ["*"])
     purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
+    clock_skew_seconds: Annotated[float, Meta(gt=0, le=300)] = 30.0
 
 
+Dialect = Literal["fastly", "cloudflare", "cloudfront", "bunny"]
 TargetKind = Literal["edge", "varnish", "fastly", "cloudflare", "cloudfront", "bunny"]
 
 
+# What a target of each kind cannot work without.
+_REQUIRED: dict[TargetKind, tuple[str, ...]] = {
+    "edge": ("url",),
+    "varnish": ("url", "token"),
+    "fastly": ("id", "token"),
+    "cloudflare": ("id", "token"),
+    "cloudfront": ("id",),
+    "bunny": ("id", "token"),
+}
+
+
 class TargetSection(Section, frozen=True):
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+    """A cache to purge. `url` overrides where the service is known to be; 0 for a rate means what its kind allows."""
+
+    name: Label
     kind: TargetKind = "edge"
     url: str = ""
     id: str = ""
     token: Secret = msgspec.field(default_factory=Secret)
     access_key: str = ""
     soft: bool = False
+    tags: bool = False
+    calls_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    burst: Annotated[int, Meta(ge=0, le=10**6)] = 0
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Option and message of what does not fit the kind."""
+        for name in _REQUIRED[self.kind]:
+            if not getattr(self, name):
+                yield name, f'is required with kind = "{self.kind}"'
+        for name, value in (("token", self.token.reveal()), ("access_key", self.access_key), ("id", self.id)):
+            if not (value.isascii() and value.isprintable()):
+                yield name, "must be one line of printable ASCII characters"
+        if self.kind == "cloudfront" and bool(self.access_key) != bool(self.token):
+            missing = "token" if self.access_key else "access_key"
+            yield missing, "is required: access_key and token come together or not at all"
+        if self.kind != "cloudfront" and self.tags:
+            yield "tags", 'is for kind = "cloudfront"'
 
 
 class CdnSection(Section, frozen=True):
     targets: Annotated[list[TargetSection], Meta(max_length=256)] = []
+    dialects: list[Dialect] = []
     lease_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
     poll_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
     batch_keys: Count = 1000
@@ -210,4 +262,5 @@ class CdnSection(Section, frozen=True):
     retention_seconds: Annotated[float, Meta(ge=60, le=31_536_000)] = 86_400.0
     push: bool = True
     push_reads: Count = 20
+    push_fills: Count = 2
     push_window_seconds: Seconds = 10.0

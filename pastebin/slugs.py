@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
-import secrets
 import string
+import threading
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 UNLISTED_LENGTH = 11  # 65 bits: not to be guessed through a rate-limited door
@@ -14,6 +15,7 @@ PROTECTED_LENGTH = 22  # 131 bits: the slug is part of the secret
 TOKEN_LENGTH = 32  # 190 bits
 
 # Random bytes as letters: every letter stands for equally many bytes, the few that are left over are thrown away.
+_BYTES_AT_ONCE = 4096
 _LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 _UNFAIR = bytes(range(256 - 256 % len(ALPHABET), 256))
 
@@ -66,8 +68,27 @@ def is_reserved(text: str) -> bool:
     return text.lower() in RESERVED
 
 
-def _random(length: int) -> str:
-    letters = b""
-    while len(letters) < length:
-        letters += secrets.token_bytes(2 * length).translate(_LETTERS, _UNFAIR)
-    return letters[:length].decode()
+class _Letters:
+    """Letters of the operating system's randomness, each given out once; asked for in blocks, as that is a system call.
+
+    Neither two threads nor a process and its child may get the same ones.
+    """
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._block = ""
+        self._next = 0
+
+    def take(self, count: int) -> str:
+        with self._lock:
+            while (end := self._next + count) > len(self._block):
+                self._block, self._next = os.urandom(_BYTES_AT_ONCE).translate(_LETTERS, _UNFAIR).decode(), 0
+            begin, self._next = self._next, end
+            return self._block[begin:end]
+
+
+_random = _Letters().take

@@ -40,7 +40,7 @@ class Seaweed:
     """`weed mini` on free ports of 127.0.0.1; `start` may be called again after a stop or a kill."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._ports = dict(zip([*_PORTS, *(f"{name}.grpc" for name in _PORTS)], _free_ports(), strict=True))
         self._process: asyncio.subprocess.Process | None = None
 
@@ -59,18 +59,18 @@ class Seaweed:
             for name, port in self._ports.items()
         ]
         options = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false", "-master.telemetry=false"]
-        with (self._directory / "log").open("ab") as log:
+        with (self.directory / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 _program(),
                 "mini",
-                f"-dir={self._directory / 'data'}",
+                f"-dir={self.directory / 'data'}",
                 f"-bucket={BUCKET}",
                 *ports,
                 "-s3.port.iceberg=0",
                 "-s3.port.lance=0",
                 *options,
                 env={**os.environ, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
-                cwd=self._directory,
+                cwd=self.directory,
                 stdout=log,
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -81,7 +81,7 @@ class Seaweed:
         async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as http:
             while not await self._is_ready(http):
                 if process.returncode is not None:
-                    raise AssertionError(f"weed ended:\n{(self._directory / 'log').read_text()[-4000:]}")
+                    raise AssertionError(f"weed ended:\n{(self.directory / 'log').read_text()[-4000:]}")
                 await asyncio.sleep(0.05)  # there is no event to await in a process that does not listen yet
 
     async def _is_ready(self, http: aiohttp.ClientSession) -> bool:
@@ -102,6 +102,12 @@ class Seaweed:
         if process is not None and process.returncode is None:
             process.send_signal(number)
             await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+
+    async def vacuum(self) -> None:
+        """Give back the room of removed objects, which the server does only now and then by itself."""
+        address = f"http://127.0.0.1:{self._ports['master']}/vol/vacuum"
+        async with aiohttp.ClientSession() as http, http.get(address, params={"garbageThreshold": "0.001"}) as response:
+            assert response.status == 200, await response.text()
 
     def section(self, **options: Any) -> BlobsSection:
         """How a node would be configured to use it."""

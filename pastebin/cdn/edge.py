@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -13,6 +11,7 @@ from aiohttp import web
 from pastebin.cdn.answers import Edge
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
+from pastebin.cdn.feed import Feed
 from pastebin.cdn.fetching import Fetching
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.generations import Generations
@@ -21,11 +20,12 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins, RemoteOrigin, Way
 from pastebin.cdn.passing import Passing
 from pastebin.cdn.prepared import Prepared
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
-from pastebin.positions import Position
+from pastebin.http.signing import SignedRoutes, Verifier
 from pastebin.resources import Resources
 
 if TYPE_CHECKING:
@@ -34,20 +34,6 @@ if TYPE_CHECKING:
 _ERRANDS = 256
 # What is for caches that are purged, of which this is the last one before the client.
 _FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
-
-
-@dataclass(frozen=True, slots=True)
-class Unfed:
-    """An edge that no feed tells anything."""
-
-    position: Position | None = None
-    complete_at: float = -math.inf
-
-    def is_held(self, now: float) -> bool:
-        return True
-
-    def held_until(self) -> float:
-        return math.inf
 
 
 @asynccontextmanager
@@ -64,11 +50,13 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         ways: list[Way] = [local] if local else [*_remote(config)]
         origins = Origins(ways, section, is_limited=local is None)
         stack.callback(origins.close)
-        feed = Unfed()
+        feed = _feed(resources, cache, generations)
         fetching = Fetching(
             section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
         )
-        obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
+        queries = Queries(section.query, is_local=local is not None)
+        obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
+        feed.drop, feed.warm = obtaining.drop, obtaining.warm
         edge = Edge(
             cache,
             generations,
@@ -80,13 +68,33 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             is_local=local is not None,
             is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
+            queries=queries,
             idle_seconds=config.doors.body_idle_seconds,
             hidden=_FOR_CACHES,
         )
         prepared = Prepared(cache, feed, _FOR_CACHES)
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        yield Offer(routes, front=EdgeFront(edge, Shortcut(prepared), local, config))
+        verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
+        signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
+        resources.local_edge = feed
+        try:
+            yield Offer(routes, feed.routes(signed), EdgeFront(edge, Shortcut(prepared), local, config))
+        finally:
+            resources.local_edge = None
+
+
+def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
+    """The feed of purges, from where the last process left it."""
+    state = cache.feed_state()
+    return Feed(
+        cache,
+        generations,
+        resources.metrics,
+        lease_seconds=resources.config.edge.lease_seconds,
+        noted=None if state is None else (state.epoch, state.sequence),
+        identity=cache.identity,
+    )
 
 
 class EdgeFront:
@@ -95,6 +103,7 @@ class EdgeFront:
     def __init__(self, edge: Edge, shortcut: Shortcut, local: LocalOrigin | None, config: Config) -> None:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
+        self.changed = edge.changed
         self._shortcut = shortcut
         self._local = local
         self._config = config

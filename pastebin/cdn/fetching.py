@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import hdrs
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, MultiMapping
 
 from pastebin import surrogates
 from pastebin.cdn import forwarding, freshness, receiving, validation, variants
@@ -27,7 +27,7 @@ from pastebin.errors import BadUpstream, PastebinError
 from pastebin.http import conditions, consistency
 from pastebin.http.consistency import Tokens
 from pastebin.log import REQUEST_ID
-from pastebin.positions import Position
+from pastebin.positions import Position, later
 from pastebin.sections import EdgeSection
 
 # A body up to this size is awaited whole by the request that leads: then nobody gets half of it.
@@ -39,17 +39,10 @@ _BEYOND = Position(0, 0, 0)
 
 
 class Held(Protocol):
-    """What an edge has to know of the feed of purges.
-
-    `position` covers every change that was made before `complete_at`, a moment of the monotonic clock, and that every
-    such change was told.
-    """
+    """What an edge has to know of the feed of purges."""
 
     @property
     def position(self) -> Position | None: ...
-
-    @property
-    def complete_at(self) -> float: ...
 
     def is_held(self, now: float) -> bool: ...
 
@@ -99,16 +92,9 @@ class Fetching:
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
         flight = self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
-        flight.tags = surrogates.of_path(intent.target)
+        # known before any answer: so that nobody waits for one that a purge has overtaken on its way
+        flight.tags = surrogates.of_path(intent.target).union(*(one.tags for one in self._cache.peek(intent.key)))
         return flight
-
-    def min_lsn(self, tags: frozenset[str]) -> str | None:
-        """What the origin has to have seen to answer for these keys, sealed; None if whatever it has seen will do."""
-        required = self._generations.position_of(tags)
-        if required is None:
-            return None
-        position = _BEYOND if required == "primary" else required
-        return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
 
     async def lead(
         self, flight: Flight, intent: Intent, stored: Stored | None, status: CacheStatus, peer: str | None
@@ -170,14 +156,28 @@ class Fetching:
             if "If-None-Match" in headers and theirs and headers["If-None-Match"] not in theirs:
                 headers["If-None-Match"] = ", ".join((headers["If-None-Match"], *theirs))
                 is_merged = True
-        keys = surrogates.of_path(intent.target)
-        if token := self.min_lsn(keys if stored is None else keys | stored.tags):
+        if token := self.min_lsn(intent.target, frozenset() if stored is None else stored.tags):
             headers[consistency.MIN_LSN_HEADER] = token
+        headers[consistency.SEEN_HEADER] = "?1"
         if request_id := REQUEST_ID.get():
             headers["X-Request-Id"] = request_id
         if not self._is_local:
             forwarding.introduce(headers, peer, intent.headers.get(hdrs.HOST, ""))
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged
+
+    def min_lsn(self, target: str, tags: frozenset[str] = frozenset()) -> str | None:
+        """What the origin has to be told of a purge of the target, or of these surrogate keys, whatever is asked of it.
+
+        A replica that has not heard of the change would answer with what was there before.
+        """
+        required = self._generations.position_of(surrogates.of_path(target) | tags)
+        if required is None:
+            return None
+        position = _BEYOND if required == "primary" else required
+        return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+
+    def _seen(self, headers: MultiMapping[str]) -> Position | None:
+        return self._tokens.unseal(headers.get(consistency.SEEN_HEADER, ""), now=time.time())
 
     async def _on_answer(
         self,
@@ -274,7 +274,7 @@ class Fetching:
             tags=flight.tags,
             born=flight.born,
             size=0 if head.framing == "none" else head.length,
-            seen=self._feed.position,
+            seen=self._seen(head.headers),
             sha256=receiving.digest(head.headers),
         )
         if not writer.is_keeping:
@@ -307,7 +307,8 @@ class Fetching:
             flight.land(Landing.UNCACHEABLE)
             aged = replace(stored.policy, lifetime=0.0)
             return Outcome(status, stored=_renewed(stored, proxy, aged, now))
-        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=self._feed.position)
+        seen = later(stored.seen, self._seen(head.headers))
+        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=seen)
         status.is_stored = fresh is not None
         flight.variant = stored.variant
         flight.stored = fresh or _renewed(stored, proxy, policy, now)

@@ -11,7 +11,6 @@ from functools import partial
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from pastebin import surrogates
 from pastebin.cdn import directives, freshness, intents
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
@@ -21,6 +20,7 @@ from pastebin.cdn.freshness import Answer
 from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.objects import Stored
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, Forward
 from pastebin.cdn.writer import Draft
 from pastebin.errors import NotStored, PastebinError, UpstreamTimeout, UpstreamUnavailable
@@ -56,6 +56,7 @@ class Obtaining:
         feed: Held,
         fetching: Fetching,
         errands: Errands,
+        queries: Queries,
     ) -> None:
         self._section = section
         self._cache = cache
@@ -63,22 +64,15 @@ class Obtaining:
         self._feed = feed
         self._fetching = fetching
         self._errands = errands
+        self._queries = queries
         self._deep = Uncacheable()
         self._warming = 0
         self._resting = Uncacheable()  # keys whose revalidation behind a stale answer has just failed
 
     def knows(self, key: str) -> bool:
         """Whether the cache has, or is getting, anything under the address."""
+        key = self._queries.known(key)
         return bool(self._cache.peek(key)) or key in self._fetching.flights
-
-    def fresh(self, intent: Intent) -> Stored | None:
-        """What is stored and can be served without asking anybody."""
-        stored, answer = self._look(intent)
-        return stored if answer == "fresh" else None
-
-    def min_lsn(self, target: str) -> str | None:
-        """What an origin must have seen to answer for this target, sealed; None if anything will do."""
-        return self._fetching.min_lsn(surrogates.of_path(target)) if self._generations.clock else None
 
     def is_personal(self, intent: Intent) -> bool:
         """Whether the node's own application is known to answer this only to who asks: then nothing is in between."""
@@ -94,6 +88,10 @@ class Obtaining:
     def note_deep(self, intent: Intent, until: float) -> None:
         """Remember that the whole is too large to be fetched for a part of it."""
         self._deep.note(intent.key, until)
+
+    def min_lsn(self, intent: Intent) -> str | None:
+        """What an origin must have seen to answer this, though nothing of it will be stored; sealed."""
+        return self._fetching.min_lsn(intent.target)
 
     async def obtain(self, intent: Intent, peer: str | None) -> Outcome:
         """The answer, or the beginning of it.
@@ -139,7 +137,10 @@ class Obtaining:
         if intent.stands_alone or self._fetching.uncacheable(intent.key, time.time()):
             return None
         names = {name for stored in self._cache.peek(intent.key) for name, _ in stored.variant}
-        return self._fetching.flights.find(intent.key, intent.headers, tuple(sorted(names)))
+        # who is not told of purges cannot know which answers they overtake: a lease long nobody has to know
+        now = time.monotonic()
+        earliest = 0.0 if self._feed.is_held(now) else now - self._section.lease_seconds
+        return self._fetching.flights.find(intent.key, intent.headers, tuple(sorted(names)), earliest=earliest)
 
     async def _join(self, search: _Search, flight: Flight, stored: Stored | None, peer: str | None) -> Outcome | None:
         """What the flight of somebody else has for this request; None: look again."""
@@ -243,7 +244,7 @@ class Obtaining:
         """Forget an absolute address, and what is being fetched for it."""
         key = intents.key_of(url)
         if key is not None and self.knows(key):
-            self._cache.drop(key)
+            self._cache.drop(self._queries.known(key))
 
     def warm(self, urls: Sequence[str]) -> None:
         """Fetch these absolute addresses when there is time. What is too much is left to those who will ask."""
@@ -253,7 +254,7 @@ class Obtaining:
 
     async def _warm(self, urls: Sequence[str]) -> None:
         try:
-            for intent in (intent for url in urls for intent in intents.ahead(url)):
+            for intent in (intent for url in urls for intent in intents.ahead(url, self._queries)):
                 try:
                     await _settled(await self.obtain(intent, None))
                 except PastebinError as error:

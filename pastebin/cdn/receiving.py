@@ -24,7 +24,7 @@ def tags_of(headers: MultiMapping[str], target: str) -> frozenset[str]:
 def kept(headers: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
     """The headers to store. What is about this one exchange is not among them."""
     kept = validation.storable_headers(headers, responded_at)
-    for name in (consistency.HEADER, "X-Request-Id", "Content-Length"):
+    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id", "Content-Length"):
         kept.popall(name, None)
     return kept
 
@@ -38,7 +38,7 @@ def personal(headers: MultiMapping[str]) -> tuple[tuple[str, str], ...]:
 
 def kept_of_304(headers: MultiMapping[str]) -> CIMultiDict[str]:
     kept = CIMultiDict(headers)
-    for name in (consistency.HEADER, "X-Request-Id"):
+    for name in (consistency.HEADER, consistency.SEEN_HEADER, "X-Request-Id"):
         kept.popall(name, None)
     return kept
 

@@ -86,14 +86,13 @@ def _framing(headers: CIMultiDict[str], status: int, version: int, method: str) 
 
 
 class Body:
-    """Takes a body out of the bytes of a connection. `done` when it was whole; what came after is `excess`."""
+    """Takes a body out of the bytes of a connection. `done` when it was whole."""
 
-    __slots__ = ("_decoder", "_left", "done", "excess", "framing")
+    __slots__ = ("_decoder", "_left", "done", "framing")
 
     def __init__(self, head: Head) -> None:
         self.framing = head.framing
-        self.excess = False
-        self._left = head.length or 0
+        self._left = (head.length or 0) if head.framing == "length" else 0
         self._decoder = _Chunked() if head.framing == "chunked" else None
         self.done = head.framing == "none" or (head.framing == "length" and not head.length)
 
@@ -101,17 +100,15 @@ class Body:
         """The bytes of the body among these. Raises BadUpstream."""
         if self.framing == "close":
             return data
-        if self.done:
-            self.excess = self.excess or bool(data)
-            return b""
-        if self._decoder is not None:
+        body, rest = data, b""
+        if self._decoder is not None and not self.done:
             body = self._decoder.feed(data)
-            self.done, self.excess = self._decoder.done, self._decoder.done and bool(self._decoder.rest)
-            return body
-        self.excess = len(data) > self._left
-        body = data[: self._left]
-        self._left -= len(body)
-        self.done = not self._left
+            self.done, rest = self._decoder.done, self._decoder.rest
+        else:
+            self._left -= len(data)
+            self.done = self._left <= 0
+        if self._left < 0 or (self.done and rest):
+            raise BadUpstream("It goes on after its end.")
         return body
 
     def is_whole_at_end(self) -> bool:

@@ -79,7 +79,7 @@ class EdgeConnection(Connection):
         self._said: Said = (None, None, None, None, None)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_open and not self._paused:
+        if self._is_open and self._short is None and not self._paused:
             start = start_at(data)
             if start is not None:
                 fields = data[start.end() :]
@@ -157,11 +157,13 @@ class EdgeConnection(Connection):
             shortcut.on_visit(head, int(first[9:12]), self._wire)
 
     def _take(self, data: bytes) -> None:
-        """Give it to aiohttp. What ends with an empty line leaves no half head in its parser.
-
-        Half a body may be there, but then its request is not answered; nor is one that has to wait for its turn.
-        """
+        """Give it to the short road or aiohttp; find out whether the parser stands between two requests afterwards."""
         super().data_received(data)
-        self._is_between = data.endswith(b"\r\n\r\n")
+        if self._short is not None:  # the parser has seen nothing of what is answered now, nor of what came after it
+            self._is_between = self._is_free = self._is_open = True
+            return
+        body = self._last_body
+        is_whole = data.endswith(b"\r\n\r\n") or self._owed == 0
+        self._is_between = is_whole and (body is None or body.is_eof()) and not self._buffer_paused
         self._is_free = self._is_free and not self._messages
         self._is_open = self._is_free and self._is_between

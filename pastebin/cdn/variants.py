@@ -71,8 +71,7 @@ def _spoken(name: str, headers: MultiMapping[str]) -> str | None:
         return None
     value = lines[0] if len(lines) == 1 else ("; " if name == "cookie" else ", ").join(lines)
     if len(value) > _MEMOISED_CHARS:
-        # no field can hold a NUL, so nobody can send what stands for another one's value
-        return "\0" + sha256(_normal(name, value).encode("utf-8", "surrogatepass")).hexdigest()
+        return _digested(name, value)
     return _remembered(name, value)
 
 
@@ -87,6 +86,15 @@ def _names(value: str) -> tuple[str, ...] | None:
 @lru_cache(maxsize=2048)
 def _remembered(name: str, value: str) -> str:
     return _normal(name, value)
+
+
+@lru_cache(maxsize=64)
+def _digested(name: str, value: str) -> str:
+    """What stands for a long value, remembered while its request is being answered: to compare it takes milliseconds.
+
+    No field can hold a NUL, so nobody can send what stands for another one's value.
+    """
+    return "\0" + sha256(_normal(name, value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _normal(name: str, value: str) -> str:

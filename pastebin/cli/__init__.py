@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "pastebin.cli.check",
     "migrate": "pastebin.cli.migrate",
     "blobs": "pastebin.cli.blobs",
+    "queue": "pastebin.cli.queue",
     "put": "pastebin.cli.put",
     "get": "pastebin.cli.get",
     "rm": "pastebin.cli.rm",

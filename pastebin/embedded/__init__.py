@@ -2,6 +2,6 @@
 
 from pastebin.embedded.claims import claim
 from pastebin.embedded.replica import create_replica
-from pastebin.embedded.server import Server, primary
+from pastebin.embedded.server import Server, primary, running_dsn
 
-__all__ = ["Server", "claim", "create_replica", "primary"]
+__all__ = ["Server", "claim", "create_replica", "primary", "running_dsn"]

@@ -321,6 +321,14 @@ async def primary(section: EmbeddedSection, data_dir: Path) -> AsyncIterator[Ser
         await server.stop()
 
 
+def running_dsn(section: EmbeddedSection, data_dir: Path) -> str | None:
+    """Where the PostgreSQL of a node that runs on `data_dir` is, for another process beside it; None if none runs."""
+    cluster = _install(section, data_dir)
+    if cluster.postmaster() is None:
+        return None
+    return Server(cluster, section, sockets.place(cluster.home, cluster.account)).dsn
+
+
 def _install(section: EmbeddedSection, home: Path) -> Cluster:
     found = binaries.find()
     chosen = account.choose(section.user)

@@ -22,11 +22,15 @@ class Addresses:
 
     def base(self, request: web.Request) -> str:
         """`https://p.example`, without a slash. Raises UnreadableRequest for a Host that is none."""
+        return self._public_url or self.seen(request.scheme, request.host)
+
+    def seen(self, scheme: str, host: str) -> str:
+        """The same for a client that came by this scheme and host."""
         if self._public_url:
             return self._public_url
-        if not _HOST.fullmatch(request.host):
+        if not _HOST.fullmatch(host):
             raise UnreadableRequest("The Host header is not a host name.")
-        return f"{request.scheme}://{request.host}"
+        return f"{scheme}://{host}"
 
 
 def raw_path(paste: Paste, file: File) -> str:

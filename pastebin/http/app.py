@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
+from multidict import CIMultiDict
 
 from pastebin.errors import StartError, UnreadableRequest
-from pastebin.http import bodies, protocol
+from pastebin.http import bodies, runner
 from pastebin.http.consistency import Tokens, answering, consistent
+from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
-from pastebin.http.middleware import ErrorPage, observed, sign
+from pastebin.http.middleware import ErrorPage, Observer, closing, observed, sign
+from pastebin.http.short import ShortRoad
 from pastebin.metrics import Metrics
-from pastebin.sections import LimitsSection
+from pastebin.sections import Dialect, LimitsSection
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -32,6 +35,8 @@ class Fronted(Protocol):
 
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None: ...
 
+    def changed(self, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None: ...
+
 
 def build(
     door: str,
@@ -43,32 +48,42 @@ def build(
     limits: LimitsSection | None,
     tokens: Tokens | None = None,
     front: Fronted | None = None,
+    dialects: Collection[Dialect] = (),
 ) -> web.Application:
     """With `tokens` its requests have sessions; without `limits` it asks for no body, for others take it.
 
-    `front` comes before the session and the handler. Raises StartError if two routes claim one method and path.
+    `front` comes before the session and the handler; `dialects` as in `pastebin.http.dialects`. The handlers called
+    `short` of routes answer on the short road. Raises StartError if two routes claim one method and path.
     """
     seen: set[tuple[str, str]] = set()
     for route in routes:
         if (route.method, route.path) in seen:
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
-    middlewares = [observed(door, traffic, metrics, error_page, is_draining), _admitted(limits)]
+    observer = Observer(door, traffic, metrics)
+    middlewares = [observed(observer, error_page), _admitted(limits)]
     if front is not None:
         middlewares.append(front.middleware)
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
-    application[protocol.REFUSED] = _counting(metrics, door)
-    application.on_response_prepare.append(sign)
+    application[runner.REFUSED] = _counting(metrics, door)
+    application.on_response_prepare.extend((sign, closing(is_draining)))
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
     if front is not None:
         application.on_response_prepare.append(front.sign)
+    if dialects:
+        application.on_response_prepare.append(speaking(dialects))
+    short = {}
     for route in routes:
-        web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": _expected}).register(
-            application.router
-        )
+        options = {**route.kwargs, "expect_handler": _expected}
+        if (handler := options.pop("short", None)) is not None:
+            short[route.path] = handler
+        web.RouteDef(route.method, route.path, route.handler, options).register(application.router)
+    if short:
+        changed = front.changed if front is not None else None
+        application[runner.SHORT_ROAD] = ShortRoad(short, observer, tokens, is_draining, changed, dialects)
     return application
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import PurePosixPath
 
 from aiohttp import hdrs, web
+
+from pastebin.http import caching
+from pastebin.http.compression import Compression
+from pastebin.http.representations import Representations
 
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -20,8 +25,13 @@ MEDIA_TYPES = {
     ".woff2": "font/woff2",
 }
 
-IMMUTABLE = "public, max-age=31536000, immutable"
-FOR_A_DAY = "public, max-age=86400"
+_YEAR = 31_536_000
+_DAY = 86_400
+_MINUTE = 60
+IMMUTABLE = f"public, max-age={_YEAR}, immutable"
+_FOR_A_DAY = caching.of_site(_DAY, browsers=f"public, max-age={_DAY}")
+
+_ADDRESS = re.compile(r"(.+)\.[0-9a-f]{16}(\.[a-z0-9]+)")
 
 # Pastes are not for search engines; `$` ends the pattern (RFC 9309 section 2.2.3), so only the front page is open.
 ROBOTS = b"User-agent: *\nAllow: /$\nAllow: /static/\nDisallow: /\n"
@@ -39,11 +49,14 @@ class Asset:
 class Assets:
     """Every static file, read once at start: a request touches no disk.
 
-    An address names one content for ever, so it may be cached for ever; a changed file gets a new address.
+    An address names one content for ever, so it may be cached for ever; a changed file gets a new address. Pages live
+    longer than versions of the program, in caches and while nodes are upgraded one by one: the address of another
+    version gives the file as it is here, for a moment.
     """
 
-    def __init__(self, contents: Mapping[str, bytes]) -> None:
+    def __init__(self, contents: Mapping[str, bytes], made: Representations | None = None) -> None:
         """Take files by name. Names with an extension that has no media type in `MEDIA_TYPES` are left out."""
+        self._representations = made or Representations(Compression(is_on=True))
         self._urls: dict[str, str] = {}
         self._by_address: dict[str, Asset] = {}
         for name, body in contents.items():
@@ -57,10 +70,10 @@ class Assets:
         self._robots = _asset(MEDIA_TYPES[".txt"], ROBOTS)
 
     @classmethod
-    def load(cls) -> Assets:
+    def load(cls, made: Representations | None = None) -> Assets:
         """The files of `pastebin/static`, from a directory or a zip alike."""
         folder = resources.files("pastebin") / "static"
-        return cls({entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()})
+        return cls({entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()}, made)
 
     @property
     def version(self) -> str:
@@ -80,34 +93,30 @@ class Assets:
         ]
 
     async def show(self, request: web.Request) -> web.Response:
-        asset = self._by_address.get(request.match_info["address"])
-        if asset is None:
+        address = request.match_info["address"]
+        if (asset := self._by_address.get(address)) is not None:
+            return await self._respond(request, asset, caching.of_site(_YEAR, browsers=IMMUTABLE))
+        known = _ADDRESS.fullmatch(address)
+        current = self._urls.get(known[1] + known[2]) if known else None
+        if current is None:
             raise web.HTTPNotFound
-        return _respond(request, asset, IMMUTABLE)
+        asset = self._by_address[current.removeprefix("/static/")]
+        return await self._respond(request, asset, caching.of_site(_MINUTE))
 
     async def show_favicon(self, request: web.Request) -> web.Response:
         address = self._urls.get("favicon.svg", "").removeprefix("/static/")
         asset = self._by_address.get(address)
         if asset is None:
             raise web.HTTPNotFound
-        return _respond(request, asset, FOR_A_DAY)
+        return await self._respond(request, asset, _FOR_A_DAY)
 
     async def show_robots(self, request: web.Request) -> web.Response:
-        return _respond(request, self._robots, FOR_A_DAY)
+        return await self._respond(request, self._robots, _FOR_A_DAY)
+
+    async def _respond(self, request: web.Request, asset: Asset, kept: caching.Headers) -> web.Response:
+        headers = {**kept, hdrs.CONTENT_TYPE: asset.media_type, "X-Content-Type-Options": "nosniff"}
+        return await self._representations.answer(request, asset.body, headers, etag=f'"{asset.digest}"')
 
 
 def _asset(media_type: str, body: bytes) -> Asset:
     return Asset(media_type, hashlib.sha256(body).hexdigest()[:16], body)
-
-
-def _respond(request: web.Request, asset: Asset, cache_control: str) -> web.Response:
-    """The file, or 304 where the client has it (RFC 9110 section 13.1.2: weak comparison, `*` matches)."""
-    headers = {
-        hdrs.ETAG: f'"{asset.digest}"',
-        hdrs.CACHE_CONTROL: cache_control,
-        "X-Content-Type-Options": "nosniff",
-    }
-    if any(known.value in (asset.digest, "*") for known in request.if_none_match or ()):
-        return web.Response(status=304, headers=headers)
-    headers[hdrs.CONTENT_TYPE] = asset.media_type
-    return web.Response(body=asset.body, headers=headers)

@@ -56,6 +56,14 @@ async def chunks(request: web.Request, idle_seconds: float) -> AsyncIterator[byt
         yield chunk
 
 
+def arrived(request: web.Request) -> bytes | None:
+    """The body, if all of it is here already; reading it then takes neither deadlines nor waiting."""
+    content = request.content
+    if not content.is_eof() or content.exception() is not None:
+        return None
+    return content.read_nowait()
+
+
 async def whole(
     request: web.Request, limit: int, idle_seconds: float, on_large: Callable[[], Awaitable[object]] | None = None
 ) -> bytes:
@@ -64,6 +72,8 @@ async def whole(
     `on_large` is awaited once, when the body outgrows LARGE_BYTES: the place to wait for one's turn. From then on the
     body has to come at LEAST_BYTES_PER_SECOND on average, so that nobody keeps a turn. Raises UploadTooSlow.
     """
+    if request.content.total_bytes <= min(limit, LARGE_BYTES) and (here := arrived(request)) is not None:
+        return here
     body = bytearray()
     loop = asyncio.get_running_loop()
     since: float | None = None

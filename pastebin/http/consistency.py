@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from aiohttp import web
 
 from pastebin.allowance import Allowance
+from pastebin.http import caching
 from pastebin.positions import SESSION, Position, Session
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 HEADER = "Pastebin-Consistency"
 MIN_LSN_HEADER = "Pastebin-Min-LSN"
+SEEN_HEADER = "Pastebin-Seen"
 COOKIE = "consistency"
+
+# The same, put by an edge of this process on what it passes on.
+MIN_LSN = web.RequestKey("min-lsn", str)
 
 Purpose = Literal["session", "min-lsn"]
 
@@ -36,6 +41,7 @@ _SESSION = web.RequestKey("session", Session)
 # The same as the header, from who stands before the application in this process.
 MIN_LSN = web.RequestKey("min-lsn", str)
 _UNTRUSTED_PER_SECOND = 50.0
+_ABSENCES = (404, 410)  # errors that show something of the history
 
 
 class Tokens:
@@ -44,12 +50,18 @@ class Tokens:
     def __init__(self, secret: bytes, token_seconds: float) -> None:
         self._secret = secret
         self.token_seconds = token_seconds
+        self._sealed: tuple[Position, int, Purpose, str] | None = None
 
     def seal(self, position: Position, *, now: float, purpose: Purpose = "session") -> str:
         """The token: 60 characters of base64url."""
         expiry = int(now + self.token_seconds)
+        # those who share a flight share its position
+        if (last := self._sealed) is not None and last[0] is position and last[1:3] == (expiry, purpose):
+            return last[3]
         body = _BODY.pack(_VERSION, position.system_id, position.timeline, position.lsn, expiry)
-        return base64.urlsafe_b64encode(body + self._mac(body, purpose)).decode().rstrip("=")
+        token = base64.urlsafe_b64encode(body + self._mac(body, purpose)).decode().rstrip("=")
+        self._sealed = position, expiry, purpose, token
+        return token
 
     def unseal(self, token: str, *, now: float, purpose: Purpose = "session") -> Position | None:
         """The position inside; None for what is forged, expired, damaged or meant for something else."""
@@ -107,19 +119,53 @@ def consistent(tokens: Tokens) -> Middleware:
     return middleware
 
 
+def seen_by(request: web.Request) -> Position | None:
+    """What the session of a request has seen by now, though its answer does not say so before its head is sent."""
+    session = request.get(_SESSION)
+    return None if session is None else session.seen
+
+
+def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *, now: float) -> str | None:
+    """Put the token of what the session has seen on a good answer for one client; returns it, None where there is none.
+
+    Call it when nothing is to be said any more about what shared caches may do.
+    """
+    if caching.is_shared(response.headers):
+        return None
+    token = _sealed(session, response.status, tokens, now)
+    if token is not None:
+        response.headers[HEADER] = token
+    return token
+
+
+def _sealed(session: Session, status: int, tokens: Tokens, now: float) -> str | None:
+    """What the session has seen, if an answer of that status shows anything."""
+    says_nothing = status >= 400 and status not in _ABSENCES
+    if session.seen is None or session.seen.timeline == 0 or says_nothing:
+        return None
+    return tokens.seal(session.seen, now=now)
+
+
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
-    A browser keeps it in a cookie: set by what it posts, and kept up to date as long as it has one. Shared caches do
-    not store an answer with Set-Cookie, so readers who never wrote get none.
+    A token is for one client, so what shared caches may keep carries none: who wants a session without having written
+    begins it with an empty token. A cache that keeps up the sessions of its clients asks, by SEEN_HEADER, for the token
+    that goes with what it stores. What is answered to a session is for nobody else, for the next one may have seen
+    more. A browser keeps the token in a cookie: set by what it posts, and kept up to date as long as it has one.
     """
 
     async def sign(request: web.Request, response: web.StreamResponse) -> None:
         session = request.get(_SESSION)
-        if session is None or session.seen is None or response.status >= 400:
+        if session is None:
             return
-        token = tokens.seal(session.seen, now=time.time())
-        response.headers[HEADER] = token
+        caching.guard(request.rel_url.raw_path, response.headers, in_session=_in_session(request))
+        if SEEN_HEADER in request.headers and caching.is_shared(response.headers):
+            if (seen := _sealed(session, response.status, tokens, time.time())) is not None:
+                response.headers[SEEN_HEADER] = seen
+            return
+        if (token := token_for(session, response, tokens, now=time.time())) is None:
+            return
         writes = request.method not in ("GET", "HEAD")
         has_cookie = COOKIE in request.cookies
         posts_form = writes and "Sec-Fetch-Site" in request.headers
@@ -130,3 +176,8 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
             )
 
     return sign
+
+
+def _in_session(request: web.Request) -> bool:
+    """Whether the client itself keeps a session; a cache that asks for a position on behalf of many does not."""
+    return HEADER in request.headers or COOKIE in request.cookies

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from pastebin.config import parse_address
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
-from pastebin.http.protocol import Connection, Runner
+from pastebin.http.protocol import Connection
+from pastebin.http.runner import Runner
+from pastebin.places import parse_address
 from pastebin.sections import DoorsSection
 
 _BACKLOG = 1024
@@ -28,22 +29,28 @@ class Traffic:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def __enter__(self) -> None:
-        """One request is inside while the block lasts."""
-        task = asyncio.current_task()
+    @property
+    def inside(self) -> int:
+        """How many there are."""
+        return len(self._inside)
+
+    def enter(self, task: asyncio.Task[object] | None = None) -> asyncio.Task[object]:
+        """A request is inside from now on, that of the current task or of another one, until `leave`."""
+        task = task or asyncio.current_task()
         assert task is not None  # noqa: S101  (requests are tasks)
         self._inside.add(task)
-        self._empty.clear()
+        return task
 
-    def __exit__(self, *_: object) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  (the same one)
+    def leave(self, task: asyncio.Task[object]) -> None:
+        """See `enter`."""
         self._inside.discard(task)
         if not self._inside:
             self._empty.set()
 
     async def ended(self) -> None:
         """Return when nobody is inside."""
+        if self._inside:
+            self._empty.clear()
         await self._empty.wait()
 
     def cut(self) -> None:

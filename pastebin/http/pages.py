@@ -116,16 +116,24 @@ def html_response(
     Pages of pastes take `no-referrer`, so that a link in a paste does not give its slug away. Pages with a form
     cannot: a browser then sends `Origin: null` with the POST (Fetch, "append a request Origin header").
     """
-    safe = {
+    safe = {**page_headers(referrer_policy), hdrs.CACHE_CONTROL: cache_control}
+    return web.Response(body=page_body(text), status=status, headers={**safe, **(headers or {})})
+
+
+def page_headers(referrer_policy: Literal["same-origin", "no-referrer"] = "same-origin") -> dict[str, str]:
+    """The headers that `html_response` gives to every page, without those for caches."""
+    return {
         hdrs.CONTENT_TYPE: "text/html; charset=utf-8",
-        hdrs.CACHE_CONTROL: cache_control,
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": referrer_policy,
         "X-Content-Type-Options": "nosniff",
     }
-    # what a user typed can hold a lone surrogate, which UTF-8 cannot
-    return web.Response(body=text.encode("utf-8", "replace"), status=status, headers={**safe, **(headers or {})})
+
+
+def page_body(text: str) -> bytes:
+    """What a user typed can hold a lone surrogate, which UTF-8 cannot."""
+    return text.encode("utf-8", "replace")
 
 
 def filesize(size: int) -> str:

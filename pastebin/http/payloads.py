@@ -26,6 +26,7 @@ from pastebin.models import Options, Visibility
 # what a lone surrogate has to be written with; half of an emoji's escapes looks the same
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = "holds half of a surrogate pair, which is not text"
+_NOTHING = Options()
 _Place = tuple["_Place", str | int] | None
 
 
@@ -33,8 +34,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One object from outside; members nobody knows are refused."""
 
 
-class PasteOptions(Payload, frozen=True):
-    """What can be asked of a paste, the same in JSON, in a form and in a query."""
+class PasteChanges(Payload, frozen=True):
+    """What can be asked of a paste at any time, the same in JSON, in a form and in a query."""
 
     title: Annotated[str | None, Meta(description="Shown on the page, at most 200 characters")] = None
     name: Annotated[str | None, Meta(description="File name of a paste with a single file")] = None
@@ -45,6 +46,11 @@ class PasteOptions(Payload, frozen=True):
     max_reads: Annotated[int | None, Meta(description="The paste burns with its last read")] = None
     burn: Annotated[bool | None, Meta(description="The same as max_reads = 1")] = None
     password: Annotated[str | None, Meta(description="Asked for before every read")] = None
+
+
+class PasteOptions(PasteChanges, frozen=True):
+    """What can be asked of a new paste."""
+
     slug: Annotated[str | None, Meta(description="Your own choice of public name")] = None
     parent: Annotated[str | None, Meta(description="Slug of the paste this one was forked from")] = None
     encryption: Annotated[
@@ -69,7 +75,7 @@ class CreatePaste(PasteOptions, frozen=True):
     files: list[FilePayload] | None = None
 
 
-class RevisePaste(PasteOptions, frozen=True):
+class RevisePaste(PasteChanges, frozen=True):
     """Changes to a paste; `content` or `files` make a new revision, a null takes an option away."""
 
     content: str | None = None
@@ -86,6 +92,9 @@ class ReadQuery(Payload, frozen=True):
     """Query of a metadata request."""
 
     content: bool = False
+
+
+_ONLY_ONCE = frozenset(PasteOptions.__struct_fields__) - frozenset(PasteChanges.__struct_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +164,33 @@ def read_all(
     return read(struct, whole, strict=strict), tuple(problems)
 
 
-def text_options(fields: Mapping[str, str], idempotency_key: str | None) -> Options:
+def known(struct: type[PasteChanges], data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `struct` has to decode of the data. A change does without what only a new paste can be asked for; that stays
+    among what was asked, for the judging to refuse.
+    """
+    if issubclass(struct, PasteOptions) or _ONLY_ONCE.isdisjoint(data):
+        return data
+    return {name: value for name, value in data.items() if name not in _ONLY_ONCE}
+
+
+def text_options(
+    fields: Mapping[str, str], idempotency_key: str | None, struct: type[PasteChanges] = PasteOptions
+) -> Options:
     """Options from form fields or a query; an empty field is one left out. Raises InvalidPaste for what is no text."""
     given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
     if not given:
-        return Options(idempotency_key=idempotency_key)
+        return _NOTHING if idempotency_key is None else Options(idempotency_key=idempotency_key)
     if broken := list(_lone_surrogates(given)):
         raise InvalidPaste([Problem(shortened(place), _HALF) for place in broken])
     if "encryption" in given:
         with suppress(ValueError):  # text that is no JSON is refused as no object
             given["encryption"] = orjson.loads(given["encryption"])
-    payload, found = read_all(PasteOptions, given, strict=False)
+    payload, found = read_all(struct, known(struct, given), strict=False)
     return to_options(payload, frozenset(given), idempotency_key, found)
 
 
 def to_options(
-    payload: PasteOptions, asked: frozenset[str], idempotency_key: str | None, found: tuple[Problem, ...] = ()
+    payload: PasteChanges, asked: frozenset[str], idempotency_key: str | None, found: tuple[Problem, ...] = ()
 ) -> Options:
     """The domain's view of the options, with what was `found` wrong with them so far and what contradicts itself."""
     problems = list(found)
@@ -193,6 +213,7 @@ def to_options(
         max_reads = 1
     if payload.password == "":
         problems.append(Problem("password", "must not be empty"))
+    new = payload if isinstance(payload, PasteOptions) else PasteOptions()
     return Options(
         problems=tuple(problems),
         # "burn": false wishes for nothing, so it takes no read limit away either
@@ -205,9 +226,9 @@ def to_options(
         expires_at=payload.expires_at,
         max_reads=max_reads,
         password=payload.password,
-        slug=payload.slug,
-        parent=payload.parent,
-        encryption=payload.encryption,
+        slug=new.slug,
+        parent=new.parent,
+        encryption=new.encryption,
         idempotency_key=idempotency_key,
     )
 

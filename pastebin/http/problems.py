@@ -31,6 +31,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.RevealRequired: Row(403, "reveal-required", "Protected paste"),
     errors.WrongPassword: Row(403, "wrong-password", "Wrong password"),
     errors.CrossSiteRequest: Row(403, "cross-site-request", "Cross-site request"),
+    errors.StrangerRefused: Row(403, "stranger-refused", "For the nodes of this installation"),
     errors.PasteNotFound: Row(404, "paste-not-found", "Paste not found"),
     errors.UploadTooSlow: Row(408, "upload-too-slow", "Upload too slow"),
     errors.SlugTaken: Row(409, "slug-taken", "Slug taken"),
@@ -83,7 +84,7 @@ class Document:
         }
         if self.errors:
             members["errors"] = [{"field": _text(one.field), "message": _text(one.message)} for one in self.errors]
-        return orjson.dumps(members)
+        return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _text(text: str) -> str:

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -28,51 +28,15 @@ log = logging.getLogger(__name__)
 # The head of a request is a few hundred bytes in one or two packets: ten seconds are enough from anywhere.
 HEAD_SECONDS = 10.0
 
-REFUSED: web.AppKey[Callable[[int], None]] = web.AppKey("refused", Callable[[int], None])  # type: ignore[arg-type]
+# Takes the bytes of an answer, and whether the connection stays.
+Finish = Callable[[bytes, bool], None]
 
 
-class Runner(web.AppRunner):
-    """An AppRunner whose connections are those of this module. Raises KeyError for an application without REFUSED."""
+class ShortRoad(Protocol):
+    """What answers requests that are small and complete without aiohttp (see `short`)."""
 
-    def __init__(
-        self,
-        application: web.Application,
-        *,
-        write_seconds: float,
-        connection: Callable[..., Connection] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self._connection = connection or Connection
-        super().__init__(
-            application,
-            write_seconds=write_seconds,
-            on_refused=application[REFUSED],
-            handle_signals=False,
-            access_log=None,
-            logger=log,
-            # request bodies stay as they are: unpacking them is what CVE-2026-54278 and its like are about
-            auto_decompress=False,
-            **kwargs,
-        )
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(
-            made.request_handler,
-            connection=self._connection,
-            request_factory=made.request_factory,
-            loop=made._loop,
-            **made._kwargs,
-        )
-
-
-class _Server(web.Server):
-    def __init__(self, handler: Any, *, connection: Callable[..., Connection], **kwargs: Any) -> None:
-        super().__init__(handler, **kwargs)
-        self._connection = connection
-
-    def __call__(self) -> RequestHandler:
-        return self._connection(self, loop=self._loop, **self._kwargs)
+    def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
+        """Answer `data` if that is one such request, else return None; `finish` is called once, and later."""
 
 
 class Connection(RequestHandler):
@@ -85,6 +49,7 @@ class Connection(RequestHandler):
     __slots__ = (
         "_address",
         "_arrived",
+        "_behind",
         "_capacity",
         "_half_closed",
         "_head_timer",
@@ -93,7 +58,10 @@ class Connection(RequestHandler):
         "_min_body_rate",
         "_moved",
         "_on_refused",
+        "_owed",
         "_pace_timer",
+        "_short",
+        "_short_road",
         "_unread",
         "_was_held_up",
         "_wire",
@@ -109,9 +77,14 @@ class Connection(RequestHandler):
         on_refused: Callable[[int], None],
         capacity: Capacity | None = None,
         min_body_rate: int = 0,
+        short_road: ShortRoad | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
+        self._short_road = short_road
+        self._short: asyncio.Task[None] | None = None  # answers a request that came by the short road
+        self._behind = b""  # what came after that request
+        self._owed: int | None = 0  # bytes until the next request begins, None where nobody knows
         self._capacity = capacity
         self._address: str | None = None  # under which it is counted
         self._min_body_rate = min_body_rate
@@ -151,11 +124,38 @@ class Connection(RequestHandler):
         if self._capacity is not None and self._address is not None:
             self._capacity.release(self._address)
             self._address = None
+        if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
+            # a request has come and nobody has begun with it: aiohttp would stumble over what is taken from it now
+            self._task_handler.cancel()
         super().connection_lost(exc)
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the next byte begins a request, and every answer so far was written and is being read."""
+        return (
+            self._owed == 0
+            and self._short is None
+            and self._waiter is not None
+            and not (self._waiter.done() or self._messages or self._paused or self._close or self._force_close)
+            and (self._last_body is None or self._last_body.is_eof())
+        )
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        if self._short is not None:
+            self._behind += data
+            self._pause_reading_for_buffer()
+            return
+        if self._short_road is not None and self.is_between:
+            self._short = self._short_road.begin(data, self._finish_short)
+            if self._short is not None:
+                self._await_no_head()
+                self._request_in_progress = True
+                return
+        waiting = len(self._messages)
         super().data_received(data)
+        if self._owed is not None:
+            self._owed = _owed(self._owed, data, list(self._messages)[waiting:])
         if self._messages:
             self._last_body = self._messages[-1][1]
             self._await_no_head()
@@ -172,12 +172,43 @@ class Connection(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has sent all it wants to send (`printf ... | nc`) still gets its answers."""
+        if self._short is not None:
+            self._half_closed = True
+            return True
         if self._is_idle() or self._last_body is None or not self._last_body.is_eof():
             return False
         self._half_closed = True
         if self._request_in_progress and self._current_request is None:
             self.close()  # the last answer is being written already
         return True
+
+    def _finish_short(self, answer: bytes, stays: bool) -> None:
+        """What aiohttp does after an answer; without one the connection ends."""
+        self._short = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self.transport is None:
+            return
+        self.transport.write(answer)
+        self._moved = True
+        self._await_reading()
+        behind, self._behind = self._behind, b""
+        if not stays or self._close or self._force_close or (self._half_closed and not behind):
+            self.force_close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        if behind:
+            self._resume_reading_for_buffer()
+            self.data_received(behind)
+
+    def _process_keepalive(self) -> None:
+        if self._short is None:
+            super()._process_keepalive()
+        else:
+            self._keepalive_handle = None  # it is not idle, though aiohttp knows of no request
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -318,6 +349,20 @@ def _closing(document: Document) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": document.request_id,
     }
+
+
+def _owed(owed: int, data: bytes, messages: Sequence[Any]) -> int | None:
+    """How many bytes are to come before the next request begins, after `data` that made these messages."""
+    if owed == 0 and (data or messages):
+        if len(messages) != 1 or isinstance(messages[0][0], _ErrInfo):
+            return None
+        message, end = messages[0][0], data.find(b"\r\n\r\n")
+        if end < 0 or message.chunked or message.upgrade:
+            return None
+        owed = end + 4 + int(message.headers.get(hdrs.CONTENT_LENGTH, 0))
+    elif messages:
+        return None
+    return owed - len(data) if owed >= len(data) else None
 
 
 def _explained(error: HttpProcessingError) -> UnreadableRequest:

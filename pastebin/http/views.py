@@ -1,4 +1,4 @@
-"""What clients get to see of a paste: the dataclasses that orjson serialises and the OpenAPI document describes."""
+"""What clients get to see of a paste: the shapes that the OpenAPI document describes, and what makes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from pastebin.http.addresses import raw_path
-from pastebin.models import File, Paste, Protection, Visibility
+from pastebin.models import File, Paste, Protection, Published, Visibility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,18 +119,20 @@ def encode(view: Any) -> bytes:
     return orjson.dumps(view, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS | orjson.OPT_APPEND_NEWLINE)
 
 
-def paste_members(paste: Paste, base: str, contents: dict[int, bytes] | None = None) -> dict[str, Any]:
-    """The members of a PasteView; `contents` by position puts the content of each file inside."""
-    files = [
-        file_view(paste, file, base)
-        if contents is None
-        else content_view(paste, file, base, contents.get(file.position))
-        for file in paste.files
-    ]
+def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None) -> dict[str, Any]:
+    """The members of a PasteView; with `contents` by position those of a PasteContentView.
+
+    A dict: what is encoded and forgotten need not become a dataclass before.
+    """
+    if contents is None:
+        files = [_file_view(paste, file, base) for file in paste.files]
+    else:
+        files = [_content_view(paste, file, base, contents.get(file.position)) for file in paste.files]
+    url = f"{base}/{paste.slug}"
     return {
         "slug": paste.slug,
-        "url": f"{base}/{paste.slug}",
-        "raw_url": f"{base}/{paste.slug}/raw",
+        "url": url,
+        "raw_url": f"{url}/raw",
         "title": paste.title,
         "visibility": paste.visibility,
         "protection": paste.protection,
@@ -147,26 +149,14 @@ def paste_members(paste: Paste, base: str, contents: dict[int, bytes] | None = N
     }
 
 
-def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None) -> PasteView:
-    kind = PasteView if contents is None else PasteContentView
-    return kind(**paste_members(paste, base, contents))
+def created_view(published: Published, base: str) -> dict[str, Any]:
+    """The members of a CreatedView."""
+    view = paste_view(published.paste, base)
+    view["token"] = published.token
+    return view
 
 
-def file_view(paste: Paste, file: File, base: str) -> FileView:
-    return FileView(**_file_members(paste, file, base))
-
-
-def content_view(paste: Paste, file: File, base: str, content: bytes | None) -> FileContentView:
-    members = _file_members(paste, file, base)
-    if content is None:
-        return FileContentView(**members, content=None, encoding=None)
-    try:
-        return FileContentView(**members, content=content.decode(), encoding="utf-8")
-    except UnicodeDecodeError:
-        return FileContentView(**members, content=base64.b64encode(content).decode(), encoding="base64")
-
-
-def _file_members(paste: Paste, file: File, base: str) -> dict[str, Any]:
+def _file_view(paste: Paste, file: File, base: str) -> dict[str, Any]:
     return {
         "name": file.name,
         "size": file.size,
@@ -175,3 +165,14 @@ def _file_members(paste: Paste, file: File, base: str) -> dict[str, Any]:
         "syntax": file.syntax,
         "raw_url": base + raw_path(paste, file),
     }
+
+
+def _content_view(paste: Paste, file: File, base: str, content: bytes | None) -> dict[str, Any]:
+    view = _file_view(paste, file, base)
+    view["content"] = view["encoding"] = None
+    if content is not None:
+        try:
+            view["content"], view["encoding"] = content.decode(), "utf-8"
+        except UnicodeDecodeError:
+            view["content"], view["encoding"] = base64.b64encode(content).decode(), "base64"
+    return view

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from pastebin.errors import InvalidPaste, Overloaded, Problem
 from pastebin.http import bodies, payloads
-from pastebin.http.payloads import CreatePaste, Part, RevisePaste
+from pastebin.http.payloads import CreatePaste, Part, PasteChanges, PasteOptions, RevisePaste
+from pastebin.http.short import Short
 from pastebin.models import Options
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
@@ -21,6 +22,10 @@ _LARGE_AT_ONCE = 3
 _TURN_SECONDS = 5.0
 # from here on a body is taken apart in a thread: the most that is worth holding up everybody else for
 _INLINE_BYTES = 16 * 1024
+
+Kind = type[CreatePaste | RevisePaste]
+# What a form or a query can ask for, where JSON has that Struct.
+_OPTIONS: dict[Kind, type[PasteChanges]] = {CreatePaste: PasteOptions, RevisePaste: PasteChanges}
 
 
 class ContentReader:
@@ -36,7 +41,7 @@ class ContentReader:
         request: web.Request,
         taken: Intake,
         *,
-        struct: type[CreatePaste | RevisePaste] = CreatePaste,
+        struct: Kind = CreatePaste,
         name: str | None = None,
         typed: dict[str, str] | None = None,
     ) -> Options:
@@ -50,12 +55,28 @@ class ContentReader:
         if request.content_type == "application/json":
             return await self._read_json(request, taken, struct, key)
         if request.content_type == "multipart/form-data":
-            return await self._read_form(request, taken, key, typed if typed is not None else {})
-        return await self._read_raw(request, taken, key, name)
+            return await self._read_form(request, taken, struct, key, typed if typed is not None else {})
+        return await self._read_raw(request, taken, struct, key, name)
 
-    async def _read_json(
-        self, request: web.Request, taken: Intake, struct: type[CreatePaste | RevisePaste], key: str | None
-    ) -> Options:
+    def read_short(self, request: Short, taken: Intake) -> Options | None:
+        """The same for a request of the short road with one file; None for what takes the full one.
+
+        Raises UnreadableRequest, PasteTooLarge, InvalidPaste.
+        """
+        kind, size = request.media_type, len(request.body)
+        if size > self._limits.max_paste_bytes or kind == "multipart/form-data":
+            return None
+        if kind != "application/json":
+            plain = payloads.text_options({}, None, PasteOptions)
+            return plain if taken.add_whole(request.body, name=None) else None
+        if size > min(_INLINE_BYTES, self._limits.max_json_bytes):
+            return None
+        options, parts = self._take_apart(request.body, CreatePaste, None)
+        if len(parts) != 1 or not taken.add_whole(parts[0].content, name=parts[0].name, syntax=parts[0].syntax):
+            return None
+        return options
+
+    async def _read_json(self, request: web.Request, taken: Intake, struct: Kind, key: str | None) -> Options:
         _no_query(request)
         async with AsyncExitStack() as turn:
 
@@ -72,45 +93,59 @@ class ContentReader:
             else:
                 options, parts = self._take_apart(body, struct, key)
             for part in parts:
-                await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
+                if not taken.add_whole(part.content, name=part.name, syntax=part.syntax):
+                    await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
             return options
 
-    def _take_apart(
-        self, body: bytes, struct: type[CreatePaste | RevisePaste], key: str | None
-    ) -> tuple[Options, list[Part]]:
+    def _take_apart(self, body: bytes, struct: Kind, key: str | None) -> tuple[Options, list[Part]]:
         data = payloads.parse_json(body)
         files = data.get("files")
         if isinstance(files, list) and len(files) > self._limits.max_files:
             raise InvalidPaste([Problem("files", f"a paste has at most {self._limits.max_files} files")])
-        payload, problems = payloads.read_all(struct, data)
+        payload, problems = payloads.read_all(struct, payloads.known(struct, data))
         parts, more = payloads.parts_of(payload)
         return payloads.to_options(payload, frozenset(data), key, (*problems, *more)), parts
 
-    async def _read_form(self, request: web.Request, taken: Intake, key: str | None, typed: dict[str, str]) -> Options:
+    async def _read_form(
+        self, request: web.Request, taken: Intake, struct: Kind, key: str | None, typed: dict[str, str]
+    ) -> Options:
         _no_query(request)
         form = bodies.Form(request, self._idle_seconds, typed, self._limits.max_files)
         async for file in form.files():
             await taken.add(file.chunks, name=file.name)
         given = {name: value for name, value in typed.items() if name != "newlines"}
-        return payloads.text_options(given, key)
+        return payloads.text_options(given, key, _OPTIONS[struct])
 
-    async def _read_raw(self, request: web.Request, taken: Intake, key: str | None, name: str | None) -> Options:
-        if broken := payloads.broken_query(request.rel_url.raw_query_string):
-            raise InvalidPaste(broken)
-        fields = dict(request.query)
-        if len(fields) != len(request.query):
-            raise InvalidPaste(
-                [Problem(field, "is given twice") for field in fields if len(request.query.getall(field)) > 1]
-            )
-        options = payloads.text_options(fields, key)
+    async def _read_raw(
+        self, request: web.Request, taken: Intake, struct: Kind, key: str | None, name: str | None
+    ) -> Options:
+        options = payloads.text_options(_query(request), key, _OPTIONS[struct])
         if options.name is None and name is not None:
             options = replace(options, name=name)
-        await taken.add(bodies.chunks(request, self._idle_seconds), name=options.name)
+        chunks = bodies.chunks(request, self._idle_seconds)
+        if (content := bodies.arrived(request)) is not None:
+            if taken.add_whole(content, name=options.name):
+                return options
+            chunks = _once(content)
+        await taken.add(chunks, name=options.name)
         return options
 
 
+def _query(request: web.Request) -> dict[str, str]:
+    """The fields of the query. Raises InvalidPaste."""
+    if not (raw := request.rel_url.raw_query_string):
+        return {}
+    if broken := payloads.broken_query(raw):
+        raise InvalidPaste(broken)
+    query = request.query
+    fields = dict(query)
+    if len(fields) != len(query):
+        raise InvalidPaste([Problem(field, "is given twice") for field in fields if len(query.getall(field)) > 1])
+    return fields
+
+
 def _no_query(request: web.Request) -> None:
-    if request.query:
+    if request.rel_url.raw_query_string and request.query:
         raise InvalidPaste(
             [Problem(field, "belongs into the body of this request, not into the query") for field in request.query]
         )

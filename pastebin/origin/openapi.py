@@ -11,7 +11,7 @@ import orjson
 
 from pastebin import __version__
 from pastebin.http import problems, views
-from pastebin.http.payloads import CreatePaste, PasteOptions, ReadQuery, RevealPaste, RevisePaste
+from pastebin.http.payloads import CreatePaste, PasteChanges, PasteOptions, ReadQuery, RevealPaste, RevisePaste
 from pastebin.services.publishing import REVEAL_BYTES
 
 _COMPONENT = "#/components/schemas/{name}"
@@ -59,7 +59,7 @@ OPERATIONS = (
         query=PasteOptions,
         takes_content=True,
         headers_in=("Idempotency-Key",),
-        headers_out=("Location", "Pastebin-Token", "Pastebin-Expires"),
+        headers_out=("Location", "Pastebin-Token", "Pastebin-Expires", "Pastebin-Purge"),
         refusals=(*_WRITE_REFUSALS, "slug-taken", "idempotency-mismatch", "paste-not-found"),
     ),
     Operation(
@@ -68,7 +68,9 @@ OPERATIONS = (
         "Show a paste; with content=true also its content, as far as it fits",
         answers=(views.PasteView, views.PasteContentView),
         query=ReadQuery,
-        refusals=("paste-not-found", "reveal-required", "invalid-paste", "content-unavailable"),
+        headers_in=("If-None-Match",),
+        headers_out=("ETag",),
+        refusals=("paste-not-found", "reveal-required", "invalid-paste", "precondition-failed", "content-unavailable"),
     ),
     Operation(
         "PATCH",
@@ -76,11 +78,11 @@ OPERATIONS = (
         "Change a paste; new content makes a new revision",
         answers=(views.PasteView,),
         body=RevisePaste,
-        query=PasteOptions,
+        query=PasteChanges,
         takes_content=True,
         owner=True,
         headers_in=("If-Match",),
-        headers_out=("ETag",),
+        headers_out=("ETag", "Pastebin-Purge"),
         refusals=(*_WRITE_REFUSALS, *_OWNER_REFUSALS, "revision-conflict"),
     ),
     Operation(
@@ -125,7 +127,7 @@ _EVERYWHERE = ("internal-error", "unavailable", "overloaded", "database-unavaila
 
 def document(base: str) -> bytes:
     """The whole document as JSON, with this instance as its server."""
-    types: list[Any] = [views.ProblemView, PasteOptions, ReadQuery]
+    types: list[Any] = [views.ProblemView, PasteOptions, PasteChanges, ReadQuery]
     for operation in OPERATIONS:
         types += [*operation.answers, *([operation.body] if operation.body else [])]
     schemas, components = msgspec.json.schema_components(types, ref_template=_COMPONENT)
@@ -194,7 +196,7 @@ def _request_body(operation: Operation, by_type: dict[str, Any]) -> dict[str, An
             "type": "object",
             "properties": {"file": {"type": "array", "items": binary}, "content": binary},
         }
-        content["multipart/form-data"] = {"schema": {"allOf": [form, by_type[repr(PasteOptions)]]}}
+        content["multipart/form-data"] = {"schema": {"allOf": [form, by_type[repr(operation.query)]]}}
         content["application/octet-stream"] = {"schema": binary}
     return {"required": operation.takes_content, "content": content}
 
@@ -211,6 +213,8 @@ def _responses(operation: Operation, by_type: dict[str, Any]) -> dict[str, Any]:
     if operation.headers_out:
         answer["headers"] = {name: {"schema": {"type": "string"}} for name in operation.headers_out}
     responses: dict[str, Any] = {str(operation.status): answer}
+    if "If-None-Match" in operation.headers_in:
+        responses["304"] = {"description": "Not modified"}
     for row in problems.TABLE.values():
         if row.slug in operation.refusals or row.slug in _EVERYWHERE:
             key = str(row.status)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from markupsafe import Markup
 
-from pastebin.http import streaming
+from pastebin.http import caching, representations, streaming
 from pastebin.http.addresses import Addresses, raw_path
-from pastebin.http.pages import SHOWN_IMAGES, PageFile, Pages, html_response
+from pastebin.http.pages import SHOWN_IMAGES, PageFile, Pages, page_body, page_headers
+from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
+from pastebin.origin import tokens
+from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import plaintext, rendering, syntaxes
 from pastebin.services.reading import Reading
@@ -57,6 +61,7 @@ class PastePage:
         pages: Pages,
         rendering: Rendering,
         reading: Reading,
+        made: Representations,
         limits: LimitsSection,
         addresses: Addresses,
         idle_seconds: float,
@@ -64,9 +69,24 @@ class PastePage:
         self._pages = pages
         self._rendering = rendering
         self._reading = reading
+        self._representations = made
         self._limits = limits
         self._addresses = addresses
         self._idle_seconds = idle_seconds
+
+    @classmethod
+    def of(cls, resources: Resources) -> PastePage:
+        """With what a node has; both the role that shows pages and the one that reveals make them."""
+        config = resources.config
+        return cls(
+            resources.pages,
+            resources.rendering,
+            resources.reading,
+            resources.representations,
+            config.limits,
+            resources.addresses,
+            config.doors.body_idle_seconds,
+        )
 
     async def answer(
         self,
@@ -81,7 +101,12 @@ class PastePage:
 
         `created` greets the owner who has just made the paste.
         """
-        response = await self._response(request, paste, syntax, revealed=revealed, created=created)
+        if not revealed and not created:
+            response = await self._kept(request, paste, syntax)
+        else:
+            text, _ = await self._render(request, paste, syntax, revealed=revealed, created=created)
+            headers = {**page_headers("no-referrer"), **caching.secret(), hdrs.VARY: hdrs.ACCEPT}
+            response = web.Response(body=page_body(text), headers=headers)
         body = response.body
         if not isinstance(body, bytes) or len(body) <= _STREAMED_BYTES:
             return response
@@ -89,9 +114,36 @@ class PastePage:
         streamed.content_length = len(body)
         return await streaming.send(request, streamed, _chunks(body), self._idle_seconds)
 
-    async def _response(
-        self, request: web.Request, paste: Paste, syntax: str | None, *, revealed: bool, created: bool
-    ) -> web.Response:
+    async def _kept(self, request: web.Request, paste: Paste, syntax: str | None) -> web.Response:
+        """The page as every reader sees it, or 304. An unstable one has no validator."""
+        # how `?created` looks depends on who asks
+        is_personal = tokens.brings_token(request) or "created" in request.query
+        headers = {
+            **page_headers("no-referrer"),
+            **caching.of_paste(paste, is_personal=is_personal, now=time.monotonic()),
+        }
+        variant = self._representations.variant(request, headers)
+        vary = () if syntax else (hdrs.ACCEPT,)
+        headers |= representations.described(variant, self.etag(request, paste, syntax), None, vary)
+        if (known := representations.unchanged(request, headers)) is not None:
+            return known
+        text, is_stable = await self._render(request, paste, syntax)
+        now = time.monotonic()
+        headers |= caching.of_paste(paste, is_personal=is_personal, now=now, is_stable=is_stable)
+        if not is_stable:
+            del headers["ETag"]
+        return await self._representations.send(page_body(text), headers, variant)
+
+    async def _render(
+        self,
+        request: web.Request,
+        paste: Paste,
+        syntax: str | None,
+        *,
+        revealed: bool = False,
+        created: bool = False,
+    ) -> tuple[str, bool]:
+        """The page, and whether it would look the same the next time."""
         room = Room(
             self._limits.page_bytes * _PAGE_FILES,
             PAGE_CHARACTERS,
@@ -101,12 +153,7 @@ class PastePage:
         base = self._addresses.base(request)
         files = [one.view for one in shown]
         text = self._pages.render("paste.html", paste=paste, files=files, site_url=base, created=created)
-        caching = cache_control(paste, revealed or created)
-        response = html_response(text, referrer_policy="no-referrer", cache_control=caching)
-        response.headers["Vary"] = "Accept"
-        if not revealed and not created and all(one.stable for one in shown):
-            response.headers["ETag"] = self.etag(request, paste, syntax)
-        return response
+        return text, all(one.stable for one in shown)
 
     def etag(self, request: web.Request, paste: Paste, syntax: str | None) -> str:
         """Changes with everything the page shows, and with the program that makes it."""
@@ -195,9 +242,3 @@ async def _plain_html(rendered: Rendered, content: bytes) -> str:
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), _CHUNK_BYTES):
         yield body[start : start + _CHUNK_BYTES]
-
-
-def cache_control(paste: Paste, personal: bool) -> str:
-    if personal or paste.needs_reveal or paste.visibility == "private":
-        return "private, no-store"
-    return "no-cache"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from pastebin.errors import InvalidPaste, PasteNotFound, PreconditionFailed, Problem, RangeUnsatisfiable
-from pastebin.http import disposition, ranges, streaming
-from pastebin.http.conditions import Conditions, evaluate, range_applies
+from pastebin.errors import InvalidPaste, PasteNotFound, Problem, RangeUnsatisfiable
+from pastebin.http import caching, disposition, ranges, representations, streaming
+from pastebin.http.addresses import raw_path
+from pastebin.http.compression import PLAIN
+from pastebin.http.conditions import range_applies
 from pastebin.http.lines import LineWindow, parse_lines
+from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
+from pastebin.origin import tokens
 from pastebin.services.reading import Reading
 
 # Browsers show these; everything else textual is text/plain, the rest is a download.
@@ -51,30 +57,51 @@ def headers_of(file: File, *, download: bool) -> dict[str, str]:
 class RawAnswers:
     """Answers GET and HEAD for a file with conditions, ranges and line windows (RFC 9110, sections 13 and 14)."""
 
-    def __init__(self, reading: Reading, idle_seconds: float) -> None:
+    def __init__(self, reading: Reading, made: Representations, idle_seconds: float) -> None:
         self._reading = reading
+        self._representations = made
         self._idle_seconds = idle_seconds
 
     async def answer(
-        self, request: web.Request, paste: Paste, file: File, *, vary: str | None = None
+        self, request: web.Request, paste: Paste, file: File, *, vary: tuple[str, ...] = ()
     ) -> web.StreamResponse:
-        """`vary` names the request header that decided that the bytes are asked for, and not the page."""
-        headers = headers_of(file, download="download" in request.query)
-        if vary:
-            headers["Vary"] = vary
-        headers["Cache-Control"] = "private, no-store" if paste.visibility == "private" else "no-cache"
-        headers["Last-Modified"] = paste.revised_at.strftime("%a, %d %b %Y %H:%M:%S GMT")
-        window = _window(request, file)
-        etag = f'"{file.sha256.hex()}{window[1] if window else ""}"'
-        headers["ETag"] = etag
-        outcome = evaluate(Conditions.of(request.headers), etag=etag, modified=paste.revised_at)
-        if outcome == "not-modified":
-            return web.Response(status=304, headers=_of_304(headers))
-        if outcome == "failed":
-            raise PreconditionFailed
+        """`vary` names the request headers that decided that the bytes are asked for, and not the page."""
+        headers = {**headers_of(file, download="download" in request.query), **_caching(request, paste)}
+        window, suffix = _window(request, file)
+        etag = f'"{file.sha256.hex()}{suffix}"'
+        if window is None:
+            headers[hdrs.ACCEPT_RANGES] = "bytes"
+        if file.body is not None and (window or hdrs.RANGE not in request.headers):
+            body = window.feed(file.body) if window else file.body
+            return await self._representations.answer(
+                request, body, headers, etag=etag, modified=paste.revised_at, vary=vary
+            )
+        variant = PLAIN if file.body is None else self._representations.variant(request, headers, file.size)
+        headers |= representations.described(variant, etag, paste.revised_at, vary)
+        if (known := representations.unchanged(request, headers, paste.revised_at)) is not None:
+            return known
         if window:
-            return await self._send_lines(request, file, window[0], headers)
-        headers["Accept-Ranges"] = "bytes"
+            chunks = _cut(self._reading.stream(file), window)
+            return await streaming.send(request, web.StreamResponse(headers=headers), chunks, self._idle_seconds)
+        return await self._send_part(request, file, etag, headers)
+
+    async def answer_list(
+        self, request: web.Request, paste: Paste, base: str, *, vary: tuple[str, ...] = ()
+    ) -> web.StreamResponse:
+        """What a plain client gets for a paste with several files: where each of them is."""
+        body = "".join(f"{base}{raw_path(paste, file)}\n" for file in paste.files).encode()
+        headers = {
+            **SECURITY_HEADERS,
+            hdrs.CONTENT_TYPE: "text/plain; charset=utf-8",
+            **_caching(request, paste),
+        }
+        etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+        return await self._representations.answer(request, body, headers, etag=etag, vary=vary)
+
+    async def _send_part(
+        self, request: web.Request, file: File, etag: str, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        """As much of the plain bytes as the request asks for. HEAD has no ranges (RFC 9110, 14.2)."""
         wanted = ranges.parse_range(request.headers.get("Range"), file.size) if request.method == "GET" else None
         if wanted is not None and not range_applies(request.headers.get("If-Range"), etag, None):
             wanted = None
@@ -94,24 +121,16 @@ class RawAnswers:
         response.content_length = length
         return await streaming.send(request, response, self._reading.stream(file, start, length), self._idle_seconds)
 
-    async def _send_lines(
-        self, request: web.Request, file: File, window: LineWindow, headers: dict[str, str]
-    ) -> web.StreamResponse:
-        """HEAD for a stored object leaves out the framing of the GET (RFC 9110, 9.3.2): it would take reading it."""
-        if file.body is not None:
-            return web.Response(body=window.feed(file.body), headers=headers)
-        return await streaming.send(
-            request,
-            web.StreamResponse(headers=headers),
-            _cut(self._reading.stream(file), window),
-            self._idle_seconds,
-        )
+
+def _caching(request: web.Request, paste: Paste) -> dict[str, str]:
+    return caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic())
 
 
-def _window(request: web.Request, file: File) -> tuple[LineWindow, str] | None:
+def _window(request: web.Request, file: File) -> tuple[LineWindow | None, str]:
+    """The lines that the request asks for, and what they add to the entity tag."""
     asked = request.query.get("lines")
     if asked is None:
-        return None
+        return None, ""
     if not file.is_text:
         raise InvalidPaste([Problem("lines", "is for text; this file is not")])
     try:
@@ -119,11 +138,6 @@ def _window(request: web.Request, file: File) -> tuple[LineWindow, str] | None:
     except ValueError as error:
         raise InvalidPaste([Problem("lines", str(error))]) from None
     return LineWindow(first, last), f"-L{first}-{last or ''}"
-
-
-def _of_304(headers: dict[str, str]) -> dict[str, str]:
-    """RFC 9110, 15.4.5: what a 304 carries of the headers of the 200."""
-    return {name: headers[name] for name in ("ETag", "Cache-Control", "Last-Modified", "Vary") if name in headers}
 
 
 async def _cut(chunks: AsyncIterator[bytes], window: LineWindow) -> AsyncIterator[bytes]:

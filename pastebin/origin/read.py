@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
 
 from aiohttp import web
 
-from pastebin.http import payloads, views
-from pastebin.http.addresses import Addresses, raw_path
+from pastebin import __version__
+from pastebin.http import caching, payloads, representations, views
+from pastebin.http.addresses import Addresses
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import ReadQuery
+from pastebin.http.representations import Representations
 from pastebin.models import Paste
-from pastebin.origin import openapi, tokens
-from pastebin.origin.raw import SECURITY_HEADERS, RawAnswers, choose
+from pastebin.origin import heat, openapi, tokens
+from pastebin.origin.raw import RawAnswers, choose
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.intake import NAME_BYTES
 from pastebin.services.publishing import TITLE_CHARACTERS
 from pastebin.services.reading import Reading
+from pastebin.services.warming import Warming
+
+_HEADERS = {
+    "Content-Type": "application/json",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 @asynccontextmanager
 async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve pastes as raw bytes and metadata."""
     config = resources.config
-    raw = RawAnswers(resources.reading, config.doors.body_idle_seconds)
-    handlers = ReadHandlers(resources.reading, raw, resources.addresses, config.limits)
+    raw = RawAnswers(resources.reading, resources.representations, config.doors.body_idle_seconds)
+    handlers = ReadHandlers(
+        resources.reading, raw, resources.representations, resources.addresses, config.limits, resources.warming
+    )
     yield Offer(
         [
             web.get("/raw/{slug}", handlers.raw),
@@ -45,28 +58,60 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
 class ReadHandlers:
     """GET and HEAD; nothing here changes anything."""
 
-    def __init__(self, reading: Reading, raw: RawAnswers, addresses: Addresses, limits: LimitsSection) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        raw: RawAnswers,
+        made: Representations,
+        addresses: Addresses,
+        limits: LimitsSection,
+        warming: Warming,
+    ) -> None:
         self._reading = reading
         self._raw = raw
+        self._representations = made
         self._addresses = addresses
         self._limits = limits
+        self._warming = warming
 
     async def raw(self, request: web.Request) -> web.StreamResponse:
         slug = request.match_info["slug"]
         name = request.match_info.get("name", request.query.get("name"))
         paste = await self._reading.open(slug, tokens.presented(request), bodies="sole", body_of=name)
+        heat.note(self._warming, request, paste)
         if name is None and len(paste.files) > 1:
-            return raw_list(paste, self._addresses.base(request))
+            return await self._raw.answer_list(request, paste, self._addresses.base(request))
         return await self._raw.answer(request, paste, choose(paste, name))
 
     async def show(self, request: web.Request) -> web.Response:
         query = payloads.read(ReadQuery, dict(request.query), strict=False)
         slug, token = request.match_info["slug"], tokens.bearer(request)
         base = self._addresses.base(request)
+        if query.content:
+            paste = await self._reading.open(slug, token, bodies="all")
+        else:
+            paste = await self._reading.find(slug, token)
+        headers = {
+            **_HEADERS,
+            **caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic()),
+        }
+        etag = self._etag(paste, base, with_content=query.content)
         if not query.content:
-            return json_answer(views.paste_view(await self._reading.find(slug, token), base))
-        paste = await self._reading.open(slug, token, bodies="all")
-        return json_answer(views.paste_view(paste, base, await self._contents(paste)))
+            body = views.encode(views.paste_view(paste, base))
+            return await self._representations.answer(request, body, headers, etag=etag)
+        variant = self._representations.variant(request, headers)
+        headers |= representations.described(variant, etag, None, ())
+        if (known := representations.unchanged(request, headers)) is not None:
+            return known
+        body = views.encode(views.paste_view(paste, base, await self._contents(paste)))
+        return await self._representations.send(body, headers, variant)
+
+    def _etag(self, paste: Paste, base: str, *, with_content: bool) -> str:
+        """Changes with everything in the answer. In front stands what If-Match of a PATCH understands."""
+        room = self._limits.page_bytes if with_content else None
+        shown = (paste.id, paste.reads, base, room, __version__)
+        digest = hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+        return f'"{paste.revision}.{paste.version}.{digest}"'
 
     async def _contents(self, paste: Paste) -> dict[int, bytes]:
         """The content of the files that fit, in order, into what one answer may hold."""
@@ -78,7 +123,7 @@ class ReadHandlers:
                 room -= file.size
         return contents
 
-    async def limits(self, _request: web.Request) -> web.Response:
+    async def limits(self, request: web.Request) -> web.Response:
         limits = self._limits
         view = views.LimitsView(
             max_paste_bytes=limits.max_paste_bytes,
@@ -91,12 +136,10 @@ class ReadHandlers:
             max_title_characters=TITLE_CHARACTERS,
             content_bytes=limits.page_bytes,
         )
-        return json_answer(view, cache="public, max-age=300")
+        return await self._of_site(request, views.encode(view), 300)
 
-    async def syntaxes(self, _request: web.Request) -> web.Response:
-        return web.Response(
-            body=self._syntaxes, content_type="application/json", headers=_headers("public, max-age=3600")
-        )
+    async def syntaxes(self, request: web.Request) -> web.Response:
+        return await self._of_site(request, self._syntaxes, 3600)
 
     @cached_property
     def _syntaxes(self) -> bytes:
@@ -113,32 +156,18 @@ class ReadHandlers:
         )
 
     async def openapi(self, request: web.Request) -> web.Response:
-        body = openapi.document(self._addresses.base(request))
-        return web.Response(body=body, content_type="application/json", headers=_headers("public, max-age=300"))
+        return await self._of_site(request, openapi.document(self._addresses.base(request)), 300)
+
+    async def _of_site(self, request: web.Request, body: bytes, seconds: int) -> web.Response:
+        headers = {**_HEADERS, **caching.of_site(seconds, browsers=f"public, max-age={seconds}")}
+        etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+        return await self._representations.answer(request, body, headers, etag=etag)
 
 
-def raw_list(paste: Paste, base: str, *, vary: str | None = None) -> web.Response:
-    """What a plain client gets for a paste with several files: where each of them is. `vary` as in RawAnswers."""
-    lines = "".join(f"{base}{raw_path(paste, file)}\n" for file in paste.files)
-    headers = {
-        **SECURITY_HEADERS,
-        "Cache-Control": "private, no-store" if paste.visibility == "private" else "no-cache",
-    }
-    if vary:
-        headers["Vary"] = vary
-    return web.Response(text=lines, headers=headers)
-
-
-def json_answer(
-    view: object, *, status: int = 200, cache: str = "no-store", headers: dict[str, str] | None = None
-) -> web.Response:
+def json_answer(view: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """For what only the one who asked may see."""
     return web.Response(
         status=status,
         body=views.encode(view),
-        content_type="application/json",
-        headers={**_headers(cache), **(headers or {})},
+        headers={**_HEADERS, **caching.secret(), **(headers or {})},
     )
-
-
-def _headers(cache: str) -> dict[str, str]:
-    return {"Cache-Control": cache, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from pastebin import slugs
 from pastebin.errors import CrossSiteRequest
@@ -45,6 +45,11 @@ def remembered(request: web.Request) -> str | None:
 def presented(request: web.Request) -> str | None:
     """The token for reading a private paste: given in the header, else what this browser keeps."""
     return bearer(request) or remembered(request)
+
+
+def brings_token(request: web.Request) -> bool:
+    """Whether the request says who asks, in a way that counts here: its answer is for nobody else."""
+    return hdrs.AUTHORIZATION in request.headers or COOKIE in request.cookies
 
 
 def is_of(paste: Paste, token: str | None) -> bool:

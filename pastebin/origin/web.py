@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from pastebin.errors import PasteNotFound
-from pastebin.http import problems
+from pastebin.http import caching, problems
 from pastebin.http.addresses import Addresses
-from pastebin.http.conditions import Conditions, evaluate
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
-from pastebin.http.pages import Pages, html_response
-from pastebin.models import Paste
-from pastebin.origin import tokens
+from pastebin.http.pages import Pages, page_body, page_headers
+from pastebin.http.representations import Representations
+from pastebin.origin import heat, tokens
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
-from pastebin.origin.paste_page import PastePage, cache_control
+from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import RawAnswers, choose
-from pastebin.origin.read import raw_list
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.reading import Reading
+from pastebin.services.warming import Warming
+
+_FRONT_SECONDS = 300
+_PROBLEM_SECONDS = 3600
 
 
 @asynccontextmanager
 async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve the pages."""
     config = resources.config
-    idle = config.doors.body_idle_seconds
-    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses, idle)
-    raw = RawAnswers(resources.reading, idle)
-    handlers = WebHandlers(resources.reading, resources.pages, page, raw, resources.addresses, config.limits)
+    made = resources.representations
+    raw = RawAnswers(resources.reading, made, config.doors.body_idle_seconds)
+    page = PastePage.of(resources)
+    handlers = WebHandlers(
+        resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits, resources.warming
+    )
     yield Offer(
         [
             *resources.assets.routes(),
@@ -55,28 +60,30 @@ class WebHandlers:
         pages: Pages,
         page: PastePage,
         raw: RawAnswers,
+        made: Representations,
         addresses: Addresses,
         limits: LimitsSection,
+        warming: Warming,
     ) -> None:
         self._reading = reading
         self._pages = pages
         self._page = page
         self._raw = raw
+        self._representations = made
         self._addresses = addresses
         self._limits = limits
+        self._warming = warming
 
     async def front(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
         context = create_context(self._limits, {}, [])
         if prefers_html(request.headers.get("Accept")):
-            response = html_response(
-                self._pages.render("create.html", **context, site_url=base), cache_control="no-cache"
-            )
+            headers = page_headers()
+            text = self._pages.render("create.html", **context, site_url=base)
         else:
-            response = web.Response(text=self._pages.render("help.txt", limits=context["limits"], site_url=base))
-            response.headers["Cache-Control"] = "no-cache"
-        response.headers["Vary"] = "Accept"
-        return response
+            headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+            text = self._pages.render("help.txt", limits=context["limits"], site_url=base)
+        return await self._of_site(request, text, {**headers, **caching.of_site(_FRONT_SECONDS)}, ("Accept",))
 
     async def paste(self, request: web.Request) -> web.StreamResponse:
         slug, syntax = request.match_info["slug"], request.match_info.get("syntax")
@@ -85,23 +92,18 @@ class WebHandlers:
         if not as_page:
             return await self._bytes(request, slug, token)
         paste = await self._reading.find(slug, token, bodies="all")
+        heat.note(self._warming, request, paste)
         if paste.needs_reveal:
             return reveal_page(self._pages, paste, self._addresses.base(request))
-        if "created" in request.query and tokens.is_of(paste, token):
-            return await self._page.answer(request, paste, syntax=syntax, created=True)
-        etag = self._page.etag(request, paste, syntax)
-        if evaluate(Conditions.of(request.headers), etag=etag, modified=None) == "not-modified":
-            headers = {"ETag": etag, "Cache-Control": cache_control(paste, personal=False), "Vary": "Accept"}
-            return web.Response(status=304, headers=headers)
-        return await self._page.answer(request, paste, syntax=syntax)
+        created = "created" in request.query and tokens.is_of(paste, token)
+        return await self._page.answer(request, paste, syntax=syntax, created=created)
 
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:
-        paste: Paste = await self._reading.open(slug, token, bodies="sole")
+        paste = await self._reading.open(slug, token, bodies="sole")
+        heat.note(self._warming, request, paste)
         if len(paste.files) > 1:
-            response: web.StreamResponse = raw_list(paste, self._addresses.base(request), vary="Accept")
-        else:
-            response = await self._raw.answer(request, paste, choose(paste, None), vary="Accept")
-        return response
+            return await self._raw.answer_list(request, paste, self._addresses.base(request), vary=("Accept",))
+        return await self._raw.answer(request, paste, choose(paste, None), vary=("Accept",))
 
     async def nowhere(self, _request: web.Request) -> web.Response:
         """What cannot name a paste is a paste that does not exist, not an address that only takes uploads."""
@@ -121,5 +123,13 @@ class WebHandlers:
                     description=description,
                     site_url=self._addresses.base(request),
                 )
-                return html_response(text, cache_control="public, max-age=3600")
+                headers = {**page_headers(), **caching.of_site(_PROBLEM_SECONDS, browsers="public, max-age=3600")}
+                return await self._of_site(request, text, headers)
         raise PasteNotFound("There is no such problem type.")
+
+    async def _of_site(
+        self, request: web.Request, text: str, headers: dict[str, str], vary: tuple[str, ...] = ()
+    ) -> web.Response:
+        body = page_body(text)
+        etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+        return await self._representations.answer(request, body, headers, etag=etag, vary=vary)

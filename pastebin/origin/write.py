@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from pastebin.errors import InvalidPaste, Problem
-from pastebin.http import bodies, payloads, streaming, views
+from pastebin.http import bodies, caching, payloads, streaming, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html, prefers_json
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
-from pastebin.models import Published
+from pastebin.http.short import Short
+from pastebin.models import Published, Purge
 from pastebin.origin import tokens
 from pastebin.origin.content import ContentReader
 from pastebin.origin.forms import FormHandlers
@@ -26,6 +27,8 @@ from pastebin.services.publishing import REVEAL_BYTES, Publishing
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
+# `3` and `"3"`, and what ReadHandlers.show gives: `"3.7.0123456789abcdef"`
+_REVISION = re.compile(r'"?([0-9]+(?:\.[0-9]+)?)(?:\.[0-9a-f]{16}(?:-gzip-[0-9a-f]{8})?)?"?')
 
 
 @asynccontextmanager
@@ -34,7 +37,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     config = resources.config
     idle = config.doors.body_idle_seconds
     content = ContentReader(config.limits, idle)
-    page = PastePage(resources.pages, resources.rendering, resources.reading, config.limits, resources.addresses, idle)
+    page = PastePage.of(resources)
     forms = FormHandlers(
         resources.publishing,
         resources.reading,
@@ -49,10 +52,10 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
         yield Offer(
             [
-                web.post("/", handlers.drop),
+                web.post("/", handlers.drop, short=handlers.drop_short),
                 web.put("/", handlers.drop),
                 web.put("/{name:[^/]+}", handlers.drop),
-                web.post("/api/v1/pastes", handlers.create),
+                web.post("/api/v1/pastes", handlers.create, short=handlers.create_short),
                 web.patch("/api/v1/pastes/{slug}", handlers.revise),
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
                 web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
@@ -95,10 +98,31 @@ class WriteHandlers:
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, name=request.match_info.get("name"))
             published = await self._publishing.create(taken, options)
-        if prefers_json(request.headers.get("Accept")):
-            return created(published, base)
-        url = f"{base}/{published.paste.slug}"
-        return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
+        return created(published, base) if prefers_json(request.headers.get("Accept")) else _dropped(published, base)
+
+    def create_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
+        return self._short(request, created)
+
+    def drop_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
+        accept = request.headers.get("accept")
+        if prefers_html(accept):
+            return None
+        return self._short(request, created if prefers_json(accept) else _dropped)
+
+    def _short(
+        self, request: Short, answer: Callable[[Published, str], web.Response]
+    ) -> Callable[[], Awaitable[web.Response]] | None:
+        """Make the paste of a small request. Nothing of it is in the blob store, so nothing is to be given up."""
+        base = self._addresses.seen("http", request.host)
+        taken = self._publishing.intake()
+        options = self._content.read_short(request, taken)
+        if options is None:
+            return None
+
+        async def work() -> web.Response:
+            return answer(await self._publishing.create(taken, options), base)
+
+        return work
 
     async def revise(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
@@ -107,17 +131,14 @@ class WriteHandlers:
         await self._publishing.authorise(slug, token)  # before a large body is taken from a stranger
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, struct=RevisePaste)
-            paste = await self._publishing.revise(slug, token, taken, options, _if_match(request))
-        return json_answer(views.paste_view(paste, base), headers={"ETag": f'"{paste.revision}"'})
+            paste, purge = await self._publishing.revise(slug, token, taken, options, _if_match(request))
+        return json_answer(
+            views.paste_view(paste, base), headers={"ETag": f'"{paste.revision}"', **_purge_headers(purge)}
+        )
 
     async def delete(self, request: web.Request) -> web.Response:
-        started = time.perf_counter()
-        await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
-        milliseconds = round((time.perf_counter() - started) * 1000)
-        return web.Response(
-            status=204,
-            headers={"Pastebin-Purge": f"confirmed; edges=0; ms={milliseconds}", "Cache-Control": "no-store"},
-        )
+        purge = await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
+        return web.Response(status=204, headers={**_purge_headers(purge), "Cache-Control": "no-store"})
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
         """JSON with the content inside, or the bytes themselves of a single file that was asked for as bytes.
@@ -132,7 +153,7 @@ class WriteHandlers:
         paste = await self._reading.reveal(slug, payload.password, token)
         if len(paste.files) == 1 and (as_bytes or paste.size > REVEAL_BYTES):
             file = paste.files[0]
-            response = web.StreamResponse(headers={**headers_of(file, download=True), "Cache-Control": "no-store"})
+            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.secret()})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
         contents = {file.position: await self._reading.content(file) for file in paste.files}
@@ -141,23 +162,40 @@ class WriteHandlers:
 
 def created(published: Published, base: str) -> web.Response:
     """201 with everything the owner needs to know, the token for the only time."""
-    view = views.CreatedView(**views.paste_members(published.paste, base), token=published.token)
-    return json_answer(view, status=201, headers=_created_headers(published, view.url))
+    view = views.created_view(published, base)
+    return json_answer(view, status=201, headers=_created_headers(published, view["url"]))
+
+
+def _dropped(published: Published, base: str) -> web.Response:
+    url = f"{base}/{published.paste.slug}"
+    return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
 
 
 def _created_headers(published: Published, url: str) -> dict[str, str]:
     headers = {"Location": url, "Pastebin-Token": published.token, "Cache-Control": "no-store"}
     if published.paste.expires_at is not None:
         headers["Pastebin-Expires"] = published.paste.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return headers
+    return headers | (_purge_headers(published.purge) if published.purge is not None else {})
+
+
+def _purge_headers(purge: Purge) -> dict[str, str]:
+    """How many caches know of the change, and the milliseconds that were waited for them."""
+    told = (
+        f"confirmed; edges={purge.known}" if purge.is_confirmed else f"partial; edges={purge.confirmed}/{purge.known}"
+    )
+    return {"Pastebin-Purge": f"{told}; ms={round(purge.seconds * 1000)}"}
 
 
 def _if_match(request: web.Request) -> str | None:
-    """The revision number inside `If-Match: "3"`; `*` matches any."""
+    """The revision inside `If-Match: "3"`, or revision and version of the tag that showing the paste gave; `*` matches
+    any.
+    """
     given = request.headers.get("If-Match")
     if given is None or given.strip() == "*":
         return None
-    number = given.strip().strip('"')
-    if not number.isascii() or not number.isdigit():
-        raise InvalidPaste([Problem("If-Match", 'must be the revision in quotes, such as "3"')])
-    return number
+    found = _REVISION.fullmatch(given.strip())
+    if found is None:
+        raise InvalidPaste(
+            [Problem("If-Match", 'must be the ETag of the paste, or its revision in quotes such as "3"')]
+        )
+    return found[1]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem, Unavailable
@@ -23,6 +22,20 @@ _HASH_BYTES = 128 * 1024  # worth a thread hop; an upload that waits for memory 
 _RENEW_SECONDS = 60.0
 _INLINE_SHARE = 16  # all inline files of a paste together, in inline limits
 NAME_BYTES = 255
+
+
+class Committing:
+    """See `Intake.committing`."""
+
+    def __init__(self, taken: Intake) -> None:
+        self._taken = taken
+
+    def __enter__(self) -> None:
+        self._taken.note_commit(is_possible=True)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, PastebinError) and not isinstance(error, Unavailable):
+            self._taken.note_commit(is_possible=False)
 
 
 class Intake:
@@ -47,37 +60,32 @@ class Intake:
         self.problems: list[Problem] = []
         self.size = 0
         self.blob_keys: list[str] = []
-        self._tasks = asyncio.TaskGroup()
+        self._tasks: asyncio.TaskGroup | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._may_be_committed = False
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Leaving with an error gives the stored blobs up; the sweeper removes what even that could not."""
-        if self._renewal is not None:
+        if self._tasks is not None and self._renewal is not None:
             self._renewal.cancel()
-        # what went wrong in the block is not an affair of the group, which would wrap it
-        await self._tasks.__aexit__(None, None, None)
+            # what went wrong in the block is not an affair of the group, which would wrap it
+            await self._tasks.__aexit__(None, None, None)
         if kind is not None and self.blob_keys and not self._may_be_committed:
             await asyncio.shield(self.abandon(self.blob_keys))
 
-    @contextmanager
-    def committing(self) -> Iterator[None]:
+    def committing(self) -> Committing:
         """Around the commit: unless the database has said no, the blobs may be those of a paste, now or in a moment.
 
         So nobody but the sweeper may give them up then, which asks the rows once every commit is over.
         """
-        self._may_be_committed = True
-        try:
-            yield
-        except Unavailable:
-            raise
-        except PastebinError:
-            self._may_be_committed = False
-            raise
+        return Committing(self)
+
+    def note_commit(self, *, is_possible: bool) -> None:
+        """Whether what was stored may belong to a paste."""
+        self._may_be_committed = is_possible
 
     async def abandon(self, keys: Sequence[str]) -> None:
         """Remove blobs that no commit made live, nor ever will."""
@@ -92,48 +100,67 @@ class Intake:
 
         A name that is refused is kept in `problems`, to be told with everything else that is wrong.
         """
+        self._admit(name)
+        counted = self._counted(chunks)
+        head = bytearray()
+        async for chunk in counted:
+            head += chunk
+            if len(head) > self._longest_inline:
+                break
+        complete = len(head) <= self._longest_inline
+        content = bytes(head)
+        kind = media.media_type(content, complete=complete)
+        if complete and _stays_inline(content, kind):
+            self._keep(content, name, syntax, kind)
+            return
+        if syntax is None and kind == media.TEXT:
+            syntax = _guessed(name, content)
+        del content
+        position = len(self.files)
+        key, size, digest = await self._store(head, counted)
+        self.files.append(File(position, name, kind, syntax, size, digest, blob_key=key))
+
+    def add_whole(self, content: bytes, *, name: str | None, syntax: str | None = None) -> bool:
+        """Take one file that is here already, if it goes into the database; False: it has to be added as a stream.
+
+        Raises as `add` does.
+        """
+        kind = media.media_type(content, complete=True)
+        if len(content) > self._longest_inline or not _stays_inline(content, kind):
+            return False
+        self._admit(name)
+        self._count(content)
+        self._keep(content, name, syntax, kind)
+        return True
+
+    @property
+    def _longest_inline(self) -> int:
+        return min(self._inline_max_bytes, self._inline_left)
+
+    def _admit(self, name: str | None) -> None:
         position = len(self.files)
         if position >= self._limits.max_files:
             raise InvalidPaste([Problem("files", f"a paste has at most {self._limits.max_files} files")])
         if name is not None:
             self.problems += name_problems(name, f"files[{position}].name")
-        counted = self._counted(chunks)
-        head = bytearray()
-        longest = min(self._inline_max_bytes, self._inline_left)
-        async for chunk in counted:
-            head += chunk
-            if len(head) > longest:
-                break
-        complete = len(head) <= longest
-        kind = media.media_type(bytes(head), complete=complete)
-        guessed = syntaxes.guess(name, bytes(head[:4096])) if syntax is None and kind == media.TEXT else None
-        if complete and (kind == media.TEXT or not head):
-            body = bytes(head)
-            size, digest, key = len(body), hashlib.sha256(body).digest(), None
-            self._inline_left -= size
-        else:
-            body = None
-            key, size, digest = await self._store(head, counted)
-        self.files.append(
-            File(
-                position=position,
-                name=name,
-                media_type=kind,
-                syntax=guessed.name if guessed else syntax,
-                size=size,
-                sha256=digest,
-                blob_key=key,
-                body=body,
-            )
-        )
+
+    def _keep(self, content: bytes, name: str | None, syntax: str | None, kind: str) -> None:
+        if syntax is None and kind == media.TEXT:
+            syntax = _guessed(name, content)
+        size, digest = len(content), hashlib.sha256(content).digest()
+        self._inline_left -= size
+        self.files.append(File(len(self.files), name, kind, syntax, size, digest, body=content))
 
     async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
-            self.size += len(chunk)
-            if self.size > self._limits.max_paste_bytes:
-                raise too_large(self._limits)
-            self._metrics.received_bytes.inc(len(chunk))
+            self._count(chunk)
             yield chunk
+
+    def _count(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self._limits.max_paste_bytes:
+            raise too_large(self._limits)
+        self._metrics.received_bytes.inc(len(chunk))
 
     async def _store(self, head: bytearray, rest: AsyncIterator[bytes]) -> tuple[str, int, bytes]:
         """Stream to the blob store, the head first; returns key, size and digest once everything is durable."""
@@ -144,7 +171,8 @@ class Intake:
         size = 0
         await self._leftovers.announce_blob(key)
         self.blob_keys.append(key)
-        if self._renewal is None:
+        if self._tasks is None:
+            self._tasks = await asyncio.TaskGroup().__aenter__()
             self._renewal = self._tasks.create_task(self._renew(), name="renewal of an upload")
         async with self._blobs.writer(key) as writer:
             async for piece in _pieces(head, rest):
@@ -162,6 +190,15 @@ class Intake:
                 await self._leftovers.renew_blobs(self.blob_keys)
             except PastebinError as error:
                 log.warning("a running upload could not be renewed: %s", error)
+
+
+def _stays_inline(content: bytes, kind: str) -> bool:
+    return kind == media.TEXT or not content
+
+
+def _guessed(name: str | None, content: bytes) -> str | None:
+    guessed = syntaxes.guess(name, content[: syntaxes.HEAD_BYTES])
+    return guessed.name if guessed else None
 
 
 def too_large(limits: LimitsSection) -> PasteTooLarge:

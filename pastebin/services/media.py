@@ -14,6 +14,7 @@ _IMAGES = (
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
 )
+_MAGIC = (*(magic for magic, _ in _IMAGES), b"RIFF")
 # Control characters that no text in any 8-bit encoding has use for; ESC is left out for coloured terminal output.
 _NOT_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b"))
 
@@ -24,11 +25,12 @@ def media_type(head: bytes, *, complete: bool) -> str:
     `head` is the beginning of the content; `complete` says that it is all of it. Text in a legacy 8-bit encoding is
     text too: it is shown with replacement characters and returned byte for byte.
     """
-    for magic, kind in _IMAGES:
-        if head.startswith(magic):
-            return kind
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "image/webp"
+    if head.startswith(_MAGIC):
+        for magic, kind in _IMAGES:
+            if head.startswith(magic):
+                return kind
+        if head[8:12] == b"WEBP":
+            return "image/webp"
     if b"\0" in head:
         return BINARY
     try:

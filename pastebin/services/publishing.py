@@ -23,11 +23,12 @@ from pastebin.errors import (
     TokenRequired,
 )
 from pastebin.metrics import Metrics
-from pastebin.models import Changes, Draft, File, Options, Paste, Published
+from pastebin.models import Changes, Draft, File, Options, Paste, Published, Purge
 from pastebin.sections import LimitsSection
 from pastebin.services import intake, syntaxes
 from pastebin.services.intake import Intake
 from pastebin.services.passwords import Passwords
+from pastebin.services.purging import Purging
 from pastebin.store.blobs import Blobs
 from pastebin.store.leftovers import Leftovers
 from pastebin.store.pastes import Pastes
@@ -57,6 +58,7 @@ class Publishing:
         inline_max_bytes: int,
         secret: bytes,
         metrics: Metrics,
+        purging: Purging | None = None,
     ) -> None:
         self._pastes = pastes
         self._blobs = blobs
@@ -66,6 +68,7 @@ class Publishing:
         self._inline_max_bytes = inline_max_bytes
         self._secret = secret
         self._metrics = metrics
+        self._purging = purging
         self._created = metrics.published.labels("created")
         self._revised = metrics.published.labels("revised")
 
@@ -79,7 +82,7 @@ class Publishing:
         """
         files = _named(taken.files, options)
         problems = await self._problems(options) + _unless_named(taken.problems, options)
-        if not any(problem.field.startswith(("content", "files")) for problem in problems):
+        if not problems or not any(problem.field.startswith(("content", "files")) for problem in problems):
             problems += [*_content_problems(files), *_protected_problems(options, files)]
         if problems:
             raise InvalidPaste(problems)
@@ -100,15 +103,17 @@ class Publishing:
             parent=options.parent,
             idempotency_hash=slugs.hash_token(key) if key else None,
             fingerprint=_fingerprint(files, options, self._secret) if key else None,
+            is_named=options.slug is not None,
         )
         with taken.committing():
             paste = await self._insert(draft, own_slug=options.slug is not None)
-        kept = {file.blob_key for file in paste.files}
-        if taken.blob_keys and kept.isdisjoint(taken.blob_keys):
+        if taken.blob_keys and {file.blob_key for file in paste.files}.isdisjoint(taken.blob_keys):
             # a retry found the first request's paste: its bytes are these bytes, stored twice
             await taken.abandon(taken.blob_keys)
         self._created.inc()
-        return Published(paste, token)
+        # somebody may have asked for a chosen name before, and been told that there is none
+        purge = await self._purged(paste.change, paste.slug) if draft.is_named else None
+        return Published(paste, token, purge)
 
     async def _insert(self, draft: Draft, *, own_slug: bool) -> Paste:
         for _ in range(_SLUG_TRIES):
@@ -122,15 +127,16 @@ class Publishing:
 
     async def revise(
         self, slug: str, token: str | None, taken: Intake, options: Options, if_match: str | None
-    ) -> Paste:
-        """Change a paste; new content makes a new revision, the old ones are kept.
+    ) -> tuple[Paste, Purge]:
+        """Change a paste, and say how many caches know it; new content makes a new revision, the old ones are kept.
 
-        `if_match` is the revision the caller believes to be current. What was judged on an earlier look is judged
-        again when somebody else was faster; only who lost a race about the content, or insists on a revision, hears of
-        it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict, InvalidPaste, StorageFull.
+        `if_match` is the revision, or `revision.version`, that the caller believes to be current. What was judged on
+        an earlier look is judged again when somebody else was faster; only who lost a race about the content, or
+        insists on a revision, hears of it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict,
+        InvalidPaste, StorageFull.
         """
         paste = await self.authorise(slug, token)
-        if if_match is not None and if_match != str(paste.revision):
+        if if_match not in (None, str(paste.revision), f"{paste.revision}.{paste.version}"):
             raise RevisionConflict(revision=paste.revision)
         files = _named(taken.files, options)
         if files:
@@ -149,7 +155,7 @@ class Publishing:
                 self._judge_change(paste, files, options, mistakes)
             else:
                 self._revised.inc()
-                return revised
+                return revised, await self._purged(revised.change, slug)
         raise Overloaded("The paste is being changed too often; try again shortly.")
 
     def _judge_change(
@@ -185,9 +191,17 @@ class Publishing:
             members["password_hash"] = await self._passwords.hash(options.password) if options.password else None
         return members
 
-    async def delete(self, slug: str, token: str | None) -> None:
-        """End a paste for everybody. Raises TokenRequired, EditForbidden, PasteNotFound."""
-        await self._pastes.delete(await self.authorise(slug, token))
+    async def delete(self, slug: str, token: str | None) -> Purge:
+        """End a paste for everybody, and say how many caches know it.
+
+        Raises TokenRequired, EditForbidden, PasteNotFound.
+        """
+        change = await self._pastes.delete(await self.authorise(slug, token))
+        return await self._purged(change, slug)
+
+    async def _purged(self, change: int | None, slug: str) -> Purge:
+        """Wait until every cache knows of a change, for a while; the change is made, whatever comes of that."""
+        return Purge(0, 0, 0.0) if self._purging is None else await self._purging.confirmed(change, slug)
 
     async def authorise(self, slug: str, token: str | None) -> Paste:
         """The paste, if `token` is its owner token; a private paste does not show strangers that it exists."""

@@ -16,11 +16,12 @@ from pastebin.sections import BlobsSection, SweepingSection
 from pastebin.services.reconciling import Findings, Pace, Reconciling
 from pastebin.store.blobs import Blobs
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.partitions import Partitions
 
 log = logging.getLogger(__name__)
 
-# The rows of orphans are locked while their blobs are removed: not for longer than a server tolerates (30 s).
-_LOCKED_SECONDS = 5.0
+# Orphans are this node's for a while only: what takes longer is left to the next round.
+_REMOVING_SECONDS = 30.0
 
 
 class Sweeping:
@@ -33,7 +34,9 @@ class Sweeping:
         section: SweepingSection,
         blobs_section: BlobsSection,
         metrics: Metrics,
+        partitions: Partitions | None = None,
     ) -> None:
+        self._partitions = partitions
         self._leftovers = leftovers
         self._blobs = blobs
         self._section = section
@@ -54,6 +57,9 @@ class Sweeping:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat("sweeping", self.sweep, self._section.interval_seconds), name="sweep")
             tasks.create_task(self._reconcile_for_ever(), name="reconcile")
+            if self._partitions is not None:  # workers of the purge queue do the same, but there may be none
+                keeping = self._repeat("keeping room", self._partitions.keep, self._section.interval_seconds)
+                tasks.create_task(keeping, name="partitions")
 
     async def _reconcile_for_ever(self) -> None:
         # what a node that was killed has left is older than its restart, but for the last hour
@@ -121,7 +127,7 @@ class Sweeping:
         failure: PastebinError | None = None
         pending = self._section.abandoned_seconds
         async with self._leftovers.orphans(self._grace_seconds, limit, pending_seconds=pending) as keys:
-            ends = time.monotonic() + _LOCKED_SECONDS
+            ends = time.monotonic() + _REMOVING_SECONDS
             for key in keys:
                 if time.monotonic() >= ends:
                     break
@@ -138,10 +144,7 @@ class Sweeping:
     async def due(self) -> list[str]:
         """Some of the blobs that a round would remove now because nothing refers to them any more."""
         batch, pending = self._section.batch_size, self._section.abandoned_seconds
-        async with self._leftovers.orphans(self._grace_seconds, batch, pending_seconds=pending) as keys:
-            found = list(keys)
-            keys.clear()
-        return found
+        return await self._leftovers.due(self._grace_seconds, batch, pending_seconds=pending)
 
     async def reconcile(self, *, dry_run: bool = False) -> Findings:
         """Compare the store with the rows both ways; see `Reconciling`."""

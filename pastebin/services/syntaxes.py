@@ -201,8 +201,8 @@ def guess(file_name: str | None, head: bytes) -> Syntax | None:
     return (
         _from_modeline(head)
         or (_from_name(file_name, head) if file_name else None)
-        or _from_shebang(head)
-        or _from_declaration(head)
+        or (_from_shebang(head) if head.startswith(b"#!") else None)
+        or (_from_declaration(head) if head.lstrip().startswith(b"<") else None)
     )
 
 
@@ -263,10 +263,13 @@ def _from_declaration(head: bytes) -> Syntax | None:
 
 
 def _from_modeline(head: bytes) -> Syntax | None:
-    if b"-*-" not in head and b":" not in head:
+    # what every modeline holds is looked for first, because hardly any file has one
+    if b"-*-" not in head and not (b"=" in head and b":" in head):
         return None
     for line in head.split(b"\n", 5)[:5]:
-        found = _EMACS.search(line[:400]) or _VIM.search(line[:400])
+        found = _EMACS.search(line[:400]) if b"-*-" in line else None
+        if found is None and b"=" in line and b":" in line and (b"vi" in line or b"ex" in line):
+            found = _VIM.search(line[:400])
         if found is not None:
             word = found[1].decode("latin-1").lower().removesuffix("-mode").removesuffix("-ts")
             syntax = find(_EDITOR_NAMES.get(word, word))

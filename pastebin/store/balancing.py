@@ -227,25 +227,6 @@ def lead(claims: Sequence[Claim], known_timeline: int, current: str | None) -> s
     return max(best, key=lambda claim: (claim.is_up, claim.name == current)).name
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """A rate limit: `rate` a second, and a second's worth at once."""
-
-    rate: float
-    level: float
-    at: float
-
-    @classmethod
-    def full(cls, rate: float, now: float) -> Bucket:
-        return cls(rate, max(rate, 1.0), now)
-
-    def take(self, now: float) -> tuple[Bucket, bool]:
-        """The bucket afterwards, and whether there was something to take."""
-        level = min(max(self.rate, 1.0), self.level + max(now - self.at, 0.0) * self.rate)
-        at = max(now, self.at)
-        return (Bucket(self.rate, level - 1, at), True) if level >= 1 else (Bucket(self.rate, level, at), False)
-
-
 def spill_places(pool_size: int, share: float) -> int:
     """How many reads meant for replicas the primary may serve at the same time."""
     return max(1, int(pool_size * share))

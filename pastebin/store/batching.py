@@ -1,7 +1,8 @@
 """Many callers, few statements: what is handed in while others are under way travels together in the next flight.
 
-Nobody waits for company: whoever finds a free flight leaves at once. Everything that waits is bounded, in number, in
-bytes and in time, and is served in the order of its arrival.
+Nobody waits for company where nobody flies: the first one leaves at once. The next flights take along who arrives
+while the loop is busy with arrivals, for a moment at most. Everything that waits is bounded, in number, in bytes and in
+time, and is served in the order of its arrival.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Bounds:
     queue_rows: int = 4096
     held_bytes: int = 64 * 1024**2
     wait_seconds: float = 5.0
+    boarding_seconds: float = 0.002
 
 
 class NothingDone(Exception):
@@ -62,6 +64,10 @@ def choose(waiting: Iterable[tuple[int, Collection[Hashable]]], busy: Set[Hashab
         chosen.append(index)
         size += cost_bytes
     return chosen
+
+
+# So many turns of the loop without an arrival end the boarding: a request takes some to get from its socket to here.
+_STILL_TURNS = 2
 
 
 class _Stage(Enum):
@@ -211,7 +217,11 @@ class Batcher(Generic[Item, Result]):
 
     async def _work(self) -> None:
         try:
-            while batch := self._take():
+            while True:
+                if self._workers > 1:
+                    await self._board()
+                if not (batch := self._take()):
+                    return
                 keys = [key for entry in batch for key in entry.keys]
                 self._busy.update(keys)
                 try:
@@ -220,6 +230,15 @@ class Batcher(Generic[Item, Result]):
                     self._busy.difference_update(keys)
         finally:
             self._workers -= 1
+
+    async def _board(self) -> None:
+        """Wait while more and more come, so that few flights carry many: each of them costs as much as several rows."""
+        until = self._loop.time() + self.bounds.boarding_seconds
+        waiting, still = 0, 0
+        while still < _STILL_TURNS and len(self._queue) < self.bounds.flight_rows and self._loop.time() < until:
+            still = 0 if len(self._queue) > waiting else still + 1
+            waiting = len(self._queue)
+            await asyncio.sleep(0)
 
     def _take(self) -> list[_Entry[Item, Result]]:
         queue = self._queue

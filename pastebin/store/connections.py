@@ -189,8 +189,9 @@ def translated() -> Iterator[None]:
         yield
     except (asyncpg.DiskFullError, asyncpg.OutOfMemoryError) as error:
         raise StorageFull from error
-    except asyncpg.ForeignKeyViolationError as error:
-        # the only rows of others that ours point to are the blobs of an upload, which can be given up as abandoned
+    except (asyncpg.ForeignKeyViolationError, asyncpg.CheckViolationError) as error:
+        # the only rows of others that ours point to are the blobs of an upload, which can be given up as abandoned;
+        # then they are gone, or not kept (see `rows.CONTENT_VALUES`)
         raise UploadTooSlow("The upload was given up because it stood still; please send it again.") from error
     except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
         raise Overloaded("The database took too long; try again shortly.") from error

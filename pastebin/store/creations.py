@@ -20,10 +20,10 @@ from pastebin.store.flights import all_or_nothing, position_after, word_of
 BOUNDS = Bounds(flight_rows=256, flight_bytes=4 * 1024**2)
 
 _DRAFT_COLUMNS = """slug, visibility, title, token_hash, password_hash, encryption, parent, max_reads, expires_at,
-    lifetime, idempotency_hash, fingerprint"""
+    lifetime, idempotency_hash, fingerprint, is_named, size, syntax"""
 _DRAFT_TYPES = (
     *("text[]", "text[]", "text[]", "bytea[]", "text[]", "jsonb[]", "text[]", "int[]", "timestamptz[]"),
-    *("interval[]", "bytea[]", "bytea[]"),
+    *("interval[]", "bytea[]", "bytea[]", "bool[]", "bigint[]", "text[]"),
 )
 
 _CREATE = f"""
@@ -44,12 +44,18 @@ with draft as (
     insert into revisions (paste_id, number) select id, 1 from paste
 ), kept as (
     update blobs set state = 'live', changed_at = now()
-    where key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    returning key
 ), file as (
     insert into files (paste_id, revision, {rows.CONTENT_COLUMNS})
-    select paste.id, 1, {rows.CONTENT_COLUMNS} from paste join content f using (slug)
+    select paste.id, 1, {rows.CONTENT_VALUES}
+    from paste join content f using (slug) left join kept on kept.key = f.blob_key
+), news as (
+    insert into outbox (kind, slug, paste_id, size, syntax, tell)
+    select 'create', slug, paste.id, size, syntax, coalesce(is_named, false) from paste join draft using (slug)
 )
-select id, slug, created_at, expires_at, encryption from paste
+select id, slug, created_at, expires_at, encryption, pg_current_xact_id() as change from paste
 """
 
 # Why did some drafts become no rows? Also finds what earlier requests with the same Idempotency-Key made.
@@ -103,6 +109,8 @@ class Creations:
             if refused:
                 outcomes = await _settle(connection, refused, made)
             position = await position_after(connection)
+        if any(draft.is_named and draft.slug in made for draft in drafts):
+            self.database.changes.ring()
         return [_landed(draft, made, outcomes, position) for draft in drafts]
 
 
@@ -146,6 +154,7 @@ def _paste(row: asyncpg.Record, draft: Draft) -> Paste:
         password_hash=draft.password_hash,
         revision=1,
         files=draft.files,
+        change=row["change"],
     )
 
 
@@ -207,4 +216,7 @@ def _arrays(drafts: Sequence[Draft]) -> tuple[list[Any] | None, ...]:
         rows.unless_empty([draft.lifetime for draft in drafts]),
         rows.unless_empty([draft.idempotency_hash for draft in drafts]),
         rows.unless_empty([draft.fingerprint for draft in drafts]),
+        rows.unless_empty([draft.is_named or None for draft in drafts]),
+        [draft.size for draft in drafts],
+        rows.unless_empty([draft.files[0].syntax if draft.files else None for draft in drafts]),
     )

@@ -24,6 +24,7 @@ from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
 from pastebin.store import balancing
 from pastebin.store.balancing import State
+from pastebin.store.bell import Bell
 from pastebin.store.connections import AWAY, ELSEWHERE, LSN, REFUSALS, Connection, Link, translated
 from pastebin.store.discovery import Discovery
 from pastebin.store.endpoints import Endpoint, endpoints
@@ -49,6 +50,8 @@ class Database:
         self._topology = topology
         self._metrics = metrics
         self._spill = Spill(section)
+        # Rings after a commit that caches have to hear of.
+        self.changes = Bell()
 
     @classmethod
     @asynccontextmanager
@@ -126,6 +129,23 @@ class Database:
         """
         with translated():
             return position_at(connection, await connection.fetchval(_POSITION))
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Link]:
+        """A connection to the primary beside the pool, for one who listens or calls on it for long.
+
+        Whoever holds it sees to it that it lives, and leaves it when the server is no primary any more. Raises
+        DatabaseUnavailable.
+        """
+        with translated():
+            leader = self._topology.leader
+            if leader is None:
+                raise DatabaseUnavailable("The database has no primary at the moment; try again shortly.")
+            async with leader.dedicated() as link:
+                if link.is_replica:
+                    self._topology.alarm()
+                    raise DatabaseUnavailable("The database is changing its primary; try again shortly.")
+                yield link
 
     async def answers(self) -> bool:
         """Whether the primary answers a trivial question now."""

@@ -1,7 +1,7 @@
 """What has ended and what was never finished, in SQL: found, counted and removed in bounded batches.
 
 The order makes every crash harmless: rows point to objects until the object is gone, and an object is only removed when
-no row points to it and the grace period has passed.
+no row points to it and the grace period has passed. From then on its row is `deleting`, and no commit brings it back.
 """
 
 from __future__ import annotations
@@ -13,13 +13,19 @@ from dataclasses import dataclass
 from pastebin.store.database import Database
 
 PENDING_SECONDS = 3600.0
+# Longer than it takes to remove a batch, or the time that is given to that (see `Sweeping`).
+_CLAIM_SECONDS = 120.0
 
 _EXPIRE = """
-update pastes set state = 'expired', ended_at = expires_at, title = null, password_hash = null, encryption = null
-where id in (
-    select id from pastes where state = 'live' and expires_at <= now()
-    order by expires_at limit $1 for update skip locked
+with expired as (
+    update pastes set state = 'expired', ended_at = expires_at, title = null, password_hash = null, encryption = null
+    where id in (
+        select id from pastes where state = 'live' and expires_at <= now()
+        order by expires_at limit $1 for update skip locked
+    )
+    returning id, slug
 )
+insert into outbox (kind, slug, paste_id) select 'expire', slug, id from expired
 """
 
 # Content of what has ended. A burned paste's last reader may still be streaming a blob: hence the grace period.
@@ -77,11 +83,18 @@ where key in (
 # A running upload renews its row long before PENDING_SECONDS are over, so `pending` and older means abandoned.
 _ORPHANS = """
 select key from blobs b
-where b.changed_at < now() - make_interval(secs => case b.state when 'pending' then $3::float8 else $1::float8 end)
+where b.changed_at < now() - make_interval(secs => case b.state when 'pending' then $2::float8 else $1::float8 end)
   and b.state <> 'live' and not exists (select from files f where f.blob_key = b.key)
-order by b.changed_at limit $2 for update skip locked
+order by b.changed_at limit $3
 """
-_REMOVE_BLOBS = "delete from blobs where key = any($1)"
+# Until so long from now nobody else takes them; if this node dies meanwhile, somebody does afterwards.
+_CLAIM_ORPHANS = f"""
+update blobs set state = 'deleting', changed_at = now() + make_interval(secs => $4::float8 - $1::float8)
+where key in ({_ORPHANS} for update skip locked)
+returning key
+"""
+_REMOVE_BLOBS = "delete from blobs where key = any($1) and state = 'deleting'"
+_RELEASE_BLOBS = "update blobs set changed_at = '-infinity' where key = any($1) and state = 'deleting'"
 _PENDING = "insert into blobs (key) values ($1)"
 _RENEW = "update blobs set changed_at = now() where key = any($1) and state = 'pending'"
 _ABANDON = """
@@ -162,7 +175,10 @@ class Leftovers:
             return [row["key"] for row in await connection.fetch(_ABANDON, list(keys))]
 
     async def expire(self, limit: int) -> int:
-        return await self._run(_EXPIRE, limit)
+        count = await self._run(_EXPIRE, limit)
+        if count:
+            self._database.changes.ring()
+        return count
 
     async def strip(self, limit: int) -> int:
         return await self._run(_STRIP, limit)
@@ -181,15 +197,30 @@ class Leftovers:
     async def orphans(
         self, grace_seconds: float, limit: int, *, pending_seconds: float = PENDING_SECONDS
     ) -> AsyncIterator[list[str]]:
-        """Keys of blobs to remove from the store.
+        """Keys of blobs to remove from the store, for this caller alone.
 
-        Take off the list what could not be removed: the rows of the others go when the block has ended well.
+        Take off the list what could not be removed: the rows of the others go when the block has ended well. Nothing is
+        locked meanwhile, so that a slow store holds up nobody.
         """
-        async with self._database.primary() as connection, connection.transaction():
-            keys = [row["key"] for row in await connection.fetch(_ORPHANS, grace_seconds, limit, pending_seconds)]
+        async with self._database.primary() as connection:
+            found = await connection.fetch(_CLAIM_ORPHANS, grace_seconds, pending_seconds, limit, _CLAIM_SECONDS)
+        claimed = [row["key"] for row in found]
+        keys = list(claimed)
+        try:
             yield keys
             if keys:
-                await connection.execute(_REMOVE_BLOBS, keys)
+                await self._run(_REMOVE_BLOBS, keys)
+        except BaseException:
+            keys.clear()
+            raise
+        finally:
+            if left := [*{*claimed}.difference(keys)]:
+                await self._run(_RELEASE_BLOBS, left)
+
+    async def due(self, grace_seconds: float, limit: int, *, pending_seconds: float = PENDING_SECONDS) -> list[str]:
+        """Keys that `orphans` would give; they stay."""
+        async with self._database.primary() as connection:
+            return [row["key"] for row in await connection.fetch(_ORPHANS, grace_seconds, pending_seconds, limit)]
 
     async def figures(self) -> Figures:
         async with self._database.primary() as connection:

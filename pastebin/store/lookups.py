@@ -5,6 +5,7 @@ A lookup only ever joins a statement that has not been sent yet, so what it sees
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ select {rows.PASTE}, {rows.FILE},
                                else false
                  end
             then f.body end as body,
-       w.number, (select case when $5::bool then {LSN} end) as lsn
+       w.number, (select case when $5::bool then {LSN} end) as lsn,
+       extract(epoch from p.expires_at - now())::float8 as seconds_left
 from unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
     with ordinality as w (slug, bodies, name, token_hash, number)
 left join pastes p on p.slug = w.slug and {rows.LIVE}
@@ -192,14 +194,14 @@ class _Asking:
             any(one.wants_position for one in asked),
         )
 
-        async def question(connection: Connection) -> tuple[Sequence[asyncpg.Record], Position | None]:
+        async def question(connection: Connection) -> tuple[dict[int, Paste], Position | None]:
+            asked_at = time.monotonic()  # the statement's now() comes later
             with all_or_nothing():  # as a read always is
                 found = await connection.fetch(_FIND, *arguments)
             lsn = found[0]["lsn"]
-            return found, None if lsn is None else position_at(connection, lsn)
+            return _pastes(found, asked_at), None if lsn is None else position_at(connection, lsn)
 
-        found, position = await self._ask(question, asked)
-        pastes = _pastes(found)
+        pastes, position = await self._ask(question, asked)
         seen = {wish: Seen(pastes.get(number), position) for wish, number in numbers.items()}
         return [seen[one.wish] for one in asked]
 
@@ -229,7 +231,7 @@ def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | 
     return latest
 
 
-def _pastes(found: Sequence[asyncpg.Record]) -> dict[int, Paste]:
+def _pastes(found: Sequence[asyncpg.Record], asked_at: float) -> dict[int, Paste]:
     """By number of the wish; the files of a paste come as rows of their own."""
     files: dict[int, list[File]] = {}
     firsts: dict[int, asyncpg.Record] = {}
@@ -242,7 +244,14 @@ def _pastes(found: Sequence[asyncpg.Record]) -> dict[int, Paste]:
         else:
             firsts[number] = row
             files[number] = [rows.file_of(row)]
-    return {number: rows.paste_of(row, _in_order(files[number])) for number, row in firsts.items()}
+    return {
+        number: rows.paste_of(row, _in_order(files[number]), _ends_at(row["seconds_left"], asked_at))
+        for number, row in firsts.items()
+    }
+
+
+def _ends_at(seconds_left: float | None, asked_at: float) -> float | None:
+    return None if seconds_left is None else asked_at + seconds_left
 
 
 def _in_order(files: list[File]) -> tuple[File, ...]:

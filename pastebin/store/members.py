@@ -137,6 +137,17 @@ class Member:
         finally:
             self.in_flight -= 1
 
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Link]:
+        """A connection of its own for one who keeps it for long."""
+        settings = connections.options(self._section)
+        link = await connections.connect(self.endpoint.dsn, **settings)
+        try:
+            await self._prepare(link)
+            yield link
+        finally:
+            link.terminate()
+
     async def _acquire(self, seconds: float) -> Link:
         if self._pool is None:
             raise asyncpg.InterfaceError(f"{self.name} is closed")
@@ -144,8 +155,10 @@ class Member:
             self._is_expired = False
             await self._pool.expire_connections()
         try:
+            # where nobody has to wait, a deadline for it would cost more than the rest
+            timeout = None if self._pool.get_idle_size() else seconds
             # the proxy of a pool has the methods of a connection
-            link = cast(Link, await self._pool.acquire(timeout=seconds))
+            link = cast(Link, await self._pool.acquire(timeout=timeout))
         except TimeoutError:
             raise Overloaded("Every database connection is busy; try again shortly.") from None
         except REFUSALS as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from typing import Literal
 
 import asyncpg
 
@@ -25,9 +26,15 @@ from pastebin.store.revisions import Revised, Revision, Revisions
 __all__ = ["Bodies", "Pastes"]
 
 _END = f"""
-update pastes p set state = $2, ended_at = now(), title = null, password_hash = null, encryption = null
-where p.id = $1 and {rows.LIVE}
-returning p.id
+with ended as (
+    update pastes p set state = $2, ended_at = now(), title = null, password_hash = null, encryption = null
+    where p.id = $1 and {rows.LIVE}
+    returning p.id, p.slug
+), news as (
+    insert into outbox (kind, slug, paste_id)
+    select case $2 when 'deleted' then 'delete' else 'take-down' end, slug, id from ended
+)
+select pg_current_xact_id() as change from ended
 """
 
 # One reading of a read-limited paste: counts it and hands out what it allows in the same statement.
@@ -39,6 +46,8 @@ with paste as (
         ended_at = case when p.reads + 1 >= p.max_reads then now() else p.ended_at end
     where p.id = $1 and p.version = $2 and {rows.LIVE} and (p.max_reads is null or p.reads < p.max_reads)
     returning *
+), news as (
+    insert into outbox (kind, slug, paste_id) select 'burn', slug, id from paste where state = 'burned'
 )
 select {rows.PASTE}, {rows.FILE}, f.body
 from paste p join files f on f.paste_id = p.id and f.revision = p.revision
@@ -122,12 +131,24 @@ class Pastes:
         note(revised.position)
         return revised.paste
 
-    async def delete(self, paste: Paste) -> None:
-        """End a paste for everybody, at once. Raises PasteNotFound if it ended meanwhile."""
+    async def delete(self, paste: Paste) -> int:
+        """End a paste for everybody, at once, and return the transaction that did. Raises PasteNotFound if it ended
+        meanwhile.
+        """
+        return await self._end(paste, "deleted")
+
+    async def take_down(self, paste: Paste) -> int:
+        """The same against the will of its owner."""
+        return await self._end(paste, "taken-down")
+
+    async def _end(self, paste: Paste, state: Literal["deleted", "taken-down"]) -> int:
         async with self._database.primary() as connection:
-            if await connection.fetchval(_END, paste.id, "deleted") is None:
+            change: int | None = await connection.fetchval(_END, paste.id, state)
+            if change is None:
                 raise PasteNotFound
             note(await position_after(connection))
+        self._database.changes.ring()
+        return change
 
     async def take_read(self, paste: Paste) -> Paste:
         """Consume one read and return what was read, bodies included; the last read burns the paste.
@@ -139,7 +160,10 @@ class Pastes:
             found = await connection.fetch(_TAKE_READ, paste.id, paste.version)
             if found:
                 note(await position_after(connection))
-                return _paste(found)
+                read = _paste(found)
+                if not read.reads_left:
+                    self._database.changes.ring()
+                return read
             is_live = await connection.fetchval(_IS_LIVE, paste.id)
         if is_live:
             raise RevisionConflict

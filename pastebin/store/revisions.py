@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -50,13 +50,20 @@ with change as (
     insert into revisions (paste_id, number) select id, revision from paste where has_content
 ), kept as (
     update blobs set state = 'live', changed_at = now()
-    where key in (select f.blob_key from content f join paste using (id) where f.blob_key is not null)
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (id) where f.blob_key is not null)
+    returning key
 ), file as (
     insert into files (paste_id, revision, {rows.CONTENT_COLUMNS})
-    select paste.id, paste.revision, {rows.CONTENT_COLUMNS.replace("position", "f.position", 1)}
-    from paste join content f using (id)
+    select paste.id, paste.revision, {rows.CONTENT_VALUES}
+    from paste join content f using (id) left join kept on kept.key = f.blob_key
+), news as (
+    insert into outbox (kind, slug, paste_id, size, syntax)
+    select 'revise', slug, id, (select sum(f.size) from content f where f.id = paste.id),
+           (select f.syntax from content f where f.id = paste.id and f.position = 0)
+    from paste
 )
-select {rows.PASTE} from paste p
+select {rows.PASTE}, pg_current_xact_id() as change from paste p
 """
 _REFUSALS = f"""
 select c.id, {rows.LIVE} as live, c.expires_at <= now() as past
@@ -112,13 +119,16 @@ class Revisions:
             if refused:
                 refusals = await _refusals(connection, refused)
             position = await position_after(connection)
+        if found:
+            self.database.changes.ring()
         outcomes: list[Revised | Exception] = []
         for revision in revisions:
             row = found.get(revision.paste.id)
             if row is None:
                 outcomes.append(refusals[revision.paste.id])
             else:
-                outcomes.append(Revised(rows.paste_of(row, revision.files or revision.paste.files), position))
+                paste = rows.paste_of(row, revision.files or revision.paste.files)
+                outcomes.append(Revised(replace(paste, change=row["change"]), position))
         return outcomes
 
 

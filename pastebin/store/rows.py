@@ -19,6 +19,8 @@ LIVE = "p.state = 'live' and (p.expires_at is null or p.expires_at > now())"
 
 # What `arrays_of` makes, behind the array that says whose the files are.
 CONTENT_COLUMNS = "position, name, media_type, syntax, size, sha256, body, blob_key"
+# The same to be inserted from `content f`: a blob that is not `kept`, because it was given up, breaks a check of files.
+CONTENT_VALUES = "f.position, f.name, f.media_type, f.syntax, f.size, f.sha256, f.body, kept.key"
 CONTENT_TYPES = ("int[]", "text[]", "text[]", "text[]", "bigint[]", "bytea[]", "bytea[]", "text[]")
 
 
@@ -49,12 +51,12 @@ def placeholders(types: Sequence[str], first: int = 1) -> str:
 
 def bytes_of(files: Iterable[File]) -> int:
     """What files weigh in a statement, about."""
-    return sum(512 + len(file.body or b"") for file in files)
+    return sum([512 + len(file.body or b"") for file in files])
 
 
-def paste_of(row: asyncpg.Record, files: tuple[File, ...]) -> Paste:
+def paste_of(row: asyncpg.Record, files: tuple[File, ...], ends_at: float | None = None) -> Paste:
     """A row that begins with the columns of PASTE."""
-    members = (*row[: PASTE_COLUMNS - 1], files, row[PASTE_COLUMNS - 1])
+    members = (*row[: PASTE_COLUMNS - 1], files, row[PASTE_COLUMNS - 1], ends_at)
     return Paste(*members)
 
 

@@ -20,7 +20,7 @@ from pastebin.cdn.prepared import Prepared
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.http import app
 from pastebin.http.door import Traffic
-from pastebin.http.protocol import Runner
+from pastebin.http.runner import Runner
 from pastebin.metrics import Metrics
 from tests.cdn.caches import Shelf
 from tests.http.doors import LIMITS, page

@@ -112,7 +112,7 @@ async def test_json_for_programs_and_a_page_for_people() -> None:
         assert json.loads(body)["request_id"] == headers["X-Request-Id"]
         status, body, headers = await get(door, "/fail/x", **HTML)
         assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
-        assert (headers["Cache-Control"], headers["Vary"]) == ("no-store", "Accept")
+        assert (headers["Cache-Control"], headers["Vary"]) == ("no-store", "Accept, Cookie")
         assert body == b"<h1>Paste not found</h1>"
         status, _, headers = await get(door, "/api/fail/x", **HTML)
         assert (status, headers["Content-Type"]) == (404, "application/problem+json"), "under /api there are no people"

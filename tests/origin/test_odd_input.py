@@ -134,15 +134,19 @@ async def test_headers(node: Node) -> None:
 
 @pytest.mark.parametrize("member", ["slug", "parent", "encryption"])
 async def test_what_cannot_be_changed_is_refused_and_not_passed_over(node: Node, member: str) -> None:
+    """In JSON, in a form and in the query alike, and whatever its value would be worth."""
     created = await node.paste("x\n")
-    value = {"v": 1} if member == "encryption" else "another-slug"
-    status, problem = await send(
-        node,
-        "PATCH",
-        f"{PASTES}/{created['slug']}",
-        json.dumps({"title": "new", member: value}).encode(),
-        Content_Type="application/json",
-        Authorization=f"Bearer {created['token']}",
-    )
-    assert (status, problem["errors"]) == (422, [{"field": member, "message": "cannot be changed"}])
-    assert (await send(node, "GET", f"{PASTES}/{created['slug']}"))[1]["title"] is None
+    path, owner = f"{PASTES}/{created['slug']}", f"Bearer {created['token']}"
+    refused = (422, [{"field": member, "message": "cannot be changed"}])
+    for value in ({"v": 1}, "another-slug", None, 7):
+        body = json.dumps({"title": "new", member: value}).encode()
+        status, problem = await send(node, "PATCH", path, body, Content_Type="application/json", Authorization=owner)
+        assert (status, problem["errors"]) == refused
+    form = f'--b\r\nContent-Disposition: form-data; name="{member}"\r\n\r\nabc\r\n--b--\r\n'.encode()
+    kind = "multipart/form-data; boundary=b"
+    status, problem = await send(node, "PATCH", path, form, Content_Type=kind, Authorization=owner)
+    assert (status, problem["errors"]) == refused
+    status, problem = await send(node, "PATCH", f"{path}?{member}=abc", b"new", Authorization=owner)
+    assert (status, problem["errors"]) == refused
+    shown = (await send(node, "GET", path))[1]
+    assert (shown["title"], shown["revision"]) == (None, 1)

@@ -124,16 +124,22 @@ def test_schemas_are_those_of_the_code(kind: type) -> None:
 
 def test_options_are_the_same_in_json_in_a_form_and_in_the_query() -> None:
     document = json.loads(openapi.document("https://p.example"))
-    options = set(payloads.PasteOptions.__struct_fields__)
-    for method, path in (("post", "/api/v1/pastes"), ("patch", "/api/v1/pastes/{slug}")):
+    options, changes = (set(kind.__struct_fields__) for kind in (payloads.PasteOptions, payloads.PasteChanges))
+    assert options - changes == {"slug", "parent", "encryption"}
+    for method, path, asked in (
+        ("post", "/api/v1/pastes", options),
+        ("patch", "/api/v1/pastes/{slug}", changes),
+    ):
         operation = document["paths"][path][method]
-        assert {one["name"] for one in operation["parameters"] if one["in"] == "query"} == options
+        assert {one["name"] for one in operation["parameters"] if one["in"] == "query"} == asked
         assert set(operation["requestBody"]["content"]) == {
             "application/json",
             "multipart/form-data",
             "application/octet-stream",
         }
     assert options < set(payloads.CreatePaste.__struct_fields__)
+    assert changes < set(payloads.RevisePaste.__struct_fields__)
+    assert set(document["components"]["schemas"]["RevisePaste"]["properties"]) == {*changes, "content", "files"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ async def test_what_is_too_large_for_json_comes_as_bytes(node: Node, content: by
         assert response.status == 200
         assert response.content_type in ("text/plain", "application/octet-stream")
         assert response.headers["Content-Disposition"].startswith("attachment")
-        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Cache-Control"] == "private, no-store"
         assert await response.read() == content
 
 

@@ -104,9 +104,7 @@ async def test_a_session_that_hops_between_nodes_never_goes_back_in_time(service
     async def read(start: int) -> list[int]:
         token, seen = "", []
         for reader in itertools.cycle(service.nodes[start:] + service.nodes[:start]):
-            async with reader.http.get(
-                f"{reader.url}/{created['slug']}/raw", headers={TOKEN: token} if token else {}
-            ) as response:
+            async with reader.http.get(f"{reader.url}/{created['slug']}/raw", headers={TOKEN: token}) as response:
                 assert response.status == 200
                 seen.append(int(await response.text()))
                 token = response.headers[TOKEN]

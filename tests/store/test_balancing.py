@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pastebin.positions import Position
 from pastebin.store.balancing import (
-    Bucket,
     Claim,
     Health,
     Lag,
@@ -241,23 +240,6 @@ class TestLead:
 
 
 class TestSpill:
-    @given(st.floats(0.1, 1000), st.lists(st.floats(0, 5), max_size=200))
-    def test_never_more_than_the_rate_and_one_second_of_it_at_once(self, rate: float, pauses: list[float]) -> None:
-        bucket, now, taken = Bucket.full(rate, 0.0), 0.0, 0
-        for pause in pauses:
-            now += pause
-            bucket, ok = bucket.take(now)
-            taken += ok
-            assert taken <= max(rate, 1.0) + now * rate + 1e-6
-
-    def test_what_is_not_used_does_not_pile_up(self) -> None:
-        bucket = Bucket.full(10, 0.0)
-        granted = 0
-        for _ in range(100):
-            bucket, ok = bucket.take(1000.0)
-            granted += ok
-        assert granted == 10
-
     @given(st.integers(1, 1000), st.floats(0.001, 1))
     def test_the_primary_keeps_connections_for_writes(self, pool_size: int, share: float) -> None:
         assert 1 <= spill_places(pool_size, share) <= pool_size

@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from pastebin.errors import UploadTooSlow
 from pastebin.models import Changes
 from pastebin.store import leftovers as module
 from pastebin.store.leftovers import PENDING_SECONDS, Known
@@ -16,17 +17,9 @@ DAY = 86_400.0
 GRACE = 3600.0
 
 
-class Enough(Exception):
-    """Looking at what may be removed, without removing it."""
-
-
 async def offered(stored: Stored, grace_seconds: float = 0.0, limit: int = 100) -> set[str]:
     """The keys that may be removed now; their rows stay."""
-    with pytest.raises(Enough):
-        async with stored.leftovers.orphans(grace_seconds, limit) as keys:
-            found = set(keys)
-            raise Enough
-    return found
+    return set(await stored.leftovers.due(grace_seconds, limit))
 
 
 async def share(stored: Stored, paste_id: int, key: str | None) -> None:
@@ -172,9 +165,56 @@ async def test_a_row_outlives_an_object_that_could_not_be_removed(stored: Stored
     await stored.leftovers.abandon_blobs([key])
     assert await offered(stored) == {key}
     assert await stored.blob_states() == {key: "deleting"}
+    for _ in range(2):
+        async with stored.leftovers.orphans(0, 10) as keys:
+            assert keys == [key]
+            keys.clear()
+        with pytest.raises(KeyError):
+            async with stored.leftovers.orphans(0, 10) as keys:
+                assert keys == [key]
+                raise KeyError
+    assert await stored.blob_states() == {key: "deleting"}
     async with stored.leftovers.orphans(0, 10) as keys:
         assert keys == [key]
     assert await stored.blob_states() == {}
+
+
+async def test_what_a_sweeper_has_claimed_is_offered_again_when_it_dies(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob, lost = str((await stored.blob()).blob_key), str((await stored.blob()).blob_key)
+    await stored.age(blob, PENDING_SECONDS + 1)
+    await stored.age(lost, PENDING_SECONDS + 1)
+    async with stored.leftovers.orphans(DAY, 10) as keys:
+        assert set(keys) == {blob, lost}
+        assert await offered(stored, DAY) == set()
+        await stored.age(lost, module._CLAIM_SECONDS)
+        assert await offered(stored, DAY) == {lost}
+
+
+async def test_nothing_is_locked_while_a_store_is_slow(stored: Stored) -> None:
+    await stored.leftovers.abandon_blobs([str((await stored.blob()).blob_key)])
+    async with stored.leftovers.orphans(0, 10):
+        waiting = "select from pg_stat_activity where datname = current_database() and state ~ 'in transaction'"
+        assert await stored.sql(waiting) == []
+
+
+async def test_an_upload_that_was_given_up_is_not_published_any_more(stored: Stored) -> None:
+    late, other = await stored.blob(), await stored.blob()
+    await stored.age(str(late.blob_key), PENDING_SECONDS + 1)
+    with pytest.raises(KeyError):
+        async with stored.leftovers.orphans(DAY, 10) as keys:
+            assert keys == [late.blob_key]
+            results = await asyncio.gather(
+                stored.pastes.create(draft(late)), stored.pastes.create(draft(other)), return_exceptions=True
+            )
+            raise KeyError
+    assert isinstance(results[0], UploadTooSlow)
+    assert await stored.blob_states() == {late.blob_key: "deleting", other.blob_key: "live"}
+    paste = await stored.paste()
+    with pytest.raises(UploadTooSlow):
+        await stored.pastes.revise(paste, Changes((late,)))
+    assert (await stored.pastes.find(paste.slug)).revision == 1
 
 
 async def test_sweepers_are_not_offered_the_same_blobs(stored: Stored) -> None:
@@ -245,7 +285,9 @@ async def test_both_sides_can_be_compared(stored: Stored) -> None:
 
 async def test_every_statement_is_one(stored: Stored) -> None:
     """The sweeper outlives what the database answers, so a statement that is none must be noticed here."""
-    statements = [text for name, text in vars(module).items() if name.startswith("_") and name.isupper()]
+    statements = [
+        text for name, text in vars(module).items() if name.startswith("_") and name.isupper() and isinstance(text, str)
+    ]
     assert len(statements) > 10
     async with stored.database.primary() as connection:
         for statement in statements:

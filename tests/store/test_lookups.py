@@ -45,16 +45,6 @@ def test_the_strictest_position_covers_the_others_or_the_primary_is_asked(positi
         assert found in positions
 
 
-def test_an_allowance_gives_a_burst_and_then_so_many_a_second() -> None:
-    now = 100.0
-    allowance = Allowance(2, 3, clock=lambda: now)
-    assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]
-    now += 0.5
-    assert [allowance.take(), allowance.take()] == [True, False]
-    now += 3600
-    assert [allowance.take() for _ in range(4)] == [True, True, True, False]
-
-
 async def test_lookups_of_one_moment_share_a_statement_and_equal_ones_a_row(database_dsn: str) -> None:
     async with opened(database_dsn) as pastes:
         one = await pastes.create(draft(b"one"))

@@ -1,0 +1,167 @@
+"""`pastebin queue`: how far the caches are, what they refuse, and what is to become of that."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvloop
+
+from pastebin import embedded, log
+from pastebin.cli import settings
+from pastebin.cli.messages import printable, tell
+from pastebin.config import Config
+from pastebin.errors import ConfigError, PastebinError, Problem, ResourceUnavailable
+from pastebin.store.cursors import Cursors, TargetReport
+from pastebin.store.database import Database
+from pastebin.store.dead_letters import DeadLetters, Letter
+
+SUMMARY = "look after the queue of purges: status, list, requeue or discard what caches refuse, forget a cache"
+
+_EPILOG = """\
+status   every target: how many changes it has not been told of, the age of the oldest, what is wrong with it.
+list     what a target has refused too often (with --waiting also what is still tried).
+requeue  try that again, as if for the first time: by ID, or --all.
+discard  give it up: by ID, or --all. The cache may keep what it has until that expires.
+forget   have nobody wait for a target that was taken out of the configuration: --target NAME.
+"""
+_KEYS_SHOWN = 5
+_LARGEST_ID = 2**63 - 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument("action", choices=("status", "list", "requeue", "discard", "forget"))
+    parser.add_argument("ids", metavar="ID", nargs="*", type=_id, default=[], help="requeue, discard: which ones")
+    parser.add_argument("--all", action="store_true", help="requeue, discard: all of them, or of --target")
+    parser.add_argument("--target", metavar="NAME", type=_target, help="of this target only")
+    parser.add_argument("--waiting", action="store_true", help="list: also what is still tried")
+    settings.configure(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 if it was done; 1 if an ID or a target is not known; status: 1 if a target fails, has no worker, or refuses
+    something.
+    """
+    config = settings.load(arguments)
+    _check(arguments)
+    log.configure(level="warning", style=config.node.log_style, node=config.node.name)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(config, arguments))
+    except BaseExceptionGroup as group:
+        known = group.subgroup(PastebinError)
+        if known is None:
+            raise
+        found: BaseException = known
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        raise found from None
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises ConfigError for options that do not go together."""
+    action = arguments.action
+    if action in ("requeue", "discard") and bool(arguments.ids) == arguments.all:
+        raise ConfigError([Problem(f"queue {action}", "needs IDs as list shows them, or --all")])
+    if action == "forget" and not arguments.target:
+        raise ConfigError([Problem("queue forget", "needs --target NAME")])
+    if arguments.ids and action not in ("requeue", "discard"):
+        raise ConfigError([Problem(f"queue {action}", "takes no IDs")])
+    if arguments.all and action not in ("requeue", "discard"):
+        raise ConfigError([Problem(f"queue {action}", "takes no --all")])
+    if arguments.waiting and action != "list":
+        raise ConfigError([Problem(f"queue {action}", "takes no --waiting")])
+    if arguments.target and action == "status":
+        raise ConfigError([Problem("queue status", "takes no --target: it shows all of them")])
+
+
+async def _run(config: Config, arguments: argparse.Namespace) -> int:
+    async with _database(config) as database:
+        letters = DeadLetters(database)
+        ids = arguments.ids or None
+        match arguments.action:
+            case "status":
+                return _show_status(await Cursors(database).report(), await letters.count())
+            case "list":
+                for letter in await letters.list(arguments.target, waiting=arguments.waiting):
+                    print(printable(_line(letter)))
+            case "requeue":
+                return _counted(await letters.requeue(ids, arguments.target), "will be tried again", arguments.ids)
+            case "discard":
+                return _counted(await letters.discard(ids, arguments.target), "discarded", arguments.ids)
+            case "forget":
+                gone_seconds = config.edge.lease_seconds + config.cdn.lease_seconds
+                return _told(arguments.target, is_done=await Cursors(database).forget(arguments.target, gone_seconds))
+    return 0
+
+
+@asynccontextmanager
+async def _database(config: Config) -> AsyncIterator[Database]:
+    """The database of the configuration; an embedded one must be running, for it is not started here."""
+    dsn = config.database.primary.reveal()
+    if config.uses_embedded:
+        running = await asyncio.to_thread(embedded.running_dsn, config.embedded, config.data_dir)
+        if running is None:
+            raise ResourceUnavailable(f"no node runs on {config.data_dir}: start it, and ask again")
+        dsn = running
+    async with Database.opened(config.database, dsn) as database:
+        yield database
+
+
+def _show_status(reports: list[TargetReport], dead: dict[str, int]) -> int:
+    if not reports:
+        print("no targets: no worker has run with a configuration that names any")
+        return 0
+    is_well = True
+    for report in reports:
+        said = []
+        if report.failure is not None:
+            said.append(f"failing for {report.failing_seconds or 0:.0f} s: {report.failure}")
+        if not report.is_held:
+            said.append("no worker has it")
+        if count := dead.get(report.name, 0):
+            said.append(f"{count} dead letter{'s' if count != 1 else ''}")
+        is_well = is_well and not said
+        age = f", the oldest for {report.oldest_seconds:.1f} s" if report.oldest_seconds is not None else ""
+        place = "to be flushed" if not report.is_current else f"{report.depth} changes behind{age}"
+        print(printable(f"{report.name}: {place}" + "".join(f"; {one}" for one in said)))
+    return 0 if is_well else 1
+
+
+def _line(letter: Letter) -> str:
+    things = (*letter.keys, *letter.urls)
+    shown = " ".join(things[:_KEYS_SHOWN]) + (f" and {len(things) - _KEYS_SHOWN} more" if things[_KEYS_SHOWN:] else "")
+    when = f"{letter.created_at:%Y-%m-%d %H:%M:%S}"
+    return f"{letter.id}  {letter.target}  {letter.state}  {when}  {letter.attempts} attempts  {shown}: {letter.error}"
+
+
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 1 <= int(text) <= _LARGEST_ID):
+        raise argparse.ArgumentTypeError(f"{printable(text)}: must be a number as list shows it")
+    return int(text)
+
+
+def _target(text: str) -> str:
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{printable(text)}: no target has such a name")
+    return text
+
+
+def _counted(count: int, done: str, ids: list[int]) -> int:
+    print(f"{count} {done}")
+    unknown = len(set(ids)) - count
+    if unknown > 0:
+        tell(f"{unknown} of the IDs are not known, or not of that target: list shows those that are")
+    return 1 if unknown > 0 else 0
+
+
+def _told(name: str, *, is_done: bool) -> int:
+    if not is_done:
+        tell(f"{name} is not known, or still in use: take it out of the configuration of all workers first")
+        return 1
+    print(f"{name} is forgotten")
+    return 0
