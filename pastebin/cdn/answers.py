@@ -26,6 +26,7 @@ from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
 from pastebin.http import consistency, streaming
 from pastebin.http.consistency import Tokens
+from pastebin.http.outlets import Piece
 from pastebin.positions import Position, later
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class Edge:
         return web.Response(status=found.status, headers=found.headers, body=body)
 
     async def _send(
-        self, request: web.Request, found: Delivery, age: str, body: AsyncGenerator[bytes, None]
+        self, request: web.Request, found: Delivery, age: str, body: AsyncGenerator[Piece, None]
     ) -> web.StreamResponse:
         """An answer whose body comes bit by bit."""
         self._head(request, found, age)

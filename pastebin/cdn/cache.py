@@ -28,6 +28,7 @@ from pastebin.cdn.tiers import Tiers
 from pastebin.cdn.variants import Variant
 from pastebin.cdn.writer import Draft, Writer
 from pastebin.errors import StoredDamaged
+from pastebin.http.outlets import Piece
 from pastebin.positions import Position
 from pastebin.sections import EdgeSection
 
@@ -145,7 +146,7 @@ class Cache:
             return None
         return self._exchange(stored, changed)
 
-    async def read(self, stored: Stored, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
+    async def read(self, stored: Stored, start: int = 0, length: int | None = None) -> AsyncGenerator[Piece, None]:
         """The bytes of a body from `start` on. Raises StoredDamaged before any byte that is not what was written.
 
         A damaged response is removed. It is also raised where the body on disk has gone since it was found.

@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
+from pastebin.cdn.arena import Held
 from pastebin.cdn.chores import Chores, FeedState, identify, read_state
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.hot import CHUNK_BYTES, HotChunks
@@ -114,12 +115,14 @@ class Disk:
         part.close()
         self.chores.remove((part.path,))
 
-    async def read(self, body: DiskBody, start: int, stop: int, hot: HotChunks) -> AsyncGenerator[bytes, None]:
+    async def read(self, body: DiskBody, start: int, stop: int, hot: HotChunks) -> AsyncGenerator[bytes | Held, None]:
         """Bytes of a body, every block checked when it is read. Raises OSError, of which Damaged is one."""
         file = OpenFile(body.path, os.O_RDONLY)
         ahead: asyncio.Future[bytes] | None = None
         self._reading += 1
         try:
+            if hot.holds(body, start):  # if it is removed from now on, what is not in memory can still be read
+                await _submitted(self._readers, file.open)
             while start < stop:
                 chunk = hot.get(body, start, stop) if ahead is None else None
                 if chunk is None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pastebin.cdn.admission import Admission
+from pastebin.cdn.arena import Arena, Held
 from pastebin.cdn.objects import MOST_FREQUENT, DiskBody
 from pastebin.cdn.spool import BLOCK_BYTES
 
 CHUNK_BYTES = 4 * BLOCK_BYTES
 _OVERHEAD = 500
+_USES_TO_HOLD = 2  # most of what is read once or twice is soon gone
+_BESIDE = 128  # chunks that are still being sent, and not kept
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +24,7 @@ class Chunk:
 
     path: str
     index: int
-    data: bytes
+    data: bytes | Held
     frequency: int = 0
     ticket: int = 0
     cost: int = field(init=False)
@@ -39,13 +42,14 @@ class HotChunks:
     def __init__(self, capacity: int) -> None:
         self._queues: Admission[Chunk] = Admission(capacity)
         self._chunks: dict[str, dict[int, Chunk]] = {}
+        self._arena = Arena(capacity // CHUNK_BYTES + _BESIDE, CHUNK_BYTES)
 
     @property
     def used(self) -> int:
         """Bytes of memory."""
         return self._queues.used
 
-    def get(self, body: DiskBody, start: int, stop: int) -> bytes | None:
+    def get(self, body: DiskBody, start: int, stop: int) -> bytes | Held | None:
         """Bytes from `start` on, to `stop` or the end of the chunk; None if they are not here. Counts as a use."""
         index, offset = divmod(start, CHUNK_BYTES)
         chunk = self._chunks.get(body.path, _NONE).get(index)
@@ -54,7 +58,12 @@ class HotChunks:
         if chunk.frequency < MOST_FREQUENT:
             chunk.frequency += 1
         end = min(len(chunk.data), stop - index * CHUNK_BYTES)
-        return chunk.data if end - offset == len(chunk.data) else chunk.data[offset:end]
+        data = chunk.data
+        if isinstance(data, bytes) and chunk.frequency >= _USES_TO_HOLD and len(data) >= BLOCK_BYTES:
+            data = chunk.data = self._arena.hold(data)
+        if end - offset == len(data):
+            return data
+        return data[offset:end] if isinstance(data, bytes) else data.part(offset, end)
 
     def holds(self, body: DiskBody, start: int) -> bool:
         """Whether the chunk with this byte is here."""

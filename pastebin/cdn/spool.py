@@ -63,6 +63,11 @@ class OpenFile:
         finally:
             self.close()
 
+    def open(self) -> None:
+        """Open it now; whoever removes it then removes no more than its name. Raises ClosedFile, OSError."""
+        with self.used():
+            pass
+
     def close(self) -> None:
         """Give up one use; once for whoever made this."""
         with self._lock:

@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from aiohttp import web
 
 from pastebin.errors import PastebinError
+from pastebin.http.outlets import Outlet, Piece
 
 log = logging.getLogger(__name__)
 
 
 async def send(
-    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
+    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[Piece], idle_seconds: float
 ) -> web.StreamResponse:
     """Send head and chunks, and close what they come from.
 
@@ -30,26 +31,29 @@ async def send(
 
 
 async def _sent(
-    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
+    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[Piece], idle_seconds: float
 ) -> web.StreamResponse:
     first = b"" if request.method == "HEAD" else await anext(chunks, b"")
     await response.prepare(request)
     if request.method == "HEAD":
         return response
+    outlet = Outlet(request, response)
     try:
         if first:
-            await _write(response, first, idle_seconds)
+            await _write(outlet, first, idle_seconds)
         async for chunk in chunks:
-            await _write(response, chunk, idle_seconds)
+            await _write(outlet, chunk, idle_seconds)
         await response.write_eof()
     except (PastebinError, TimeoutError) as error:
         log.warning("aborting a response under way: %s", error or "the client does not read")
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionResetError("response aborted") from error
+    finally:
+        outlet.close()
     return response
 
 
-async def _write(response: web.StreamResponse, chunk: bytes, idle_seconds: float) -> None:
+async def _write(outlet: Outlet, chunk: Piece, idle_seconds: float) -> None:
     async with asyncio.timeout(idle_seconds):
-        await response.write(chunk)
+        await outlet.write(chunk)

@@ -78,7 +78,7 @@ class Shelf:
         return self.cache.find(key, CIMultiDict(headers))
 
     async def body(self, stored: Stored, start: int = 0, length: int | None = None) -> bytes:
-        return b"".join([chunk async for chunk in self.cache.read(stored, start, length)])
+        return b"".join([bytes(chunk) async for chunk in self.cache.read(stored, start, length)])
 
     def purge(self, *tags: str, soft: bool = False) -> int:
         self.generations.purge(tags, None)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from pastebin.cdn.arena import Held
 from pastebin.cdn.spool import BLOCK_BYTES
 from pastebin.errors import DataDirectoryUnusable, StoredDamaged
 from tests.cdn.caches import HOUR, Shelf, opened, path_of
@@ -128,11 +129,14 @@ async def test_what_is_removed_leaves_nothing(shelf: Shelf, how: str) -> None:
     assert shelf.figure("bytes", tier="disk") == 0
 
 
-async def test_a_delivery_that_has_begun_goes_on(shelf: Shelf) -> None:
+@pytest.mark.parametrize("is_hot", [False, True])
+async def test_a_delivery_that_has_begun_goes_on(shelf: Shelf, is_hot: bool) -> None:
     stored = await shelf.kept("k", BODY, tags=["p-1"])
+    if is_hot:
+        await shelf.body(stored)
     got = b""
     async for chunk in shelf.cache.read(stored):
-        got += chunk
+        got += bytes(chunk)
         shelf.purge("p-1")
         await shelf.settled()
     assert got == BODY
@@ -275,6 +279,22 @@ async def test_what_is_read_often_is_kept_in_memory(tmp_path: Path) -> None:
         assert shelf.figure("bytes", tier="memory") == small.cost
 
 
+async def test_what_is_read_often_is_sent_from_where_it_is(tmp_path: Path) -> None:
+    """Whoever has begun with it gets it, even if its place would be for something else by now."""
+    async with opened(tmp_path, memory_bytes=16 * len(BODY)) as shelf:
+        stored = await shelf.kept("k", BODY, tags=["p-1"])
+        for _ in range(3):
+            assert await shelf.body(stored) == BODY
+        pieces = [piece async for piece in shelf.cache.read(stored, 1)]
+        assert any(isinstance(piece, Held) for piece in pieces)
+        shelf.purge("p-1")
+        for key in ("l", "m", "n"):
+            other = await shelf.kept(key, BODY[::-1])
+            for _ in range(4):
+                assert await shelf.body(other) == BODY[::-1]
+        assert b"".join(map(bytes, pieces)) == BODY[1:]
+
+
 async def test_the_memory_is_bounded_whatever_it_holds(tmp_path: Path) -> None:
     room = 8 * len(BODY)
     async with opened(tmp_path, memory_bytes=room, memory_object_bytes=50_000) as shelf:
@@ -293,7 +313,7 @@ async def test_many_readers_take_small_pieces(shelf: Shelf) -> None:
     pieces = [await anext(reader) for reader in readers]
     assert {len(piece) for piece in pieces[-10:]} == {BLOCK_BYTES - 1}
     for reader, piece in zip(readers, pieces, strict=True):
-        assert piece + b"".join([chunk async for chunk in reader]) == BODY[1:]
+        assert bytes(piece) + b"".join([bytes(chunk) async for chunk in reader]) == BODY[1:]
 
 
 async def test_a_delivery_may_be_given_up_at_any_moment(tmp_path: Path) -> None:

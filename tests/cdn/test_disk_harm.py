@@ -43,7 +43,7 @@ async def test_a_flipped_byte_never_leaves(shelf: Shelf, position: int) -> None:
     got = b""
     with pytest.raises(StoredDamaged):
         async for chunk in shelf.cache.read(stored):
-            got += chunk
+            got += bytes(chunk)
     assert BODY.startswith(got)
     assert len(got) <= position
     assert not stored.alive

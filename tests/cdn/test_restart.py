@@ -162,7 +162,7 @@ async def test_whatever_byte_of_a_file_is_flipped_no_wrong_one_leaves(tmp_path: 
                 got = b""
                 with pytest.raises(StoredDamaged):
                     async for chunk in shelf.cache.read(stored):
-                        got += chunk
+                        got += bytes(chunk)
                 assert body.startswith(got)
         assert list((tmp_path / "objects").iterdir()) == []
 
