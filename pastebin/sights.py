@@ -94,8 +94,11 @@ def sight(path: str, query: str, media_type: str) -> Sight | None:
     return None
 
 
-def referring_host(referrer: str, own: frozenset[str]) -> str:
-    """The name of the site that a reader comes from; empty for our own, for addresses, and for what is no site."""
+def referring_host(referrer: str, own: frozenset[str], asked: str = "") -> str:
+    """The name of the site that a reader comes from; empty for our own, for addresses, and for what is no site.
+
+    Ours are those of `own`, and the one in the Host header that was `asked`.
+    """
     if not referrer.startswith(("http://", "https://")):
         return ""
     try:
@@ -103,12 +106,12 @@ def referring_host(referrer: str, own: frozenset[str]) -> str:
         host = host if host.isascii() else host.encode("idna").decode("ascii")
     except ValueError:  # of which a UnicodeError is one
         return ""
-    return host if _HOST.match(host) and host not in own else ""
+    return host if _HOST.match(host) and host not in own and host != host_name(asked) else ""
 
 
 def host_name(host: str) -> str:
     """A Host header, or the authority of a URL, without its port."""
-    return host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0].lower()
+    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0].rstrip(".").lower()
 
 
 def _of(slug: str, name: str, kind: VisitKind) -> Sight | None:
