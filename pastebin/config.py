@@ -6,27 +6,29 @@ The only reader of TOML, environment and secret files. What there is to configur
 from __future__ import annotations
 
 import os
-import re
 import socket
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
 import msgspec
 
+from pastebin import constraints
 from pastebin.decoding import decode
 from pastebin.errors import ConfigError, Problem
-from pastebin.places import is_path, is_site, is_url, parse_address
+from pastebin.places import is_path, is_site, parse_address
 from pastebin.sections import (
+    AdminSection,
+    AnalyticsSection,
     BlobsSection,
     CdnSection,
     DatabaseSection,
     DoorsSection,
     EdgeSection,
     EmbeddedSection,
+    GeoSection,
     LimitsSection,
     NodeSection,
     RenderingSection,
@@ -34,11 +36,8 @@ from pastebin.sections import (
     Section,
     SiteSection,
     SweepingSection,
+    VisitsSection,
 )
-
-_DISCOVER = re.compile(r"(?:srv:[\w.-]+|a:[\w.-]+:([1-9]\d{0,4}))", re.ASCII)
-# S3 User Guide, "General purpose bucket naming rules"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class Config(Section, frozen=True):
@@ -55,6 +54,10 @@ class Config(Section, frozen=True):
     sweeping: SweepingSection = SweepingSection()
     edge: EdgeSection = EdgeSection()
     cdn: CdnSection = CdnSection()
+    geo: GeoSection = GeoSection()
+    visits: VisitsSection = VisitsSection()
+    analytics: AnalyticsSection = AnalyticsSection()
+    admin: AdminSection = AdminSection()
 
     @property
     def uses_embedded(self) -> bool:
@@ -74,6 +77,16 @@ class Config(Section, frozen=True):
     def edge_directory(self) -> Path:
         chosen = self.edge.disk
         return Path(chosen).expanduser().absolute() if chosen else self.data_dir / "edge"
+
+    @property
+    def spool_directory(self) -> Path:
+        chosen = self.visits.spool
+        return Path(chosen).expanduser().absolute() if chosen else self.data_dir / "visits"
+
+    @property
+    def counts_visits(self) -> bool:
+        """Whether somebody is there who counts: an analytics service in this process, or the one that is named."""
+        return self.visits.count and (bool(self.visits.url) or "analytics" in self.node.roles)
 
 
 def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -114,7 +127,7 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Confi
         ]
     # a section that has problems of its own is replaced by its defaults, so that the others are checked too
     config = Config(**{name: section for name, section in built.items() if section is not None})
-    problems += [problem for problem in _cross_check(config) if built[problem.field.partition(".")[0]] is not None]
+    problems += [problem for problem in _violations(config) if built[problem.field.partition(".")[0]] is not None]
     if problems:
         raise ConfigError(problems)
     if not config.node.name:
@@ -228,19 +241,22 @@ def _decode_secret(kind: type, value: Any) -> Any:
     raise ValueError("expected str")
 
 
-def _cross_check(config: Config) -> Iterator[Problem]:
-    """Rules about several options at once, or about text that has a grammar of its own."""
-    yield from _check_doors(config.doors)
-    yield from _check_database(config)
-    yield from _check_blobs(config.blobs)
-    yield from _check_targets(config.cdn)
-    yield from _check_edge(config)
+def _violations(config: Config) -> Iterator[Problem]:
+    """Every rule that is broken."""
+    yield from constraints.check_doors(config.doors)
+    yield from constraints.check_database(config.database, config.embedded, config.node)
+    yield from constraints.check_blobs(config.blobs)
+    yield from constraints.check_targets(config.cdn)
+    yield from constraints.check_edge(config.edge, config.node)
+    yield from constraints.check_analytics(config.analytics, config.visits, config.geo, config.admin, config.node)
     if len(set(config.node.roles)) != len(config.node.roles):
         yield Problem("node.roles", "names a role twice")
     for option, directory in (
         ("node.data_dir", config.node.data_dir),
         ("blobs.directory", config.blobs.directory),
         ("edge.disk", config.edge.disk),
+        ("visits.spool", config.visits.spool),
+        ("geo.database", config.geo.database),
     ):
         if not is_path(directory):
             yield Problem(option, "is not a path of this machine")
@@ -254,99 +270,6 @@ def _cross_check(config: Config) -> Iterator[Problem]:
         )
 
 
-def _check_doors(doors: DoorsSection) -> Iterator[Problem]:
-    addresses: dict[tuple[str, int], str] = {}
-    for door in ("origin", "edge", "internal"):
-        try:
-            address = parse_address(getattr(doors, door))
-        except ValueError as error:
-            yield Problem(f"doors.{door}", str(error))
-            continue
-        if address[1] and address in addresses:
-            yield Problem(f"doors.{door}", f"is the address of doors.{addresses[address]} too; each door needs its own")
-        addresses[address] = door
-
-
-def _check_database(config: Config) -> Iterator[Problem]:
-    dsn = config.database.primary.reveal()
-    if dsn and not is_url(dsn, "postgresql", "postgres"):
-        yield Problem("database.primary", "must be postgresql://user@host:port/name, or empty for the embedded server")
-    yield from _check_replicas(config.database)
-    if config.embedded.listen:
-        try:
-            parse_address(config.embedded.listen)
-        except ValueError as error:
-            yield Problem("embedded.listen", str(error))
-        if not config.embedded.password:
-            yield Problem("embedded.password", "is required when embedded.listen opens PostgreSQL to the network")
-    if secret := config.node.secret.reveal():
-        if len(secret) < 32:
-            yield Problem("node.secret", "must have 32 characters or more; try: openssl rand -hex 32")
-    elif dsn:
-        yield Problem(
-            "node.secret",
-            "is required with a database of your own: every node needs the same; try: openssl rand -hex 32",
-        )
-
-
-def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
-    for index, replica in enumerate(database.replicas):
-        if not is_url(replica.reveal(), "postgresql", "postgres"):
-            yield Problem(f"database.replicas[{index}]", "must be postgresql://user@host:port/name")
-    if not database.primary and (database.replicas or database.discover):
-        option = "replicas" if database.replicas else "discover"
-        yield Problem(f"database.{option}", "needs database.primary: the embedded server has no replicas")
-    match = _DISCOVER.fullmatch(database.discover)
-    if database.discover and (match is None or int(match[1] or 0) > 65535):
-        allowed = "srv:NAME, such as srv:_postgresql._tcp.db.example, or a:NAME:PORT"
-        yield Problem("database.discover", f"must be {allowed}")
-    if database.discover_nameserver:
-        try:
-            parse_address(database.discover_nameserver)
-        except ValueError as error:
-            yield Problem("database.discover_nameserver", str(error))
-
-
-def _check_blobs(blobs: BlobsSection) -> Iterator[Problem]:
-    if blobs.endpoint and not is_site(blobs.endpoint):
-        yield Problem("blobs.endpoint", "must be http(s)://host[:port], or empty for AWS")
-    if blobs.bucket and not _BUCKET.fullmatch(blobs.bucket):
-        yield Problem("blobs.bucket", "must be 3 to 63 lower-case letters, digits, '.' and '-'")
-    if blobs.store == "s3" and not blobs.bucket:
-        yield Problem("blobs.bucket", 'is required with blobs.store = "s3"')
-    if bool(blobs.access_key) != bool(blobs.secret_key):
-        missing = "secret_key" if blobs.access_key else "access_key"
-        yield Problem(f"blobs.{missing}", "is required: access_key and secret_key come together or not at all")
-
-
-def _check_targets(cdn: CdnSection) -> Iterator[Problem]:
-    names = [target.name for target in cdn.targets]
-    for index, target in enumerate(cdn.targets):
-        option = f"cdn.targets[{index}]"
-        if target.name in names[:index]:
-            yield Problem(f"{option}.name", f"is the name of another target too: {target.name}")
-        if target.url and not is_site(target.url):
-            yield Problem(f"{option}.url", "must be http(s)://host[:port] without query, fragment or user")
-        for name, message in target.problems():
-            yield Problem(f"{option}.{name}", message)
-
-
-def _check_edge(config: Config) -> Iterator[Problem]:
-    origin = config.edge.origin
-    if origin == "local":
-        if "edge" in config.node.roles and not {"web", "read", "write"} & set(config.node.roles):
-            yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")
-        elif "edge" in config.node.roles and not config.edge.lease_seconds:
-            message = 'must be more than 0 with edge.origin = "local": this node\'s own origin has a feed'
-            yield Problem("edge.lease_seconds", message)
-        return
-    if not origin:
-        yield Problem("edge.origin", "must be local, a URL or a list of URLs")
-    for url in [origin] if isinstance(origin, str) else origin:
-        if not is_site(url) or urlsplit(url).path not in ("", "/"):
-            yield Problem("edge.origin", "must be local, http(s)://host[:port], or a list of such")
-
-
 def _as_toml(value: Any) -> str:
     if isinstance(value, Secret):
         return '"***"' if value else '""'
@@ -354,6 +277,8 @@ def _as_toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return f"[{', '.join(map(_as_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_as_toml(name)} = {_as_toml(member)}' for name, member in value.items())} }}"
     if isinstance(value, Section):
         members = (f"{name} = {_as_toml(getattr(value, name))}" for name in value.__struct_fields__)
         return f"{{ {', '.join(members)} }}"

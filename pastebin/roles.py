@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
+from pastebin.analytics import service
 from pastebin.cdn import edge, worker
 from pastebin.http.offer import Offer
 from pastebin.origin import read, web, write
@@ -31,6 +32,7 @@ ROLES: dict[RoleName, Role] = {
     "write": Role(write.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
     "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
     "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
+    "analytics": Role(service.role, door="origin", needs=Needs.SECRET),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-RoleName = Literal["web", "read", "write", "cdn-worker", "edge"]
+RoleName = Literal["web", "read", "write", "cdn-worker", "edge", "analytics"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
 BlobStore = Literal["directory", "s3"]
 
@@ -264,3 +264,42 @@ class CdnSection(Section, frozen=True):
     push_reads: Count = 20
     push_fills: Count = 2
     push_window_seconds: Seconds = 10.0
+
+
+class GeoSection(Section, frozen=True):
+    database: str = ""
+    networks: Annotated[dict[str, str], Meta(max_length=65_536)] = {}
+
+
+class VisitsSection(Section, frozen=True):
+    """What a node that serves readers notes of them."""
+
+    count: bool = True
+    url: str = ""
+    honour: list[Literal["dnt", "gpc"]] = msgspec.field(default_factory=lambda: ["dnt", "gpc"])
+    exact_per_second: Count = 1000
+    buffer_events: Count = 65_536
+    spool: str = ""
+    spool_bytes: Bytes = 256 * 1024**2
+    flush_seconds: Annotated[float, Meta(gt=0, le=5)] = 0.5
+    batch_events: Annotated[int, Meta(ge=1, le=20_000)] = 5000
+    request_timeout_seconds: Seconds = 10.0
+    retry_max_seconds: Seconds = 30.0
+
+
+class AnalyticsSection(Section, frozen=True):
+    """The analytics service: its database, how long it keeps what, and what a question may cost."""
+
+    database: Secret = msgspec.field(default_factory=Secret)
+    pool_size: Count = 4
+    raw_days: Annotated[int, Meta(ge=3, le=3650)] = 30
+    rollup_days: Annotated[int, Meta(ge=3, le=36_500)] = 730
+    late_seconds: Annotated[float, Meta(ge=60, le=1_209_600)] = 172_800.0
+    future_seconds: Annotated[float, Meta(ge=1, le=3600)] = 300.0
+    batches_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 100.0
+    question_timeout_seconds: Seconds = 10.0
+    max_rows: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+
+
+class AdminSection(Section, frozen=True):
+    token: Secret = msgspec.field(default_factory=Secret)

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from pastebin.errors import EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
-from pastebin.http import bodies, caching, streaming
+from pastebin.http import bodies, caching, counted, streaming
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.pages import Pages, html_response
@@ -161,4 +161,6 @@ def reveal_page(pages: Pages, paste: Paste, base: str, *, wrong: bool = False) -
         wrong=wrong,
         site_url=base,
     )
-    return html_response(text, 403 if wrong else 200, {**caching.secret(), "Vary": "Accept"})
+    # the reading comes with the button
+    headers = {**caching.secret(), "Vary": "Accept", counted.ANALYTICS: counted.OFF}
+    return html_response(text, 403 if wrong else 200, headers)

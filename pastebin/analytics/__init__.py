@@ -1,0 +1,1 @@
+"""The wing of analytics: events in, statistics out."""

@@ -1,0 +1,152 @@
+"""Rules about several options of the configuration at once, or about text that has a grammar of its own.
+
+Each takes sections, and yields every rule that they break.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from pastebin.errors import Problem
+from pastebin.places import is_site, is_url, parse_address
+from pastebin.sections import (
+    AdminSection,
+    AnalyticsSection,
+    BlobsSection,
+    CdnSection,
+    DatabaseSection,
+    DoorsSection,
+    EdgeSection,
+    EmbeddedSection,
+    GeoSection,
+    NodeSection,
+    VisitsSection,
+)
+
+_DISCOVER = re.compile(r"(?:srv:[\w.-]+|a:[\w.-]+:([1-9]\d{0,4}))", re.ASCII)
+# S3 User Guide, "General purpose bucket naming rules"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+def check_doors(doors: DoorsSection) -> Iterator[Problem]:
+    """The addresses to listen on."""
+    addresses: dict[tuple[str, int], str] = {}
+    for door in ("origin", "edge", "internal"):
+        try:
+            address = parse_address(getattr(doors, door))
+        except ValueError as error:
+            yield Problem(f"doors.{door}", str(error))
+            continue
+        if address[1] and address in addresses:
+            yield Problem(f"doors.{door}", f"is the address of doors.{addresses[address]} too; each door needs its own")
+        addresses[address] = door
+
+
+def check_database(database: DatabaseSection, embedded: EmbeddedSection, node: NodeSection) -> Iterator[Problem]:
+    """The primary, its replicas, and the secret that nodes share."""
+    dsn = database.primary.reveal()
+    if dsn and not is_url(dsn, "postgresql", "postgres"):
+        yield Problem("database.primary", "must be postgresql://user@host:port/name, or empty for the embedded server")
+    yield from _check_replicas(database)
+    if embedded.listen:
+        try:
+            parse_address(embedded.listen)
+        except ValueError as error:
+            yield Problem("embedded.listen", str(error))
+        if not embedded.password:
+            yield Problem("embedded.password", "is required when embedded.listen opens PostgreSQL to the network")
+    if secret := node.secret.reveal():
+        if len(secret) < 32:
+            yield Problem("node.secret", "must have 32 characters or more; try: openssl rand -hex 32")
+    elif dsn:
+        yield Problem(
+            "node.secret",
+            "is required with a database of your own: every node needs the same; try: openssl rand -hex 32",
+        )
+
+
+def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
+    for index, replica in enumerate(database.replicas):
+        if not is_url(replica.reveal(), "postgresql", "postgres"):
+            yield Problem(f"database.replicas[{index}]", "must be postgresql://user@host:port/name")
+    if not database.primary and (database.replicas or database.discover):
+        option = "replicas" if database.replicas else "discover"
+        yield Problem(f"database.{option}", "needs database.primary: the embedded server has no replicas")
+    match = _DISCOVER.fullmatch(database.discover)
+    if database.discover and (match is None or int(match[1] or 0) > 65535):
+        allowed = "srv:NAME, such as srv:_postgresql._tcp.db.example, or a:NAME:PORT"
+        yield Problem("database.discover", f"must be {allowed}")
+    if database.discover_nameserver:
+        try:
+            parse_address(database.discover_nameserver)
+        except ValueError as error:
+            yield Problem("database.discover_nameserver", str(error))
+
+
+def check_blobs(blobs: BlobsSection) -> Iterator[Problem]:
+    """The object store."""
+    if blobs.endpoint and not is_site(blobs.endpoint):
+        yield Problem("blobs.endpoint", "must be http(s)://host[:port], or empty for AWS")
+    if blobs.bucket and not _BUCKET.fullmatch(blobs.bucket):
+        yield Problem("blobs.bucket", "must be 3 to 63 lower-case letters, digits, '.' and '-'")
+    if blobs.store == "s3" and not blobs.bucket:
+        yield Problem("blobs.bucket", 'is required with blobs.store = "s3"')
+    if bool(blobs.access_key) != bool(blobs.secret_key):
+        missing = "secret_key" if blobs.access_key else "access_key"
+        yield Problem(f"blobs.{missing}", "is required: access_key and secret_key come together or not at all")
+
+
+def check_targets(cdn: CdnSection) -> Iterator[Problem]:
+    """The caches to purge."""
+    names = [target.name for target in cdn.targets]
+    for index, target in enumerate(cdn.targets):
+        option = f"cdn.targets[{index}]"
+        if target.name in names[:index]:
+            yield Problem(f"{option}.name", f"is the name of another target too: {target.name}")
+        if target.url and not is_site(target.url):
+            yield Problem(f"{option}.url", "must be http(s)://host[:port] without query, fragment or user")
+        for name, message in target.problems():
+            yield Problem(f"{option}.{name}", message)
+
+
+def check_edge(edge: EdgeSection, node: NodeSection) -> Iterator[Problem]:
+    """What the edge stands before."""
+    origin = edge.origin
+    if origin == "local":
+        if "edge" in node.roles and not {"web", "read", "write"} & set(node.roles):
+            yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")
+        elif "edge" in node.roles and not edge.lease_seconds:
+            message = 'must be more than 0 with edge.origin = "local": this node\'s own origin has a feed'
+            yield Problem("edge.lease_seconds", message)
+        return
+    if not origin:
+        yield Problem("edge.origin", "must be local, a URL or a list of URLs")
+    for url in [origin] if isinstance(origin, str) else origin:
+        if not is_site(url) or urlsplit(url).path not in ("", "/"):
+            yield Problem("edge.origin", "must be local, http(s)://host[:port], or a list of such")
+
+
+def check_analytics(
+    analytics: AnalyticsSection, visits: VisitsSection, geo: GeoSection, admin: AdminSection, node: NodeSection
+) -> Iterator[Problem]:
+    """Counting, its database, geography, and who may see it."""
+    database, url, token = analytics.database.reveal(), visits.url, admin.token.reveal()
+    if database and not is_url(database, "postgresql", "postgres", "http", "https"):
+        allowed = "postgresql://user@host:port/name, or http(s)://user@host:port/name for ClickHouse"
+        yield Problem("analytics.database", f"must be {allowed}; empty for a database beside the embedded one")
+    if url and not is_site(url):
+        yield Problem("visits.url", "must be http(s)://host:port, the internal door of a node with the role analytics")
+    if url and not node.secret:
+        yield Problem("node.secret", "is required with visits.url: both nodes need the same")
+    if token and len(token) < 32:
+        yield Problem("admin.token", "must have 32 characters or more; try: openssl rand -hex 32")
+    for network, country in geo.networks.items():
+        try:
+            ip_network(network)
+        except ValueError as error:
+            yield Problem("geo.networks", f"{network!r} is no network: {error}")
+        if not re.fullmatch("[A-Z]{2}", country):
+            yield Problem("geo.networks", f"{network}: must be a country of two capital letters, not {country!r}")
