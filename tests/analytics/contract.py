@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from pastebin.analytics.engines import Audience, Dimension, Engine, Filter, Span, Stock, Totals
-from pastebin.sections import AnalyticsSection
 from pastebin.visits import Batch, Visit
 from tests.analytics.oracle import MIDNIGHT, SALT_LATENESS, Generator, Oracle, change, visit
 
@@ -70,7 +69,7 @@ class EngineContract:
         """Duplicates, late and disordered batches, rolled at odd moments, by two nodes."""
         made = Generator(seed)
         batches = made.batches(25, 40, SINCE, UNTIL)
-        oracle, chance = Oracle(), random.Random(seed)
+        oracle, chance = Oracle(), random.Random(seed)  # noqa: S311
         async with opening() as one, opening() as other:
             for batch in made.shuffled(batches, duplicates=0.3, disorder=0.1):
                 engine = chance.choice([one, other])

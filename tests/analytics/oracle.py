@@ -1,4 +1,4 @@
-"""What an engine should answer, computed from the events themselves in the plainest way; and events made from a seed."""
+"""What an engine should answer, computed from the events in the plainest way; and events made from a seed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 
@@ -43,7 +44,7 @@ class Oracle:
         return _sum(self._chosen(span, which), self._newcomers())
 
     def series(self, edges: Sequence[datetime], which: Filter) -> list[Totals]:
-        return [self.totals(Span(*pair), which) for pair in zip(edges, edges[1:], strict=False)]
+        return [self.totals(Span(*pair), which) for pair in pairwise(edges)]
 
     def breakdown(
         self, dimension: Dimension, span: Span, which: Filter, limit: int, after: tuple[int, str] | None = None
@@ -63,7 +64,7 @@ class Oracle:
 
     def stock(self, edges: Sequence[datetime]) -> list[Stock]:
         answers = []
-        for since, until in zip(edges, edges[1:], strict=False):
+        for since, until in pairwise(edges):
             counts: dict[str, int] = defaultdict(int)
             created = 0
             for change in self.changes.values():
@@ -166,7 +167,7 @@ class Generator:
     """
 
     def __init__(self, seed: int, *, nodes: int = 3, slugs: int = 12, readers: int = 60) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311
         self._nodes = [f"node-{number}" for number in range(nodes)]
         self._numbers = dict.fromkeys([*self._nodes, "history"], 0)
         self._slugs = [f"paste{number}" for number in range(slugs)]
@@ -244,7 +245,7 @@ class Generator:
         )
 
     def _pseudonym(self, reader: int, slug: str, period: int) -> int:
-        return random.Random(f"{self._seed}:{reader}:{slug}:{period}").getrandbits(63)
+        return random.Random(f"{self._seed}:{reader}:{slug}:{period}").getrandbits(63)  # noqa: S311
 
     def _change(self, since: datetime, until: datetime) -> Change:
         choice = self._random.choice
