@@ -80,6 +80,7 @@ class Metrics:
 
         self._observe_purges()
         self._observe_visits()
+        self._observe_ingest()
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -120,6 +121,19 @@ class Metrics:
         self.visit_spool_bytes = self._gauge("pastebin_visit_spool_bytes", "Visits on disk, also those set aside")
         self.visit_spool_age = self._gauge(
             "pastebin_visit_spool_oldest_age_seconds", "For how long the oldest visits have been waiting"
+        )
+
+    def _observe_ingest(self) -> None:
+        """Instruments of the analytics service."""
+        self.analytics_batches = self._counter(
+            "pastebin_analytics_batches_total", "Batches of events by what became of them", ["outcome"]
+        )
+        self.analytics_events = self._counter("pastebin_analytics_events_total", "Events that were kept", ["kind"])
+        self.analytics_rejected = self._counter(
+            "pastebin_analytics_events_rejected_total", "Events that were left out, by what was wrong", ["reason"]
+        )
+        self.analytics_clamped = self._counter(
+            "pastebin_analytics_events_clamped_total", "Events of which something was put right", ["reason"]
         )
 
     def show_database_member(
