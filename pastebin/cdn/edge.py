@@ -21,7 +21,7 @@ from pastebin.cdn.origins import Origins, RemoteOrigin, Way
 from pastebin.cdn.passing import Passing
 from pastebin.cdn.prepared import Prepared
 from pastebin.cdn.queries import Queries
-from pastebin.cdn.shortcut import EdgeConnection
+from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
@@ -79,7 +79,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
         resources.local_edge = feed
         try:
-            yield Offer(routes, feed.routes(signed), EdgeFront(edge, prepared, local, config))
+            yield Offer(routes, feed.routes(signed), EdgeFront(edge, Shortcut(prepared), local, config))
         finally:
             resources.local_edge = None
 
@@ -100,17 +100,17 @@ def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
 class EdgeFront:
     """What the edge puts before the application of its door."""
 
-    def __init__(self, edge: Edge, prepared: Prepared, local: LocalOrigin | None, config: Config) -> None:
+    def __init__(self, edge: Edge, shortcut: Shortcut, local: LocalOrigin | None, config: Config) -> None:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
         self.changed = edge.changed
-        self._prepared = prepared
+        self._shortcut = shortcut
         self._local = local
         self._config = config
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
-        self._prepared.is_draining = is_draining
-        return EdgeConnection(manager, prepared=self._prepared, **options)
+        self._shortcut.prepared.is_draining = is_draining
+        return EdgeConnection(manager, shortcut=self._shortcut, **options)
 
     def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:
         if self._local is None:

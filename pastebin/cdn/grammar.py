@@ -1,4 +1,4 @@
-"""The heads that may take the short cut: one regular expression for all of a request that needs no more thought.
+"""The heads that may take the short cut, as regular expressions: one for the first two lines, one for the fields.
 
 It accepts less than RFC 9112 does, and nothing that aiohttp's parser refuses or reads in another way. What it does
 not accept is no error: it takes the full road. So a field is named here only if it changes nothing about an answer
@@ -13,8 +13,6 @@ import re
 # aiohttp's limit for one line is that for a whole head here.
 HEAD_BYTES = 8190
 _FIELDS = 48  # aiohttp's limit is 128
-
-METHOD, ADDRESS, _AGENT, ACCEPT, ENCODING, NONE_MATCH, SINCE = range(1, 8)
 
 # Unread: whatever varies on one of these cannot be told apart here.
 _UNREAD = (
@@ -39,21 +37,24 @@ _TAG = rb'(?:W/)?"[!#-~]*+"'
 # already, (?(N)(?!)), may not match once more: no field that decides is there twice.
 _FIELD = (
     rb"(?:"
-    rb"(?:[Uu](?:ser-[Aa]gent(?(3)(?!))()|pgrade-[Ii]nsecure-[Rr]equests)"
+    rb"(?:[Uu](?:ser-[Aa]gent(?(1)(?!))()|pgrade-[Ii]nsecure-[Rr]equests)"
     rb"|[Ss]ec-(?:[Ff]etch-(?:[Ss]ite|[Mm]ode|[Uu]ser|[Dd]est)|(?:ch|CH)-[A-Za-z-]++|GPC|gpc)"
     rb"|[Aa]ccept-[Ll]anguage|DNT|dnt|[Oo]rigin|[Pp]riority|[Rr]eferer): %(value)b"
-    rb"|[Aa]ccept(?::(?(4)(?!)) (%(value)b)|-[Ee]ncoding:(?(5)(?!)) (%(value)b))"
+    rb"|[Aa]ccept(?::(?(2)(?!)) (%(value)b)|-[Ee]ncoding:(?(3)(?!)) (%(value)b))"
     rb"|[Cc]onnection: [Kk]eep-[Aa]live"
-    rb"|[Ii]f-(?:[Nn]one-[Mm]atch:(?(6)(?!)) (%(tag)b)|[Mm]odified-[Ss]ince:(?(7)(?!)) (%(value)b))"
+    rb"|[Ii]f-(?:[Nn]one-[Mm]atch:(?(4)(?!)) (%(tag)b)|[Mm]odified-[Ss]ince:(?(5)(?!)) (%(value)b))"
     rb")\r\n"
 ) % {b"value": _VALUE, b"tag": _TAG}
 
-_HEAD = re.compile(rb"%b(?:%b){0,%d}\r\n" % (_START, _FIELD, _FIELDS))
+# What fields say: whether there is a User-Agent, then Accept, Accept-Encoding, If-None-Match and If-Modified-Since
+# with the spaces around them; None where a field is missing.
+Said = tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
 
-# The match of the head that begins at a position of the bytes, or None. Its end is where the next one may begin; one
-# of more than HEAD_BYTES is to be taken for None. Groups: METHOD, ADDRESS, ACCEPT, ENCODING, NONE_MATCH, SINCE,
-# the last four without their spaces taken off.
-head_at = _HEAD.match
+# The match of the first two lines of a head that begins at a position of the bytes, or None; its groups are the method
+# and the address, see `place`. What follows is to match `fields_at` where this one ends; the groups of that are Said.
+# A head of more than HEAD_BYTES is none.
+start_at = re.compile(_START).match
+fields_at = re.compile(rb"(?:%b){0,%d}\r\n" % (_FIELD, _FIELDS)).match
 
 
 def told_apart(names: tuple[str, ...]) -> bool:
@@ -62,6 +63,6 @@ def told_apart(names: tuple[str, ...]) -> bool:
 
 
 def place(address: bytes) -> tuple[str, str]:
-    """Host and target of what the group ADDRESS has matched."""
+    """Host and target of an address."""
     target, _, host = address.decode("ascii").partition(" ")
     return host[host.index(": ") + 2 :], target

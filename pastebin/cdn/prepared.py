@@ -6,7 +6,6 @@ the variant, the condition, HEAD or GET, and whether the answer is still fresh. 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
@@ -20,7 +19,7 @@ from multidict import CIMultiDict
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.delivering import OF_304
 from pastebin.cdn.freshness import current_age
-from pastebin.cdn.grammar import place, told_apart
+from pastebin.cdn.grammar import Said, place, told_apart
 from pastebin.cdn.objects import MOST_FREQUENT, Stored
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.cdn.variants import Variant, variant_of
@@ -40,10 +39,7 @@ _OWN = frozenset({"age", "cache-status", "content-length", "server", "x-request-
 _STATUS = CacheStatus(ttl=0).value().removesuffix("0").encode("ascii")
 _LINES = b"Age: %d\r\nCache-Status: %b%d\r\nX-Request-Id: "
 
-Head = re.Match[bytes]
 Written = bytes | tuple[bytes, bytes]  # all of an answer, or its head and a large body
-# Called for every GET that was answered here: what was asked, the status, and the connection.
-OnVisit = Callable[[Head, int, asyncio.Transport], None]
 
 
 class Lease(Protocol):
@@ -142,7 +138,6 @@ class Prepared:
 
     def __init__(self, cache: Cache, lease: Lease, hidden: Collection[str]) -> None:
         self.is_draining: Callable[[], bool] = _never
-        self.on_visit: OnVisit | None = None
         self.wholes = self.heads = self.unmodified = 0
         self._cache = cache
         self._lease = lease
@@ -154,9 +149,9 @@ class Prepared:
         self._ids = _ids()
         cache.watch(self._forget)
 
-    def answer(self, head: Head, now: float) -> Written | None:
+    def answer(self, method: bytes, address: bytes, said: Said, now: float) -> Written | None:
         """What to write; None: the full road. `now` is the monotonic clock."""
-        method, address, _, accept, encoding, tag, since = head.groups()
+        _, accept, encoding, tag, since = said
         found = self._places.get(address)
         if found is None and (found := self._prepare(address)) is None:
             return None

@@ -1,89 +1,169 @@
 """Hits before aiohttp: a connection that answers what is prepared itself, and leaves everything else to the full road.
 
-A request of the grammar costs one match of a regular expression, one look into a dict and one write. It may be
-answered here only while the connection stands between two requests: the parser of aiohttp holds no bytes, its handler
-waits, and the client reads what is written for it.
+It may do so only while it stands between two requests: the parser of aiohttp holds no bytes, no request waits for its
+answer, and the client reads what is written for it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 from aiohttp import web
 
-from pastebin.cdn.grammar import HEAD_BYTES, METHOD, head_at
-from pastebin.cdn.prepared import Head, Prepared, Written
+from pastebin.cdn.grammar import HEAD_BYTES, Said, fields_at, start_at
+from pastebin.cdn.prepared import Prepared, Written
 from pastebin.http.protocol import Connection
 
 # Of heads that came in one piece so many bytes are answered at once; what is left after that takes the full road.
 _ROW_BYTES = 64 * 1024
+_MOST_WAITING = 256
+_REMEMBERED_BYTES = 2048
+
+# Called for every GET that was answered here: its head, the status of the answer, and the connection.
+OnVisit = Callable[[bytes, int, asyncio.Transport], None]
+
+
+class Shortcut:
+    """What the connections of a door share.
+
+    The answers of one turn of the loop are written together at its end: a client that waits is woken by what is
+    written, and to wake one for every answer costs more than to make the answer.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        self.on_visit: OnVisit | None = None
+        self._waiting: list[tuple[EdgeConnection, Written]] = []
+
+    def write(self, connection: EdgeConnection, answer: Written, loop: asyncio.AbstractEventLoop) -> None:
+        """Write an answer before anything else is done with the connection; a large one at once."""
+        waiting = self._waiting
+        if not waiting:
+            loop.call_soon(self.flush)
+        waiting.append((connection, answer))
+        if isinstance(answer, tuple) or len(waiting) >= _MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        for connection, answer in waiting:
+            wire = connection._wire
+            if wire is None:
+                continue
+            if isinstance(answer, tuple):
+                wire.writelines(answer)
+            else:
+                wire.write(answer)
+            if connection._write_timer is None and wire.get_write_buffer_size():
+                connection._await_reading()
 
 
 class EdgeConnection(Connection):
     """One connection of a door before which an edge stands."""
 
-    __slots__ = ("_answer", "_is_between", "_now", "_prepared")
+    __slots__ = ("_answer", "_fields", "_is_between", "_is_free", "_is_open", "_now", "_said", "_shortcut")
 
-    def __init__(self, manager: web.Server, *, prepared: Prepared, **options: Any) -> None:
+    def __init__(self, manager: web.Server, *, shortcut: Shortcut, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._prepared = prepared
-        self._answer = prepared.answer
+        self._shortcut = shortcut
+        self._answer = shortcut.prepared.answer
         self._now = self._loop.time
-        self._is_between = True
+        self._is_between = True  # no half head is in the parser of aiohttp
+        self._is_free = True  # no request is, or will be, with its handler
+        self._is_open = True  # both
+        # Clients repeat themselves: the fields of the last head, and what they said.
+        self._fields = b"\r\n"
+        self._said: Said = (None, None, None, None, None)
 
     def data_received(self, data: bytes) -> None:
-        waiter = self._waiter
-        if self._is_between and self._short is None and waiter is not None and not (waiter.done() or self._paused):
-            head = head_at(data)
-            if head is not None:
-                now = self._now()
-                end = head.end()
-                if end == len(data):
-                    answer = self._answer(head, now) if end <= HEAD_BYTES else None
+        if self._is_open and self._short is None and not self._paused:
+            start = start_at(data)
+            if start is not None:
+                fields = data[start.end() :]
+                said = self._said if fields == self._fields else self._read(fields)
+                if said is not None and len(data) <= HEAD_BYTES:
+                    method, address = start.groups()
+                    now = self._now()
+                    answer = self._answer(method, address, said, now)
                     if answer is not None:
-                        self._write(head, answer, now)
+                        self._give(method, data, answer, now)
                         return
-                elif not (data := data[self._answer_row(head, data, now) :]):
+                elif not (data := data[self._answer_row(data) :]):
                     return
         self._take(data)
 
-    def _answer_row(self, head: Head | None, data: bytes, now: float) -> int:
+    def eof_received(self) -> bool:  # type: ignore[override]
+        self._shortcut.flush()
+        return super().eof_received()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        # aiohttp's own loop notices a little later, and a client that is near has asked again by then
+        is_last = self._close or self._force_close or self._upgraded or finished[1] or not finished[0].keep_alive
+        self._is_free = not is_last and not self._messages and (self._last_body is None or self._last_body.is_eof())
+        self._is_open = self._is_free and self._is_between
+        return finished
+
+    def close(self) -> None:
+        self._is_free = self._is_open = False
+        super().close()
+
+    def force_close(self) -> None:
+        self._is_free = self._is_open = False
+        self._shortcut.flush()
+        super().force_close()
+
+    def _read(self, fields: bytes) -> Said | None:
+        """What these fields say, if they are all that there is."""
+        match = fields_at(fields)
+        if match is None or match.end() != len(fields):
+            return None
+        said = cast(Said, match.groups())
+        if len(fields) <= _REMEMBERED_BYTES:
+            self._fields, self._said = fields, said
+        return said
+
+    def _answer_row(self, data: bytes) -> int:
         """Answer heads that came in one piece, in their order; where the rest begins."""
         at = size = 0
-        while head is not None and size < _ROW_BYTES and not self._paused and head.end() - at <= HEAD_BYTES:
-            answer = self._answer(head, now)
+        while size < _ROW_BYTES and not self._paused:
+            start = start_at(data, at)
+            match = fields_at(data, start.end()) if start is not None else None
+            if start is None or match is None or match.end() - at > HEAD_BYTES:
+                break
+            now = self._now()
+            answer = self._answer(start[1], start[2], cast(Said, match.groups()), now)
             if answer is None:
                 break
-            self._write(head, answer, now)
+            self._give(start[1], data[at : match.end()], answer, now)
             size += len(answer[1]) if isinstance(answer, tuple) else len(answer)
-            at = head.end()
-            head = head_at(data, at)
+            at = match.end()
         return at
 
-    def _write(self, head: Head, answer: Written, now: float) -> None:
-        wire = self._wire
-        if wire is None:
-            return
-        if isinstance(answer, tuple):
-            wire.writelines(answer)
-        else:
-            wire.write(answer)
+    def _give(self, method: bytes, head: bytes, answer: Written, now: float) -> None:
+        shortcut = self._shortcut
+        shortcut.write(self, answer, self._loop)
         self._next_keepalive_close_time = now + self._keepalive_timeout
-        self._heard = self._moved = True
+        self._moved = True
         if self._head_timer is not None:
             self._await_no_head()
-        if self._write_timer is None and wire.get_write_buffer_size():
-            self._await_reading()
-        if self._prepared.on_visit is not None and head[METHOD] == b"GET":
-            start = answer[0] if isinstance(answer, tuple) else answer
-            self._prepared.on_visit(head, int(start[9:12]), wire)
+        if shortcut.on_visit is not None and method == b"GET" and self._wire is not None:
+            first = answer[0] if isinstance(answer, tuple) else answer
+            shortcut.on_visit(head, int(first[9:12]), self._wire)
 
     def _take(self, data: bytes) -> None:
         """Give it to the short road or aiohttp; find out whether the parser stands between two requests afterwards."""
         super().data_received(data)
-        if self._short is not None:
-            self._is_between = True  # the parser has seen nothing of what is answered now, nor of what came after it
+        if self._short is not None:  # the parser has seen nothing of what is answered now, nor of what came after it
+            self._is_between = self._is_free = self._is_open = True
             return
         body = self._last_body
         is_whole = data.endswith(b"\r\n\r\n") or self._owed == 0
         self._is_between = is_whole and (body is None or body.is_eof()) and not self._buffer_paused
+        self._is_free = self._is_free and not self._messages
+        self._is_open = self._is_free and self._is_between

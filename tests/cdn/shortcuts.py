@@ -17,7 +17,7 @@ from aiohttp import web
 from pastebin.cdn.local import join
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.prepared import Prepared
-from pastebin.cdn.shortcut import EdgeConnection
+from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.http import app
 from pastebin.http.door import Traffic
 from pastebin.http.runner import Runner
@@ -85,11 +85,11 @@ class Client(asyncio.Protocol):
 
 
 @dataclass
-class Shortcut:
-    """What the connections share."""
+class Served:
+    """A short cut before an application."""
 
     shelf: Shelf
-    prepared: Prepared
+    shortcut: Shortcut
     server: web.Server
     metrics: Metrics
     lease: Leased
@@ -109,14 +109,14 @@ class Shortcut:
     @property
     def given(self) -> int:
         """How many answers took the short cut."""
-        return sum(self.prepared.figures().values())
+        return sum(self.shortcut.prepared.figures().values())
 
 
 @asynccontextmanager
-async def before(shelf: Shelf, *, write_seconds: float = 30.0, idle_seconds: float = 75.0) -> AsyncIterator[Shortcut]:
+async def before(shelf: Shelf, *, write_seconds: float = 30.0, idle_seconds: float = 75.0) -> AsyncIterator[Served]:
     """Serve the cache of `shelf` for the time of the block; `edge_` names in headers are hidden."""
     metrics, lease, asked = Metrics(), Leased(), list[str]()
-    prepared = Prepared(shelf.cache, lease, frozenset({"surrogate-key"}))
+    shortcut = Shortcut(Prepared(shelf.cache, lease, frozenset({"surrogate-key"})))
 
     async def echo(request: web.Request) -> web.Response:
         asked.append(request.raw_path)
@@ -130,7 +130,7 @@ async def before(shelf: Shelf, *, write_seconds: float = 30.0, idle_seconds: flo
     application._client_max_size = 1024**2
     runner = Runner(
         application,
-        connection=functools.partial(EdgeConnection, prepared=prepared),
+        connection=functools.partial(EdgeConnection, shortcut=shortcut),
         write_seconds=write_seconds,
         keepalive_timeout=idle_seconds,
         shutdown_timeout=1.0,
@@ -138,7 +138,7 @@ async def before(shelf: Shelf, *, write_seconds: float = 30.0, idle_seconds: flo
     await runner.setup()
     assert runner.server is not None
     try:
-        yield Shortcut(shelf, prepared, runner.server, metrics, lease, asked)
+        yield Served(shelf, shortcut, runner.server, metrics, lease, asked)
     finally:
         await runner.cleanup()
 

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from pastebin.cdn import directives, freshness
 from pastebin.cdn.freshness import Policy
-from pastebin.cdn.grammar import head_at
+from pastebin.cdn.grammar import Said, fields_at, start_at
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.prepared import Prepared, Written, _hit
 from pastebin.cdn.variants import nominated, variant_of
@@ -37,9 +38,15 @@ def prepared_on(shelf: Shelf) -> Prepared:
 
 
 def asked(prepared: Prepared, target: str, *lines: str, now: float = 0.0) -> Written | None:
-    match = head_at(head(target, *lines))
-    assert match is not None
-    return prepared.answer(match, now)
+    return answer_to(prepared, head(target, *lines), now)
+
+
+def answer_to(prepared: Prepared, asked: bytes, now: float = 0.0) -> Written | None:
+    start = start_at(asked)
+    assert start is not None
+    fields = fields_at(asked, start.end())
+    assert fields is not None
+    return prepared.answer(start[1], start[2], cast(Said, fields.groups()), now)
 
 
 def stored_with(policy: Policy, responded_at: float = START) -> Stored:
@@ -147,9 +154,7 @@ async def test_one_answer_serves_every_spelling_of_its_address(shelf: Shelf) -> 
     spellings = [head("/a"), head("/a", host=f"{HOST}:80"), head("/a").replace(b"Host", b"host")]
     for is_there in (True, False):
         for spelling in spellings:
-            match = head_at(spelling)
-            assert match is not None
-            assert (prepared.answer(match, 0.0) is not None) == is_there
+            assert (answer_to(prepared, spelling) is not None) == is_there
         shelf.purge("t")
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pastebin.cdn.prepared import Head, Prepared, Written
+from pastebin.cdn.grammar import Said
+from pastebin.cdn.prepared import Prepared, Written
 from tests.cdn import origins
 from tests.cdn.edges import edge_before
 from tests.cdn.origins import Answer, Origin, scripted
@@ -120,10 +121,10 @@ async def roads() -> AsyncIterator[Roads]:
     short: list[bytes] = []
     real = Prepared.answer
 
-    def watched(self: Prepared, head: Head, now: float) -> Written | None:
-        answer = real(self, head, now)
+    def watched(self: Prepared, method: bytes, address: bytes, said: Said, now: float) -> Written | None:
+        answer = real(self, method, address, said, now)
         if answer is not None:
-            short.append(head[0])
+            short.append(address)
         return answer
 
     with pytest.MonkeyPatch.context() as patch:

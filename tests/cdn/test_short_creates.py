@@ -12,9 +12,9 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
-from pastebin.cdn.grammar import ADDRESS, place
-from pastebin.cdn.prepared import Head, Prepared
-from pastebin.cdn.shortcut import EdgeConnection
+from pastebin.cdn.grammar import Said, place
+from pastebin.cdn.prepared import Prepared
+from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.http.protocol import Connection
 from tests.http.doors import behind
 from tests.http.rooms import GET, Rooms, post, said
@@ -23,13 +23,13 @@ from tests.nodes import Node, directory, started
 HIT = b"GET /hit HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def answer(head: Head, _now: float) -> bytes | None:
-    if place(head[ADDRESS])[1] != "/hit":
+def answer(_method: bytes, address: bytes, _said: Said, _now: float) -> bytes | None:
+    if place(address)[1] != "/hit":
         return None
     return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhit."
 
 
-CONNECTION = partial(EdgeConnection, prepared=cast(Prepared, SimpleNamespace(answer=answer, on_visit=None)))
+CONNECTION = partial(EdgeConnection, shortcut=Shortcut(cast(Prepared, SimpleNamespace(answer=answer))))
 
 
 async def test_one_connection_takes_the_road_that_each_request_needs() -> None:

@@ -11,102 +11,101 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pastebin.cdn.prepared import Head
 from pastebin.http import protocol
 from tests.cdn.caches import opened
-from tests.cdn.shortcuts import Client, Shortcut, before, head
+from tests.cdn.shortcuts import Client, Served, before, head
 
 LARGE = bytes(range(256)) * 800
 
 
 @pytest.fixture
-async def shortcut(tmp_path: Path) -> AsyncIterator[Shortcut]:
-    async with opened(tmp_path / "edge", memory_object_bytes=1024**2) as shelf, before(shelf) as served:
-        await served.kept("/kept")
-        await served.kept("/large", LARGE)
-        yield served
+async def some(tmp_path: Path) -> AsyncIterator[Served]:
+    async with opened(tmp_path / "edge", memory_object_bytes=1024**2) as shelf, before(shelf) as some:
+        await some.kept("/kept")
+        await some.kept("/large", LARGE)
+        yield some
 
 
 async def bodies(client: Client, *methods: str) -> list[bytes]:
     return [body for _, _, body in await client.answers(list(methods))]
 
 
-async def test_what_is_stored_is_answered_before_the_application(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
+async def test_what_is_stored_is_answered_before_the_application(some: Served) -> None:
+    client, served = await some.connected()
     for _ in range(3):
         served.data_received(head("/kept"))
         assert await bodies(client, "GET") == [b"kept"]
     served.data_received(head("/kept", method="HEAD") + head("/large"))
     assert await bodies(client, "HEAD", "GET") == [b"", LARGE]
-    assert (shortcut.given, shortcut.asked) == (5, [])
-    assert shortcut.prepared.figures() == {"whole": 4, "head": 1, "not-modified": 0}
+    assert (some.given, some.asked) == (5, [])
+    assert some.shortcut.prepared.figures() == {"whole": 4, "head": 1, "not-modified": 0}
 
 
-async def test_ids_of_answers_differ(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
+async def test_ids_of_answers_differ(some: Served) -> None:
+    client, served = await some.connected()
     served.data_received(head("/kept") * 600)
     answers = await client.answers(["GET"] * 600)
     assert len({fields[b"X-Request-Id"] for _, fields, _ in answers}) == 600
     assert all(len(fields[b"X-Request-Id"]) == 16 for _, fields, _ in answers)
 
 
-async def test_everything_else_takes_the_full_road(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
+async def test_everything_else_takes_the_full_road(some: Served) -> None:
+    client, served = await some.connected()
     for line in ("Range: bytes=0-1", "Cookie: a=b", "Cache-Control: no-cache", "X-Request-Id: 12345678", "A: b"):
         served.data_received(head("/kept", line))
         assert await bodies(client, "GET") == [b"GET /kept 0"]
     served.data_received(head("/other"))
     assert await bodies(client, "GET") == [b"GET /other 0"]
-    assert shortcut.given == 0
+    assert some.given == 0
 
 
-async def test_a_change_is_seen_at_once(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
+async def test_a_change_is_seen_at_once(some: Served) -> None:
+    client, served = await some.connected()
     served.data_received(head("/kept"))
-    await shortcut.kept("/kept", b"newer", tags=["p-a"])
+    await some.kept("/kept", b"newer", tags=["p-a"])
     served.data_received(head("/kept"))
-    shortcut.shelf.purge("p-a")
+    some.shelf.purge("p-a")
     served.data_received(head("/kept"))
     assert await bodies(client, "GET", "GET", "GET") == [b"kept", b"newer", b"GET /kept 0"]
-    await shortcut.kept("/kept", b"again", tags=["p-a"])
+    await some.kept("/kept", b"again", tags=["p-a"])
     served.data_received(head("/kept"))
-    shortcut.shelf.purge("p-a", soft=True)
+    some.shelf.purge("p-a", soft=True)
     served.data_received(head("/kept"))
     assert await bodies(client, "GET", "GET") == [b"again", b"GET /kept 0"]
-    await shortcut.kept("/kept", b"last")
+    await some.kept("/kept", b"last")
     served.data_received(head("/kept"))
-    shortcut.shelf.cache.flush()
+    some.shelf.cache.flush()
     served.data_received(head("/kept"))
     assert await bodies(client, "GET", "GET") == [b"last", b"GET /kept 0"]
 
 
-async def test_without_the_lease_nothing_is_served(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
-    shortcut.lease.until = asyncio.get_running_loop().time() - 1.0
+async def test_without_the_lease_nothing_is_served(some: Served) -> None:
+    client, served = await some.connected()
+    some.lease.until = asyncio.get_running_loop().time() - 1.0
     for _ in range(3):
         served.data_received(head("/kept"))
         assert await bodies(client, "GET") == [b"GET /kept 0"]
-    shortcut.lease.until = asyncio.get_running_loop().time() + 60.0
+    some.lease.until = asyncio.get_running_loop().time() + 60.0
     served.data_received(head("/kept"))
     assert await bodies(client, "GET") == [b"kept"]
 
 
-async def test_a_node_that_drains_closes_its_connections_on_the_full_road(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
-    shortcut.prepared.is_draining = lambda: True
+async def test_a_node_that_drains_closes_its_connections_on_the_full_road(some: Served) -> None:
+    client, served = await some.connected()
+    some.shortcut.prepared.is_draining = lambda: True
     for _ in range(3):
         served.data_received(head("/kept"))
         assert await bodies(client, "GET") == [b"GET /kept 0"]
 
 
-async def test_visits_are_told(shortcut: Shortcut) -> None:
+async def test_visits_are_told(some: Served) -> None:
     visits: list[tuple[bytes, int]] = []
 
-    def note(asked: Head, status: int, _wire: asyncio.Transport) -> None:
-        visits.append((asked[0], status))
+    def note(asked: bytes, status: int, _wire: asyncio.Transport) -> None:
+        visits.append((asked, status))
 
-    shortcut.prepared.on_visit = note
-    client, served = await shortcut.connected()
+    some.shortcut.on_visit = note
+    client, served = await some.connected()
     served.data_received(head("/kept", "User-Agent: x") + head("/kept", method="HEAD") + head("/large"))
     await client.answers(["GET", "HEAD", "GET"])
     assert visits == [(head("/kept", "User-Agent: x"), 200), (head("/large"), 200)]
@@ -119,6 +118,7 @@ _REQUESTS = st.sampled_from(
         ("GET", [head("/kept")], b"kept|GET /kept 0"),
         ("GET", [head("/kept", "User-Agent: x", "Accept: */*")], b"kept|GET /kept 0"),
         ("GET", [b"GET /ke", b"pt HTTP/1.1\r\n", b"Host: p.example\r\n\r", b"\n"], b"kept|GET /kept 0"),
+        ("GET", [head("/kept")[:-2], b"\r\n"], b"kept|GET /kept 0"),
         ("HEAD", [head("/kept", method="HEAD")], b""),
         ("GET", [head("/other")], b"GET /other 0"),
         ("GET", [head("/kept", "Cookie: a=b")], b"GET /kept 0"),
@@ -139,11 +139,11 @@ _ARRIVALS = ["with the next", "before", "long before"]
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(_REQUESTS, max_size=8), st.data())
 async def test_answers_come_in_order_however_the_bytes_arrive(
-    shortcut: Shortcut, requests: list[tuple[str, list[bytes], bytes]], data: st.DataObject
+    some: Served, requests: list[tuple[str, list[bytes], bytes]], data: st.DataObject
 ) -> None:
     parts = [part for _, parts, _ in requests for part in parts]
     arrivals = data.draw(st.lists(st.sampled_from(_ARRIVALS), min_size=len(parts), max_size=len(parts)))
-    client, served = await shortcut.connected()
+    client, served = await some.connected()
     held = b""
     for part, arrival in zip(parts, arrivals, strict=True):
         held += part
@@ -162,8 +162,64 @@ async def test_answers_come_in_order_however_the_bytes_arrive(
     client.transport.close()
 
 
-async def test_a_head_in_two_pieces_does_not_end_the_short_cut(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
+@pytest.mark.parametrize("is_the_clients", [True, False])
+async def test_what_is_answered_is_written_before_the_end(some: Served, is_the_clients: bool) -> None:
+    client, served = await some.connected()
+    served.data_received(head("/kept") * 3)
+    if not is_the_clients:
+        served.force_close()
+    elif not served.eof_received():
+        assert served.transport is not None
+        served.transport.close()
+    assert await bodies(client, "GET", "GET", "GET") == [b"kept"] * 3
+
+
+async def test_two_lines_are_no_head(some: Served) -> None:
+    client, served = await some.connected()
+    served.data_received(head("/kept")[:-2])
+    served.data_received(b"Cookie: a=b\r\n\r\n")
+    assert await bodies(client, "GET") == [b"GET /kept 0"]
+
+
+async def test_what_was_said_once_counts_again(some: Served) -> None:
+    await some.kept("/tagged", headers={"ETag": '"x"'})
+    client, served = await some.connected()
+    condition = 'If-None-Match: "x"'
+    for lines, expected in (
+        ([], 200),
+        ([condition], 304),
+        ([condition], 304),
+        ([], 200),
+        ([], 200),
+        ([condition], 304),
+    ):
+        served.data_received(head("/tagged", *lines))
+        [(status, _, _)] = await client.answers(["GET"])
+        assert status == expected
+    assert some.given == 6
+
+
+async def test_an_answer_to_nobody_is_dropped(some: Served) -> None:
+    client, served = await some.connected()
+    other, beside = await some.connected()
+    served.data_received(head("/kept"))
+    beside.data_received(head("/kept"))
+    served.connection_lost(None)
+    assert await bodies(other, "GET") == [b"kept"]
+    assert client.received == b""
+
+
+async def test_a_long_head_takes_the_full_road_whatever_was_said_before(some: Served) -> None:
+    client, served = await some.connected()
+    for length, expected in ((1000, 200), (8200, 400)):
+        target = f"/{'x' * length}"
+        await some.kept(target)
+        served.data_received(head(target, "User-Agent: x"))
+        assert [status for status, _, _ in await client.answers(["GET"])] == [expected]
+
+
+async def test_a_head_in_two_pieces_does_not_end_the_short_cut(some: Served) -> None:
+    client, served = await some.connected()
     served.data_received(head("/kept")[:10])
     served.data_received(head("/kept")[10:])
     assert await bodies(client, "GET") == [b"GET /kept 0"]
@@ -171,8 +227,42 @@ async def test_a_head_in_two_pieces_does_not_end_the_short_cut(shortcut: Shortcu
     assert await bodies(client, "GET") == [b"kept"]
 
 
-async def test_more_heads_than_aiohttp_takes_at_once_keep_their_order(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
+async def test_who_asks_again_at_once_is_not_kept_on_the_full_road(some: Served) -> None:
+    client, served = await some.connected()
+    real = client.data_received
+    asked = 0
+
+    def ask_again(data: bytes) -> None:
+        nonlocal asked
+        real(data)
+        if asked < 20:
+            asked += 1
+            served.data_received(head("/kept"))
+
+    client.data_received = ask_again  # type: ignore[method-assign]
+    served.data_received(head("/other"))
+    assert await bodies(client, *["GET"] * 21) == [b"GET /other 0", *[b"kept"] * 20]
+    assert some.given == 20
+
+
+async def test_nobody_is_answered_after_the_last_answer(some: Served) -> None:
+    client, served = await some.connected()
+    real = client.data_received
+
+    def ask_again(data: bytes) -> None:
+        real(data)
+        served.data_received(head("/kept"))
+
+    client.data_received = ask_again  # type: ignore[method-assign]
+    served.data_received(head("/other", "Connection: close"))
+    assert await bodies(client, "GET") == [b"GET /other 0"]
+    async with asyncio.timeout(10):
+        await client.is_lost.wait()
+    assert (client.received, some.given) == (b"", 0)
+
+
+async def test_more_heads_than_aiohttp_takes_at_once_keep_their_order(some: Served) -> None:
+    client, served = await some.connected()
     served.data_received(head("/other") * 70)
     served.data_received(head("/kept"))
     assert await bodies(client, *["GET"] * 71) == [*[b"GET /other 0"] * 70, b"GET /kept 0"]
@@ -184,12 +274,12 @@ async def test_more_heads_than_aiohttp_takes_at_once_keep_their_order(shortcut: 
     assert await bodies(client, "GET") == [b"kept"]
 
 
-async def test_who_does_not_read_is_not_written_for(shortcut: Shortcut) -> None:
-    client, served = await shortcut.connected()
+async def test_who_does_not_read_is_not_written_for(some: Served) -> None:
+    client, served = await some.connected()
     client.transport.pause_reading()
     for _ in range(1000):
         served.data_received(head("/large"))
-    given = shortcut.given
+    given = some.given
     assert given * len(LARGE) < 1024**2, "a thousand answers would be 200 MB"
     client.transport.resume_reading()
     assert (await bodies(client, *["GET"] * given)) == [LARGE] * given
@@ -224,9 +314,9 @@ async def test_who_asks_for_nothing_more_is_closed(tmp_path: Path) -> None:
         assert some.asked == []
 
 
-async def test_the_deadline_for_heads_holds_between_hits(shortcut: Shortcut, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_deadline_for_heads_holds_between_hits(some: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
-    client, served = await shortcut.connected()
+    client, served = await some.connected()
     served.data_received(head("/kept"))
     await asyncio.sleep(0.2)
     served.data_received(head("/kept"))
