@@ -23,7 +23,7 @@ class ReportQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     since: Annotated[str, Meta(description=MOMENT)] = ""
     until: Annotated[str, Meta(description=f"{MOMENT}; now if left out")] = ""
-    granularity: Annotated[Granularity | Literal[""], Meta(description="The one that fits the range if left out")] = ""
+    granularity: Annotated[Granularity | None, Meta(description="The one that fits the range if left out")] = None
     zone: Annotated[str, Meta(description="An IANA time zone such as Europe/Berlin: where days begin")] = "UTC"
     audience: Annotated[Audience, Meta(description="bots are recorded, and left out unless asked for")] = "people"
     format: Annotated[Format | None, Meta(description="As the Accept header, which it overrides")] = None

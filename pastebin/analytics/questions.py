@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import msgspec
 
 from pastebin.analytics.engines import Filter, Span
-from pastebin.decoding import decode
 from pastebin.errors import InvalidQuestion, Problem
-from pastebin.reports import GRANULARITIES, MOMENT, Granularity, ReportQuery, Scope
+from pastebin.http import payloads
+from pastebin.reports import MOMENT, Granularity, ReportQuery, Scope
 
 # As many points as a chart of a day by minutes has.
 MOST_BUCKETS = 1500
@@ -106,16 +106,12 @@ def read(
 
     `longest` bounds the range; with `slug` the question is about that paste.
     """
-    asked, problems = decode(struct, query, strict=False)
-    if asked is None:
-        wrong = {problem.field for problem in problems}
-        known = {field.encode_name for field in msgspec.structs.fields(struct)}
-        rest = {name: text for name, text in query.items() if name in known and name not in wrong}
-        asked, _ = decode(struct, rest, strict=False)
-        _, more = _asked(asked, now, longest, slug) if asked is not None else (None, [])
-        raise InvalidQuestion(problems + [one for one in more if one.field not in wrong])
+    given = {name: text for name, text in query.items() if text}  # a form sends what was left empty
+    asked, wrong = payloads.read_all(struct, given, strict=False)
     question, problems = _asked(asked, now, longest, slug)
-    if question is None:
+    fields = {problem.field for problem in wrong}
+    problems = [*wrong, *(problem for problem in problems if problem.field not in fields)]
+    if question is None or problems:
         raise InvalidQuestion(problems)
     return asked, question
 
@@ -170,11 +166,6 @@ def fitting(length: timedelta) -> Granularity:
     return next((granularity for most, granularity in _FITTING if length <= most), "month")
 
 
-def coarser(granularity: Granularity, other: Granularity) -> Granularity:
-    """The one with the longer steps."""
-    return max(granularity, other, key=GRANULARITIES.index)
-
-
 def buckets(since: datetime, until: datetime, granularity: Granularity, zone: ZoneInfo) -> tuple[datetime, ...]:
     """The edges of the buckets that hold everything from `since` to `until`, as moments in UTC.
 
@@ -213,10 +204,8 @@ def _hours(first: date, last: date, zone: ZoneInfo) -> Iterator[datetime]:
 
 def _days(first: date, last: date, granularity: Granularity) -> Iterator[date]:
     if granularity == "month":
-        year, month = divmod(first.year * 12 + first.month - 2, 12)
-        while (year, month + 1) <= (last.year + (last.month + 1) // 12, (last.month + 1) % 12 + 1):
-            yield date(year, month + 1, 1)
-            year, month = (year, month + 1) if month < 11 else (year + 1, 0)
+        for month in range(first.year * 12 + first.month - 2, last.year * 12 + last.month + 1):
+            yield date(month // 12, month % 12 + 1, 1)
         return
     step = timedelta(days=7 if granularity == "week" else 1)
     day = first - timedelta(days=first.weekday() if granularity == "week" else 0) - step

@@ -11,7 +11,7 @@ from functools import cached_property
 from aiohttp import web
 
 from pastebin import __version__
-from pastebin.http import caching, payloads, representations, views
+from pastebin.http import asking, caching, payloads, representations, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import ReadQuery
@@ -85,7 +85,7 @@ class ReadHandlers:
 
     async def show(self, request: web.Request) -> web.Response:
         query = payloads.read(ReadQuery, dict(request.query), strict=False)
-        slug, token = request.match_info["slug"], tokens.bearer(request)
+        slug, token = request.match_info["slug"], asking.bearer(request)
         base = self._addresses.base(request)
         if query.content:
             paste = await self._reading.open(slug, token, bodies="all")
