@@ -12,6 +12,8 @@ from pastebin.visits import Batch
 Dimension = Literal[
     "slug", "file", "country", "referrer", "agent", "agent_class", "cache", "region", "pop", "kind", "status", "syntax"
 ]
+"""What visits are told apart by. `syntax` is the exception: it tells apart the pastes that were created; `visits` is
+their number then, `bytes` their size, and the audience says nothing."""
 Audience = Literal["people", "bots", "all"]
 
 
@@ -33,10 +35,12 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over visits, weights included. `visitors` are daily uniques: who comes on two days counts twice.
+    """Sums over visits, weights included, so that parts of a stretch of time add up to the whole.
 
-    Who is still reading when the day changes counts once, on the first day. `hits` were answered by a cache, stale
-    copies included; `errors` had a status of 500 or more.
+    `visitors` are daily uniques: a visitor counts once in a period of the salt, where and when she was first seen in
+    it; who comes on two days counts twice. Who is still reading when the day changes counts once, on the first day:
+    whose pseudonym of the period before was last seen no more than an hour before she was first seen in this one.
+    `hits` were answered by a cache, stale copies included; `errors` had a status of 500 or more.
     """
 
     visits: int = 0
