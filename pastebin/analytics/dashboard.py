@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -22,19 +21,11 @@ from pastebin.http.assets import Assets
 from pastebin.http.pages import SCRIPTED, Pages, html_response
 from pastebin.reports import ReportQuery
 from pastebin.services import choosing, panels
-from pastebin.services.panels import Panel, Tile
+from pastebin.services.panels import Shown
 
 log = logging.getLogger(__name__)
 
 _FORM_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a page of statistics shows."""
-
-    tiles: list[Tile]
-    panels: list[Panel]
 
 
 class DashboardHandlers:
@@ -100,10 +91,7 @@ class DashboardHandlers:
             _, question = questions.read(ReportQuery, query, self._now(), self._longest)
             report = await self._reporting.stats(question, of_service=True)
             world = self._assets.url("world.svg")
-            shown = Shown(
-                panels.tiles(report, of_service=True),
-                panels.panels(report, world, lambda name: csv_address(name, query), of_service=True),
-            )
+            shown = panels.shown(report, world, lambda name: csv_address(name, query), of_service=True)
         except InvalidQuestion as error:
             problems = error.problems
         text = self._pages.render(

@@ -75,6 +75,19 @@ class Tile:
         return f"{abs(percent):,} % {'more' if percent > 0 else 'less'} than before"
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Everything on a page."""
+
+    tiles: list[Tile]
+    panels: list[Panel]
+
+
+def shown(report: StatsReport, shapes: str, csv: Csv, *, of_service: bool) -> Shown:
+    """A page of one paste, or `of_service` as a whole; `shapes` is the address of the world's."""
+    return Shown(tiles(report, of_service=of_service), panels(report, shapes, csv, of_service=of_service))
+
+
 def tiles(report: StatsReport, *, of_service: bool) -> list[Tile]:
     """The figures at the top of a page."""
     now, before = report.totals, report.before
@@ -92,7 +105,7 @@ def tiles(report: StatsReport, *, of_service: bool) -> list[Tile]:
 
 
 def panels(report: StatsReport, shapes: str, csv: Csv, *, of_service: bool) -> list[Panel]:
-    """The pictures of a page; `shapes` is the address of the world's."""
+    """The pictures of a page."""
     found = [_traffic(report, csv), _world(report, shapes, csv), _heat(report)]
     if of_service:
         found.append(_ranking("pastes", "Pastes", report.pastes, csv("top"), "Paste"))

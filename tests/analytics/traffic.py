@@ -1,0 +1,52 @@
+"""A week of visits that looks like one, for tests that show it."""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import datetime, timedelta
+
+from pastebin.visits import Batch, Change, Visit
+from tests.analytics.oracle import change, visit
+
+COUNTRIES = "US US US US DE DE DE IN IN BR JP FR FR GB CA AU PL NL ZA MX IL SE SG MT".split() + [""]
+REFERRERS = ["", "", "", "news.ycombinator.com", "github.com", "www.reddit.com", "an-extremely-long-name." * 3 + "example"]
+AGENTS = ["Firefox", "Firefox", "Chrome", "Chrome", "Chrome", "Safari", "curl", "=cmd|' /C calc'!A0", "<script>alert(1)</script>"]
+HOSTILE = '"><img src=x onerror=alert(1)>'
+
+
+def week(until: datetime, slugs: list[str], count: int = 3000) -> list[Batch]:
+    """Visits of the seven days before `until`, more by day than by night, and changes; the same every time."""
+    chance = random.Random(7)  # noqa: S311
+    visits: list[Visit] = []
+    for number in range(1, count + 1):
+        at = until - timedelta(minutes=chance.random() ** 1.2 * 7 * 24 * 60)
+        if chance.random() > 0.55 + 0.45 * math.sin((at.hour - 8) / 24 * 2 * math.pi):
+            at = at.replace(hour=14)
+            at = min(at, until - timedelta(minutes=1))
+        reader = chance.randrange(1, 400)
+        agent = chance.choice(AGENTS)
+        visits.append(
+            visit(
+                number,
+                at,
+                slug=slugs[min(int(chance.expovariate(0.9)), len(slugs) - 1)],
+                kind=chance.choice(["page", "page", "page", "raw", "api", "download"]),
+                cache=chance.choice(["hit", "hit", "hit", "miss", "stale", "pass"]),
+                region=chance.choice(["eu-central", "us-east", "ap-south"]),
+                country=chance.choice(COUNTRIES),
+                referrer=chance.choice(REFERRERS),
+                agent=agent,
+                agent_class="browser" if agent in ("Firefox", "Chrome", "Safari") else "tool",
+                is_bot=chance.random() < 0.2,
+                status=500 if chance.random() < 0.01 else 200,
+                bytes=chance.randrange(200, 90_000),
+                duration_us=chance.randrange(100, 40_000),
+                visitor=reader * 1000 + at.toordinal() % 1000,
+            )
+        )
+    changes: list[Change] = [
+        change(number, until - timedelta(minutes=number * 30), chance.choice(["created", "created", "deleted", "expired"]))
+        for number in range(1, 300)
+    ]
+    return [Batch("week-visits", "node", visits, []), Batch("week-changes", "history", [], changes)]
