@@ -18,7 +18,6 @@ LEVELS = 5
 _TOP, _PLOT, _BOTTOM = 14, 170, 26
 _MOST_LABELS = 6
 _ROW, _BAR = 40, 8
-_LABEL_LENGTH = 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,18 @@ class Bar:
     note: str = ""
 
 
-def lines(identity: str, title: str, description: str, labels: Sequence[str], series: Sequence[Series]) -> str:
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The buckets below a chart: each by its full name, and a few of them by a short one, with its place."""
+
+    names: Sequence[str]
+    marks: Sequence[tuple[int, str]]
+
+
+def lines(identity: str, title: str, description: str, axis: Axis, series: Sequence[Series]) -> str:
     """Lines over time, the first with an area below; `identity` is unique on its page."""
     top, ticks = scale(max((value for one in series for value in one.values), default=0))
-    count = max(len(labels), 1)
+    count = max(len(axis.names), 1)
     inside = []
     for number, one in enumerate(series, 1):
         points = [
@@ -59,24 +66,24 @@ def lines(identity: str, title: str, description: str, labels: Sequence[str], se
         f'<svg y="{_TOP}" width="100%" height="{_PLOT}" viewBox="0 0 1000 {_PLOT}" preserveAspectRatio="none"'
         f' overflow="visible">{"".join(reversed(inside))}</svg>'
     )
-    body = _grid(top, ticks) + plot + _ticks(top, ticks) + _times(labels) + _tips(labels, series)
+    body = _grid(top, ticks) + plot + _ticks(top, ticks) + _times(axis) + _tips(axis.names, series)
     return _picture(identity, title, description, "lines", _TOP + _PLOT + _BOTTOM, body)
 
 
-def columns(identity: str, title: str, description: str, labels: Sequence[str], series: Sequence[Series]) -> str:
+def columns(identity: str, title: str, description: str, axis: Axis, series: Sequence[Series]) -> str:
     """Columns over time, one series on top of the other."""
     sums = [sum(values) for values in zip(*(one.values for one in series), strict=True)]
     top, ticks = scale(max(sums, default=0))
-    width = 100 / max(len(labels), 1)
+    width = 100 / max(len(axis.names), 1)
     shapes = []
-    for index in range(len(labels)):
+    for index in range(len(axis.names)):
         foot = float(_TOP + _PLOT)
         for number, one in enumerate(series, 1):
             if height := _PLOT * one.values[index] / top:
                 foot -= height
                 place = f'x="{(index + 0.1) * width:.3f}%" width="{0.8 * width:.3f}%" y="{foot:.1f}"'
                 shapes.append(f'<rect class="fill s{number}" {place} height="{height:.1f}"/>')
-    body = _grid(top, ticks) + "".join(shapes) + _ticks(top, ticks) + _times(labels) + _tips(labels, series)
+    body = _grid(top, ticks) + "".join(shapes) + _ticks(top, ticks) + _times(axis) + _tips(axis.names, series)
     return _picture(identity, title, description, "columns", _TOP + _PLOT + _BOTTOM, body)
 
 
@@ -89,7 +96,7 @@ def bars(identity: str, title: str, description: str, rows: Sequence[Bar]) -> st
         length = 100 * row.value / longest
         shapes.append(
             f'<g><title>{escape(row.label)}: {row.value:,}</title>'
-            f'<text class="name" x="0" y="{y + 18}">{escape(shortened(row.label))}</text>'
+            f'<svg width="70%" y="{y}" height="{_BAR * 3}"><text class="name" x="0" y="18">{escape(row.label)}</text></svg>'
             f'<text class="value" x="100%" y="{y + 18}" text-anchor="end">{escape(row.note or f"{row.value:,}")}</text>'
             f'<rect class="track" x="0" y="{y + 25}" width="100%" height="{_BAR}" rx="2"/>'
             f'<rect class="fill s1" x="0" y="{y + 25}" width="{length:.2f}%" height="{_BAR}" rx="2"/></g>'
@@ -112,10 +119,10 @@ def scale(highest: int) -> tuple[int, list[int]]:
 
 
 def level(value: int, highest: int) -> int:
-    """0 for nothing, else 1 to LEVELS: each is as many times the one before."""
+    """0 for nothing, else 1 to LEVELS; by the square root, so that small numbers differ as well."""
     if value <= 0 or highest <= 0:
         return 0
-    return 1 + min(int(LEVELS * math.log(value) / math.log(highest + 1)), LEVELS - 1)
+    return min(math.ceil(LEVELS * math.sqrt(value / highest)), LEVELS)
 
 
 def compact(number: int) -> str:
@@ -124,11 +131,6 @@ def compact(number: int) -> str:
         if number >= size:
             return f"{number / size:.1f}".removesuffix(".0") + unit
     return str(number)
-
-
-def shortened(text: str, length: int = _LABEL_LENGTH) -> str:
-    """What fits beside a number on a telephone."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _picture(identity: str, title: str, description: str, kind: str, height: int, body: str) -> str:
@@ -158,20 +160,18 @@ def _height(value: int, top: int) -> float:
     return _TOP + _PLOT * (1 - value / top)
 
 
-def _times(labels: Sequence[str]) -> str:
-    """As many labels as a narrow screen has room for, evenly spread."""
-    count = len(labels)
-    if not count:
-        return ""
-    step = max(math.ceil(count / _MOST_LABELS), 1)
+def _times(axis: Axis) -> str:
+    """As many marks as there is room for, evenly spread; a narrow screen hides every other one, which is `minor`."""
+    count = len(axis.names)
+    step = max(math.ceil(len(axis.marks) / _MOST_LABELS), 1)
     shown = []
-    for index in range(0, count, step):
+    for number, (index, label) in enumerate(axis.marks[::step]):
         place = 100 * (index + 0.5) / count
-        anchor = "start" if place < 8 else "end" if place > 92 else "middle"
-        x = 0 if anchor == "start" else 100 if anchor == "end" else place
-        shown.append(
-            f'<text class="time" x="{x:.2f}%" y="{_TOP + _PLOT + 18}" text-anchor="{anchor}">{escape(labels[index])}</text>'
-        )
+        anchor = "start" if place < 6 else "end" if place > 94 else "middle"
+        x = {"start": 0.0, "middle": place, "end": 100.0}[anchor]
+        kind = "time minor" if number % 2 else "time"
+        y = _TOP + _PLOT + 18
+        shown.append(f'<text class="{kind}" x="{x:.2f}%" y="{y}" text-anchor="{anchor}">{escape(label)}</text>')
     return "".join(shown)
 
 

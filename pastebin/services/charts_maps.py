@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import escape
@@ -62,9 +63,5 @@ def steps(highest: int) -> list[tuple[str, str]]:
     """Class and least value of each colour, for the list below such a chart."""
     if highest <= 0:
         return []
-    least: dict[int, int] = {}
-    value = 1
-    while value <= highest and len(least) < LEVELS:
-        least.setdefault(level(value, highest), value)
-        value = max(value + 1, int(value * 1.02))
-    return [(f"l{number}", f"{first:,}") for number, first in least.items()]
+    firsts = (max(math.floor(highest * ((number - 1) / LEVELS) ** 2) + 1, 1) for number in range(1, LEVELS + 1))
+    return [(f"l{level(first, highest)}", f"{first:,}") for first in dict.fromkeys(min(one, highest) for one in firsts)]

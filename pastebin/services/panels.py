@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pastebin.reports import Granularity, StatsReport, Stored, Value
 from pastebin.services import charts, charts_maps
-from pastebin.services.charts import Bar, Series
+from pastebin.services.charts import Axis, Bar, Series
 from pastebin.services.countries import NAMES
 
 # The address of a table as CSV, by the name of its report; None where there is none.
@@ -69,6 +69,8 @@ class Tile:
         """How much more or less than before, in words."""
         if not self.before:
             return ""
+        if self.value >= 10 * self.before:
+            return f"{self.value / self.before:,.0f} times as before"
         percent = round(100 * (self.value - self.before) / self.before)
         if percent == 0:
             return "as before"
@@ -119,18 +121,19 @@ def panels(report: StatsReport, shapes: str, csv: Csv, *, of_service: bool) -> l
     return found
 
 
-def moment_label(at: datetime, granularity: Granularity, *, is_short: bool) -> str:
-    """A bucket under an axis, in the zone of `at`; `is_short` for a range within a day or so."""
+def axis(times: Sequence[datetime], granularity: Granularity) -> Axis:
+    """Buckets in the zone of `times`; where hours of several days stand in a row, the days are marked."""
+    names = [_exact(at, granularity) for at in times]
+    days = [(index, f"{at.day} {at:%b}") for index, at in enumerate(times) if at.hour == 0 and at.minute == 0]
     if granularity == "month":
-        return f"{at:%b %Y}"
-    if granularity in ("day", "week"):
-        return f"{at.day} {at:%b}"
-    return f"{at:%H:%M}" if is_short else f"{at.day} {at:%b %H:%M}"
-
-
-def _labels(report: StatsReport, times: Sequence[datetime]) -> list[str]:
-    is_short = (report.until - report.since).total_seconds() <= 30 * 3600
-    return [moment_label(at, report.granularity, is_short=is_short) for at in times]
+        marks = [(index, f"{at:%b %Y}") for index, at in enumerate(times)]
+    elif granularity in ("day", "week"):
+        marks = [(index, f"{at.day} {at:%b}") for index, at in enumerate(times)]
+    elif len(days) > 1:
+        marks = days
+    else:
+        marks = [(index, f"{at:%H:%M}") for index, at in enumerate(times)]
+    return Axis(names, marks)
 
 
 def _exact(at: datetime, granularity: Granularity) -> str:
@@ -152,7 +155,7 @@ def _traffic(report: StatsReport, csv: Csv) -> Panel:
         "traffic",
         "Visits",
         f"by {report.granularity}, {report.zone}",
-        charts.lines("traffic", "Visits over time", described, _labels(report, [row.at for row in rows]), shown),
+        charts.lines("traffic", "Visits over time", described, axis([row.at for row in rows], report.granularity), shown),
         ("From", "Visits", "Daily visitors"),
         [(_exact(row.at, report.granularity), f"{row.visits:,}", f"{row.daily_visitors:,}") for row in rows]
         if is_seen
@@ -247,7 +250,7 @@ def _stored(report: StatsReport, csv: str | None) -> Panel:
             "stored",
             "Pastes created and gone over time",
             f"{made:,} created, {lost:,} gone.",
-            _labels(report, [row.at for row in rows]),
+            axis([row.at for row in rows], report.granularity),
             shown,
         ),
         ("From", "Created", "Revised", "Deleted", "Expired", "Burned", "Reported", "Taken down"),
@@ -273,7 +276,6 @@ def _stored(report: StatsReport, csv: str | None) -> Panel:
         else [],
         csv,
         charts.legend(shown),
-        is_wide=True,
     )
 
 

@@ -12,7 +12,6 @@ from tests.analytics.oracle import change, visit
 COUNTRIES = "US US US US DE DE DE IN IN BR JP FR FR GB CA AU PL NL ZA MX IL SE SG MT".split() + [""]
 REFERRERS = ["", "", "", "news.ycombinator.com", "github.com", "www.reddit.com", "an-extremely-long-name." * 3 + "example"]
 AGENTS = ["Firefox", "Firefox", "Chrome", "Chrome", "Chrome", "Safari", "curl", "=cmd|' /C calc'!A0", "<script>alert(1)</script>"]
-HOSTILE = '"><img src=x onerror=alert(1)>'
 
 
 def week(until: datetime, slugs: list[str], count: int = 3000) -> list[Batch]:
@@ -22,8 +21,7 @@ def week(until: datetime, slugs: list[str], count: int = 3000) -> list[Batch]:
     for number in range(1, count + 1):
         at = until - timedelta(minutes=chance.random() ** 1.2 * 7 * 24 * 60)
         if chance.random() > 0.55 + 0.45 * math.sin((at.hour - 8) / 24 * 2 * math.pi):
-            at = at.replace(hour=14)
-            at = min(at, until - timedelta(minutes=1))
+            at = min(at.replace(hour=chance.randrange(9, 20)), until - timedelta(minutes=1))
         reader = chance.randrange(1, 400)
         agent = chance.choice(AGENTS)
         visits.append(
