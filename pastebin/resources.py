@@ -81,6 +81,8 @@ class Resources:
     metrics: Metrics
     loops: Loops
     database: Database = field(init=False)
+    # where the primary is, or the server of this node; empty on nodes without
+    dsn: str = field(default="", repr=False)
     pastes: Pastes = field(init=False)
     blobs: Blobs = field(init=False)
     rendering: Rendering = field(init=False)
@@ -193,6 +195,7 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
         await schema.migrate(dsn)
     else:
         dsn = config.database.primary.reveal()
+    resources.dsn = dsn
     database = await stack.enter_async_context(Database.opened(config.database, dsn, resources.metrics))
     if not config.uses_embedded:
         await _check_schema(database)

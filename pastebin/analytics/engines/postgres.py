@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
@@ -16,18 +17,18 @@ from pastebin.analytics.engines import Dimension, Filter, Span, Stock, Totals
 from pastebin.analytics.engines.grains import DAY_MS, MINUTE_MS, day_of
 from pastebin.analytics.engines.postgres_answers import Answers
 from pastebin.analytics.engines.postgres_partitions import Partitions
+from pastebin.analytics.engines.postgres_pool import borrowed, opened_pool
 from pastebin.analytics.engines.postgres_rolling import Rolling
-from pastebin.errors import StorageFull, Unavailable, UploadTooSlow
+from pastebin.errors import StorageFull, Unavailable, UnreadableRequest, UploadTooSlow
 from pastebin.sections import AnalyticsSection
-from pastebin.store import connections, schema
-from pastebin.store.connections import REFUSALS, Connection, Link, Pool, translated
+from pastebin.store import schema
+from pastebin.store.connections import Connection, Pool
 from pastebin.visits import Batch, Change, Visit
 
-_CONNECT_SECONDS = 5.0
+log = logging.getLogger(__name__)
+
 _TAKE_SECONDS = 30.0
-_CLOSE_SECONDS = 5.0
 _LEDGER_DAYS = 2
-_STATEMENT_MS = 330_000
 
 VISITS = [*(one.name for one in fields(Visit)), "node", "received_ms"]
 CHANGES = [*(one.name for one in fields(Change)), "node", "received_ms"]
@@ -48,7 +49,6 @@ _HERE = {
     table: f"select number from {table} where node = $1 and at_ms >= $2 and at_ms <= $3 and number between $4 and $5"
     for table in ("visits", "changes")
 }
-_ANSWERS = "select 1"
 
 
 class PostgresEngine:
@@ -71,30 +71,8 @@ class PostgresEngine:
     async def opened(cls, section: AnalyticsSection, dsn: str) -> AsyncIterator[PostgresEngine]:
         """Bring the schema up to date and connect. Raises ResourceUnavailable, SchemaMismatch."""
         await schema.migrate(dsn, "pastebin.analytics.engines", "analytics.database")
-        pool: Pool = await asyncpg.create_pool(
-            dsn,
-            min_size=0,
-            max_size=section.pool_size,
-            connect=connections.connect,
-            connection_class=Link,
-            record_class=asyncpg.Record,
-            timeout=_CONNECT_SECONDS,
-            command_timeout=section.question_timeout_seconds,
-            server_settings={
-                "application_name": "pastebin analytics",
-                "statement_timeout": str(_STATEMENT_MS),
-                "idle_in_transaction_session_timeout": str(_STATEMENT_MS),
-                "jit": "off",
-            },
-        )
-        try:
+        async with opened_pool(section, dsn) as pool:
             yield cls(pool, section)
-        finally:
-            try:
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await pool.close()
-            except (TimeoutError, *REFUSALS):
-                pool.terminate()
 
     async def take(self, batch: Batch, received_at: datetime) -> bool:
         with _told():
@@ -147,12 +125,6 @@ class PostgresEngine:
                 batches_before_ms=_milliseconds(ledger),
             )
 
-    async def check(self) -> None:
-        """Raises Unavailable if the database does not answer."""
-        with _told(), translated():
-            async with self._pool.acquire(timeout=1) as connection:
-                await connection.fetchval(_ANSWERS, timeout=1)
-
     async def _freshen(self) -> None:
         """Many questions at once wait for one roller, and find everything done."""
         async with asyncio.timeout(self._section.question_timeout_seconds), self._freshening:
@@ -162,28 +134,25 @@ class PostgresEngine:
     async def _take(self, batch: Batch, received_at: datetime, times: list[int]) -> bool:
         received_ms, node = _milliseconds(received_at), _key(batch.node)
         minutes = list({at // MINUTE_MS for at in times})
-        with translated():
-            async with self._pool.acquire(timeout=_TAKE_SECONDS) as connection, connection.transaction():
-                await connection.execute(_LOCK_NODE, node, timeout=_TAKE_SECONDS)
-                if not await connection.fetchval(_CLAIM, batch.id, received_ms, minutes):
-                    return False
-                for table, columns, events in (("visits", VISITS, batch.visits), ("changes", CHANGES, batch.changes)):
-                    if events:
-                        new = await _unknown(connection, table, node, events, received_ms)
-                        tail = (node, received_ms)
-                        rows = [astuple(event) + tail for event in new]
-                        await connection.copy_records_to_table(
-                            table, records=rows, columns=columns, timeout=_TAKE_SECONDS
-                        )
+        async with borrowed(self._pool, _TAKE_SECONDS) as connection, connection.transaction():
+            await connection.execute(_LOCK_NODE, node, timeout=_TAKE_SECONDS)
+            if not await connection.fetchval(_CLAIM, batch.id, received_ms, minutes):
+                return False
+            for table, columns, events in (("visits", VISITS, batch.visits), ("changes", CHANGES, batch.changes)):
+                if events:
+                    new = await _unknown(connection, table, node, events, received_ms)
+                    tail = (node, received_ms)
+                    rows = [astuple(event) + tail for event in new]
+                    await connection.copy_records_to_table(table, records=rows, columns=columns, timeout=_TAKE_SECONDS)
         return True
 
 
 async def _unknown(
-    connection: Connection, table: str, node: int, events: Sequence[Visit] | Sequence[Change], received_ms: int
+    connection: Connection, table: str, node: int, events: Sequence[Visit | Change], received_ms: int
 ) -> Sequence[Visit | Change]:
     """Those that are not here yet, each once; and a note that they are here from now on."""
     numbers = [event.number for event in events]
-    new: Sequence[Visit | Change] = events
+    new = events
     if not all(map(lt, numbers, numbers[1:])):
         new = list({event.number: event for event in reversed(events)}.values())
     first, last = min(numbers), max(numbers)
@@ -217,3 +186,8 @@ def _told() -> Iterator[None]:
         raise Unavailable("The analytics database cannot keep anything at the moment; try again shortly.") from error
     except TimeoutError as error:
         raise Unavailable("The analytics database does not answer in time; try again shortly.") from error
+    except asyncpg.DataError as error:
+        raise UnreadableRequest("The analytics database cannot keep this.") from error
+    except asyncpg.PostgresError as error:
+        log.exception("the analytics database refuses what it is told")
+        raise Unavailable("The analytics database refuses; try again later.") from error

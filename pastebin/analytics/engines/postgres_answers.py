@@ -13,8 +13,9 @@ import asyncpg
 
 from pastebin.analytics.engines import Audience, Dimension, Filter, Span, Stock, Totals
 from pastebin.analytics.engines.grains import DAY_MINUTES, MINUTE_MS, Pieces, Sources, minute_of
+from pastebin.analytics.engines.postgres_pool import borrowed
 from pastebin.analytics.engines.postgres_rolling import FACTS, SUMS
-from pastebin.store.connections import Connection, Pool, translated
+from pastebin.store.connections import Connection, Pool
 
 _SOURCES = """
 select array(select bucket from dirty_hours) as hours, array(select bucket from dirty_days) as days,
@@ -122,15 +123,14 @@ class Answers:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[tuple[Connection, Sources]]:
         """A connection that sees one state of the sums, and which of these may be used in it."""
-        with translated():
-            async with (
-                self._pool.acquire(timeout=self._seconds) as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
-                row = await connection.fetchrow(_SOURCES)
-                assert row is not None  # noqa: S101  (the statement always yields one)
-                hours, days = frozenset(row["hours"]), frozenset(row["days"])
-                yield connection, Sources(hours, days, row["kept"] * DAY_MINUTES)
+        async with (
+            borrowed(self._pool, self._seconds) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            row = await connection.fetchrow(_SOURCES)
+            assert row is not None  # noqa: S101  (the statement always yields one)
+            hours, days = frozenset(row["hours"]), frozenset(row["days"])
+            yield connection, Sources(hours, days, row["kept"] * DAY_MINUTES)
 
 
 def _pieces(edges: Sequence[datetime], sources: Sources, *, has_days: bool) -> Pieces:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pastebin.analytics.engines.grains import DAY_HOURS, DAY_MINUTES, DAY_MS, date_of, day_of
-from pastebin.store.connections import Connection, Pool, translated
+from pastebin.analytics.engines.postgres_pool import borrowed
+from pastebin.store.connections import Connection, Pool
 
 _LOCK = 0x726F6F6D  # "room", as a transaction's advisory lock
 _AHEAD_DAYS = 2
@@ -48,12 +49,11 @@ class Partitions:
         missing = sorted(set(days) - self._known)
         if not missing:
             return
-        with translated():
-            async with self._pool.acquire(timeout=_MAKE_SECONDS) as connection:
-                for day in missing:
-                    async with connection.transaction():
-                        await connection.execute(_TAKE_LOCK, _LOCK, timeout=_MAKE_SECONDS)
-                        await _make_day(connection, day)
+        async with borrowed(self._pool, _MAKE_SECONDS) as connection:
+            for day in missing:
+                async with connection.transaction():
+                    await connection.execute(_TAKE_LOCK, _LOCK, timeout=_MAKE_SECONDS)
+                    await _make_day(connection, day)
         self._known.update(missing)
 
     async def drop(self, connection: Connection, *, days_before: int, months_before: int) -> None:

@@ -12,7 +12,8 @@ from datetime import datetime
 
 from pastebin.analytics.engines.grains import DAY_HOURS, DAY_MINUTES, HOUR_MINUTES, MINUTE_MS, Run, minute_of, runs
 from pastebin.analytics.engines.postgres_partitions import Partitions
-from pastebin.store.connections import Connection, Pool, translated
+from pastebin.analytics.engines.postgres_pool import borrowed
+from pastebin.store.connections import Connection, Pool
 
 _LOCK = 0x726F6C6C  # "roll", as a session's advisory lock
 _ROLL_SECONDS = 300.0
@@ -23,7 +24,7 @@ _GAP_MINUTES = 5
 # Within so long after her last visit under the old salt a visitor is still the same.
 _STAY_MS = 3_600_000
 
-_TRY = "select pg_advisory_lock($1)"
+_TAKE_LOCK = "select pg_advisory_lock($1)"
 _RELEASE = "select pg_advisory_unlock($1)"
 
 FACTS = ["slug", "file", "country", "referrer", "agent", "agent_class", "cache", "region", "pop", "kind", "status"]
@@ -141,9 +142,8 @@ class Rolling:
 
     async def has_unrolled(self) -> bool:
         """Whether sums by minute lack anything."""
-        with translated():
-            async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
-                return bool(await connection.fetchval(_HAS_UNROLLED))
+        async with borrowed(self._pool, _WAIT_SECONDS) as connection:
+            return bool(await connection.fetchval(_HAS_UNROLLED))
 
     async def roll_minutes(self) -> None:
         """Everything that was taken before this is in the sums by minute afterwards."""
@@ -175,16 +175,14 @@ class Rolling:
     @asynccontextmanager
     async def _rolling(self) -> AsyncIterator[Connection]:
         """The one connection that may roll: the lock comes before the first look at anything."""
-        with translated():
-            async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
-                await connection.execute("set lock_timeout = 0")
-                await connection.execute(_TRY, _LOCK, timeout=_WAIT_SECONDS)
-                try:
-                    await connection.execute(_FRESH_TABLE)
-                    yield connection
-                finally:
-                    if not connection.is_closed():
-                        await connection.execute(_RELEASE, _LOCK, timeout=_WAIT_SECONDS)
+        async with borrowed(self._pool, _WAIT_SECONDS) as connection:
+            await connection.execute(_TAKE_LOCK, _LOCK, timeout=_WAIT_SECONDS)
+            try:
+                await connection.execute(_FRESH_TABLE)
+                yield connection
+            finally:
+                if not connection.is_closed():
+                    await connection.execute(_RELEASE, _LOCK, timeout=_WAIT_SECONDS)
 
     async def _all_minutes(self, connection: Connection) -> None:
         while await self._minutes(connection) == _BATCHES_AT_ONCE:
