@@ -41,7 +41,8 @@ Respond = Callable[[bytes], Awaitable[Answer]]
 class Ingest:
     """Answers the signed addresses. More batches than `batches_per_second` or than can wait are told to come later.
 
-    `more` are further addresses that take a POST, by path; `heard` is told of every batch that is new. Salts are kept in memory only, and no longer than two days.
+    `more` are further addresses that take a POST, by path; `heard` is told of every batch that is new. Salts are kept
+    in memory only, and no longer than two days.
     """
 
     def __init__(

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from pastebin.analytics.engines import Dimension, Engine, Filter, Span, Stock, Totals
+from pastebin.analytics.engines import Dimension, Engine, Span, Stock, Totals
 from pastebin.analytics.questions import Question, buckets
 from pastebin.errors import Unavailable
 from pastebin.reports import (
@@ -144,7 +145,7 @@ def figures(totals: Totals) -> Figures:
     return Figures(**_members(totals))
 
 
-def _members(totals: Totals) -> dict[str, float]:
+def _members(totals: Totals) -> dict[str, Any]:
     mean = totals.duration_us / totals.visits / 1000 if totals.visits else 0.0
     return {
         "visits": totals.visits,
@@ -165,13 +166,13 @@ def _heat_edges(question: Question) -> tuple[tuple[datetime, ...], datetime]:
 
 def _moments(question: Question, found: Sequence[Totals]) -> list[Moment]:
     return [
-        Moment(at=at.astimezone(question.zone), **_members(totals))  # type: ignore[arg-type]
+        Moment(at=at.astimezone(question.zone), **_members(totals))
         for at, totals in zip(question.edges, found, strict=False)
     ]
 
 
 def _values(found: Sequence[tuple[str, Totals]]) -> list[Value]:
-    return [Value(value=value, **_members(totals)) for value, totals in found]  # type: ignore[arg-type]
+    return [Value(value=value, **_members(totals)) for value, totals in found]
 
 
 def _stocks(question: Question, found: Sequence[Stock]) -> list[Stored]:

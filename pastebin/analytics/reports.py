@@ -182,7 +182,11 @@ def overview_table(report: OverviewReport) -> bytes:
 
 
 def _answer(
-    request: web.Request, asked: ReportQuery, report: Any, table: Callable[[], bytes], headers: dict[str, str] | None = None
+    request: web.Request,
+    asked: ReportQuery,
+    report: Any,
+    table: Callable[[], bytes],
+    headers: dict[str, str] | None = None,
 ) -> web.Response:
     accept = request.headers.get(hdrs.ACCEPT)
     as_table = quality(accept, "text/csv") > quality(accept, "application/json")

@@ -18,7 +18,7 @@ from pastebin.resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """`routes` are for the origin door; `stats` answers other nodes; `live` wants to hear of every batch that is new."""
+    """`routes` are for the origin door; `stats` answers other nodes; `live` wants to hear of every new batch."""
 
     routes: Routes
     stats: StatsAnswers

@@ -1,4 +1,4 @@
-"""Who may see what concerns the whole instance: the one token of `[admin]`, in a header or behind a browser's cookie."""
+"""Who may see what concerns the whole instance: the token of `[admin]`, in a header or behind a browser's cookie."""
 
 from __future__ import annotations
 
@@ -89,9 +89,10 @@ class Administrators:
         for path in PATHS:
             cookie: SimpleCookie = SimpleCookie()
             cookie[COOKIE] = value
-            cookie[COOKIE].update({"path": path, "max-age": str(seconds), "httponly": True, "samesite": "Strict"})
-            cookie[COOKIE]["secure"] = secure
-            response.headers.add(hdrs.SET_COOKIE, cookie[COOKIE].OutputString())
+            morsel = cookie[COOKIE]
+            morsel["path"], morsel["max-age"], morsel["samesite"] = path, str(seconds), "Strict"
+            morsel["httponly"], morsel["secure"] = True, secure
+            response.headers.add(hdrs.SET_COOKIE, morsel.OutputString())
 
     def _allowance(self, address: str) -> Allowance:
         key = _network(address)

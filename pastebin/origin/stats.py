@@ -67,7 +67,10 @@ class StatsHandlers:
         headers = {**_SAFE, **caching.secret(), hdrs.VARY: hdrs.ACCEPT}
         chosen = query.get("format")
         if chosen == "csv" or (not chosen and as_table):
-            headers |= {hdrs.CONTENT_TYPE: tables.MEDIA_TYPE, hdrs.CONTENT_DISPOSITION: "attachment; filename=stats.csv"}
+            headers |= {
+                hdrs.CONTENT_TYPE: tables.MEDIA_TYPE,
+                hdrs.CONTENT_DISPOSITION: "attachment; filename=stats.csv",
+            }
             return web.Response(body=_table(_report(body), query.get("table") or "series"), headers=headers)
         return web.Response(body=body, headers={**headers, hdrs.CONTENT_TYPE: "application/json"})
 
@@ -174,9 +177,7 @@ class StatsPages:
         return response
 
     def _closed(self, request: web.Request, slug: str, *, wrong: bool = False) -> web.Response:
-        text = self._pages.render(
-            "stats_closed.html", slug=slug, wrong=wrong, site_url=self._addresses.base(request)
-        )
+        text = self._pages.render("stats_closed.html", slug=slug, wrong=wrong, site_url=self._addresses.base(request))
         return html_response(text, 403 if wrong else 401, caching.secret())
 
 

@@ -16,7 +16,6 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Short
 from pastebin.models import Published, Purge
-from pastebin.origin import tokens
 from pastebin.origin.content import ContentReader
 from pastebin.origin.forms import FormHandlers
 from pastebin.origin.paste_page import PastePage

@@ -95,8 +95,9 @@ def bars(identity: str, title: str, description: str, rows: Sequence[Bar]) -> st
         y = index * _ROW
         length = 100 * row.value / longest
         shapes.append(
-            f'<g><title>{escape(row.label)}: {row.value:,}</title>'
-            f'<svg width="70%" y="{y}" height="{_BAR * 3}"><text class="name" x="0" y="18">{escape(row.label)}</text></svg>'
+            f"<g><title>{escape(row.label)}: {row.value:,}</title>"
+            f'<svg width="70%" y="{y}" height="{_BAR * 3}"><text class="name" x="0" y="18">{escape(row.label)}</text>'
+            "</svg>"
             f'<text class="value" x="100%" y="{y + 18}" text-anchor="end">{escape(row.note or f"{row.value:,}")}</text>'
             f'<rect class="track" x="0" y="{y + 25}" width="100%" height="{_BAR}" rx="2"/>'
             f'<rect class="fill s1" x="0" y="{y + 25}" width="{length:.2f}%" height="{_BAR}" rx="2"/></g>'
@@ -175,11 +176,12 @@ def _times(axis: Axis) -> str:
     return "".join(shown)
 
 
-def _tips(labels: Sequence[str], series: Sequence[Series]) -> str:
+def _tips(names: Sequence[str], series: Sequence[Series]) -> str:
     """What a pointer over a place is told."""
-    width = 100 / max(len(labels), 1)
-    return "".join(
-        f'<rect class="tip" x="{index * width:.3f}%" y="{_TOP}" width="{width:.3f}%" height="{_PLOT}"><title>'
-        f'{escape(label)}\n{escape(chr(10).join(f"{one.name}: {one.values[index]:,}" for one in series))}</title></rect>'
-        for index, label in enumerate(labels)
-    )
+    width = 100 / max(len(names), 1)
+    shapes = []
+    for index, name in enumerate(names):
+        told = "\n".join([name, *(f"{one.name}: {one.values[index]:,}" for one in series)])
+        place = f'x="{index * width:.3f}%" y="{_TOP}" width="{width:.3f}%" height="{_PLOT}"'
+        shapes.append(f'<rect class="tip" {place}><title>{escape(told)}</title></rect>')
+    return "".join(shapes)

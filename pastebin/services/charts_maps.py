@@ -41,9 +41,7 @@ def heat(identity: str, title: str, description: str, cells: Sequence[Sequence[i
     """Seven rows of 24 cells, Monday first."""
     highest = max((value for row in cells for value in row), default=0)
     width = (100 - _LEFT) / 24
-    shapes = [
-        f'<text class="time" x="{_LEFT + hour * width:.2f}%" y="12">{hour:02}</text>' for hour in range(0, 24, 6)
-    ]
+    shapes = [f'<text class="time" x="{_LEFT + hour * width:.2f}%" y="12">{hour:02}</text>' for hour in range(0, 24, 6)]
     for day, row in enumerate(cells):
         y = _HEAD + day * _CELL
         shapes.append(f'<text class="time" x="0" y="{y + 15}">{WEEKDAYS[day][:3]}</text>')

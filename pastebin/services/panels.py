@@ -155,7 +155,9 @@ def _traffic(report: StatsReport, csv: Csv) -> Panel:
         "traffic",
         "Visits",
         f"by {report.granularity}, {report.zone}",
-        charts.lines("traffic", "Visits over time", described, axis([row.at for row in rows], report.granularity), shown),
+        charts.lines(
+            "traffic", "Visits over time", described, axis([row.at for row in rows], report.granularity), shown
+        ),
         ("From", "Visits", "Daily visitors"),
         [(_exact(row.at, report.granularity), f"{row.visits:,}", f"{row.daily_visitors:,}") for row in rows]
         if is_seen
@@ -197,10 +199,7 @@ def _heat(report: StatsReport) -> Panel:
         f"visits since {report.heat_since:%Y-%m-%d}, {report.zone}",
         charts_maps.heat("heat", "Visits by weekday and hour", described, report.heat),
         ("Hour", *names),
-        [
-            (f"{hour:02}:00", *(f"{report.heat[day][hour]:,}" for day in range(7)))
-            for hour in range(24)
-        ]
+        [(f"{hour:02}:00", *(f"{report.heat[day][hour]:,}" for day in range(7))) for hour in range(24)]
         if highest
         else [],
         None,
@@ -294,7 +293,5 @@ def _lines(values: Sequence[Value], names: dict[str, str]) -> list[tuple[str, ..
 
 def _most(values: Sequence[Value], names: dict[str, str]) -> str:
     """The first few in words, for who does not see the picture."""
-    first = [
-        f"{names.get(row.value, row.value) or UNKNOWN}: {row.visits:,}" for row in values[:_LONGEST_DESCRIPTION]
-    ]
+    first = [f"{names.get(row.value, row.value) or UNKNOWN}: {row.visits:,}" for row in values[:_LONGEST_DESCRIPTION]]
     return f"Most: {'; '.join(first)}." if first else "No visits."

@@ -9,9 +9,41 @@ from datetime import datetime, timedelta
 from pastebin.visits import Batch, Change, Visit
 from tests.analytics.oracle import change, visit
 
-COUNTRIES = "US US US US DE DE DE IN IN BR JP FR FR GB CA AU PL NL ZA MX IL SE SG MT".split() + [""]
-REFERRERS = ["", "", "", "news.ycombinator.com", "github.com", "www.reddit.com", "an-extremely-long-name." * 3 + "example"]
-AGENTS = ["Firefox", "Firefox", "Chrome", "Chrome", "Chrome", "Safari", "curl", "=cmd|' /C calc'!A0", "<script>alert(1)</script>"]
+COUNTRIES = [
+    "",
+    *("US", "DE", "US", "IN", "US", "FR") * 3,
+    "BR",
+    "JP",
+    "GB",
+    "CA",
+    "AU",
+    "PL",
+    "ZA",
+    "MX",
+    "IL",
+    "SG",
+    "MT",
+]
+REFERRERS = [
+    "",
+    "",
+    "",
+    "news.ycombinator.com",
+    "github.com",
+    "www.reddit.com",
+    "an-extremely-long-name." * 3 + "example",
+]
+AGENTS = [
+    "Firefox",
+    "Firefox",
+    "Chrome",
+    "Chrome",
+    "Chrome",
+    "Safari",
+    "curl",
+    "=cmd|' /C calc'!A0",
+    "<script>alert(1)</script>",
+]
 
 
 def week(until: datetime, slugs: list[str], count: int = 3000) -> list[Batch]:
@@ -44,7 +76,9 @@ def week(until: datetime, slugs: list[str], count: int = 3000) -> list[Batch]:
             )
         )
     changes: list[Change] = [
-        change(number, until - timedelta(minutes=number * 30), chance.choice(["created", "created", "deleted", "expired"]))
+        change(
+            number, until - timedelta(minutes=number * 30), chance.choice(["created", "created", "deleted", "expired"])
+        )
         for number in range(1, 300)
     ]
     return [Batch("week-visits", "node", visits, []), Batch("week-changes", "history", [], changes)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from playwright.async_api import Browser, expect
 
 from pastebin.analytics.engines.postgres import PostgresEngine
 from pastebin.sections import AnalyticsSection
-from pastebin.visits import Batch
-from tests.analytics.oracle import visit
 from tests.analytics.traffic import week
 from tests.browser.conftest import SCREENSHOTS, Browse, Watched, browsing
 from tests.nodes import Node, directory, started
