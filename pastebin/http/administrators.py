@@ -34,7 +34,8 @@ class Administrators:
     """Tells the administrator from everybody else. Without a token there is none, and everybody is refused.
 
     A cookie is a time of expiry under a MAC whose key holds the token as well: another token ends every cookie.
-    Failures are bounded for each address (IPv6: /64), so guessing gets nowhere and keeps nobody else out.
+    Failures are bounded for each address (IPv6: /64). They keep the administrator herself out nowhere, who may come from
+    the address of the same proxy: a token of 32 characters is not to be guessed, at any rate.
     """
 
     def __init__(self, token: str, secret: bytes, clock: Callable[[], float] = time.time) -> None:
@@ -53,16 +54,17 @@ class Administrators:
 
     def check_token(self, request: web.Request, token: str) -> None:
         """Raises AdminRefused for another token, RateLimited for one too many of them."""
+        if self._digest is not None:
+            given = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+            if hmac.compare_digest(given, self._digest):
+                return
         allowance = self._allowance(request.remote or "")
-        if (wait := allowance.wait_seconds()) > 0:
-            raise RateLimited(retry_after_seconds=math.ceil(wait))
+        if not allowance.take():
+            raise RateLimited(retry_after_seconds=math.ceil(allowance.wait_seconds()))
+        log.warning("an admin token was refused", extra={"route": _route(request)})
         if self._digest is None:
             raise AdminRefused("This instance has no admin token: its configuration names none.")
-        given = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        if not hmac.compare_digest(given, self._digest):
-            allowance.take()
-            log.warning("an admin token was refused", extra={"route": _route(request)})
-            raise AdminRefused
+        raise AdminRefused
 
     def is_remembered(self, request: web.Request) -> bool:
         """Whether the request has a cookie of `remember` that has not expired."""

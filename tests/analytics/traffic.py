@@ -1,13 +1,24 @@
-"""A week of visits that looks like one, for tests that show it."""
+"""A week of visits that looks like one, and a node that has had them, for tests of what is shown."""
 
 from __future__ import annotations
 
 import math
 import random
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from pastebin.analytics.engines.postgres import PostgresEngine
+from pastebin.sections import AnalyticsSection
 from pastebin.visits import Batch, Change, Visit
 from tests.analytics.oracle import change, visit
+from tests.nodes import Node, directory, started
+from tests.postgres import Server, fresh_database
+
+TOKEN = "an admin token of thirty-two characters"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 COUNTRIES = [
     "",
@@ -82,3 +93,39 @@ def week(until: datetime, slugs: list[str], count: int = 3000) -> list[Batch]:
         for number in range(1, 300)
     ]
     return [Batch("week-visits", "node", visits, []), Batch("week-changes", "history", [], changes)]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A node and its engine; `paste` is read by many, `other` by nobody."""
+
+    node: Node
+    engine: PostgresEngine
+    paste: dict[str, Any]
+    other: dict[str, Any]
+
+
+@asynccontextmanager
+async def visited(postgres: Server, dsn: str, **settings: Any) -> AsyncIterator[Site]:
+    """A node with a week of visits, on the database `dsn`, beside a new one for analytics."""
+    async with (
+        fresh_database(postgres, "template1") as analytics,
+        directory() as path,
+        PostgresEngine.opened(AnalyticsSection(), analytics) as engine,
+        started(
+            dsn,
+            path,
+            **{
+                "node__roles": ["web", "read", "write", "analytics"],
+                "analytics__database": analytics,
+                "admin__token": TOKEN,
+                **settings,
+            },
+        ) as node,
+    ):
+        paste, other = await node.paste("read by many"), await node.paste("read by nobody")
+        now = datetime.now(UTC)
+        for batch in week(now, [paste["slug"], "aaaaaaa", "bbbbbbb", "ccccccc", "d" * 64]):
+            await engine.take(batch, now)
+        await engine.roll(now)
+        yield Site(node, engine, paste, other)

@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from playwright.async_api import Browser, expect
 
-from pastebin.analytics.engines.postgres import PostgresEngine
-from pastebin.sections import AnalyticsSection
-from tests.analytics.traffic import week
+from pastebin.http.signing import Signer
+from pastebin.visits import BATCHES, Batch
+from tests.analytics.oracle import visit
+from tests.analytics.traffic import AUTHORIZED, TOKEN, Site, visited
 from tests.browser.conftest import SCREENSHOTS, Browse, Watched, browsing
-from tests.nodes import Node, directory, started
-from tests.postgres import Server, fresh_database
+from tests.nodes import SECRET
+from tests.postgres import Server
 
 pytestmark = pytest.mark.browser
 
-TOKEN = "an admin token of thirty-two characters"
-
-
-@dataclass(frozen=True)
-class Site:
-    """A node with a week of visits."""
-
-    node: Node
-    engine: PostgresEngine
-    paste: dict[str, str]
-    empty: dict[str, str]
-
-
 @pytest.fixture(scope="module")
 async def site(postgres: Server, session_database_dsn: str) -> AsyncIterator[Site]:
-    async with (
-        fresh_database(postgres, "template1") as dsn,
-        directory() as path,
-        PostgresEngine.opened(AnalyticsSection(), dsn) as engine,
-        started(
-            session_database_dsn,
-            path,
-            node__roles=["web", "read", "write", "analytics"],
-            analytics__database=dsn,
-            admin__token=TOKEN,
-        ) as node,
-    ):
-        paste, empty = await node.paste("read by many"), await node.paste("read by nobody")
-        now = datetime.now(UTC)
-        for batch in week(now, [paste["slug"], "aaaaaaa", "bbbbbbb", "ccccccc", "d" * 64]):
-            await engine.take(batch, now)
-        await engine.roll(now)
-        yield Site(node, engine, paste, empty)
+    async with visited(postgres, session_database_dsn) as one:
+        yield one
 
 
 @pytest.fixture
@@ -106,3 +79,60 @@ async def test_owners_see_the_same_of_their_paste(browse_site: Browse, site: Sit
         await page.goto(f"/{slug}/stats?since=7d")
         await expect(page.get_by_role("heading", name="Countries")).to_be_visible()
         await look(watched, "stats", scheme)
+
+
+async def test_without_a_script_the_same_is_told(browse_site: Browse, site: Site) -> None:
+    """The figures and the tables of the page are those that the API gives."""
+    query = "since=7d&granularity=day&zone=Asia/Kathmandu"
+    async with signed_in(browse_site, java_script_enabled=False) as watched:
+        page = watched.page
+        await page.goto(f"/admin/analytics?{query}")
+        address = f"{site.node.url}/api/v1/analytics/overview?{query}"
+        async with site.node.http.get(address, headers=AUTHORIZED) as response:
+            totals = (await response.json())["totals"]
+        await expect(page.locator(".tiles strong").first).to_have_text(f"{totals['visits']:,}")
+        await expect(page.locator("[data-live]")).to_be_hidden()
+        await page.locator("#traffic summary").click()
+        rows = page.locator("#traffic tbody tr")
+        counts = [int(text.replace(",", "")) for text in await rows.locator("td:nth-child(2)").all_inner_texts()]
+        assert sum(counts) == totals["visits"]
+        async with page.expect_download() as download:
+            await page.locator("#countries .csv, #world .csv").first.click()
+        assert (await download.value).suggested_filename == "countries.csv"
+
+
+async def test_what_is_asked_wrongly_is_said(browse_site: Browse) -> None:
+    async with browse_site() as watched:
+        await watched.page.goto("/admin")
+        await watched.page.get_by_label("Admin token").fill("wrong")
+        await watched.page.get_by_role("button", name="Sign in").click()
+        await expect(watched.page.get_by_role("alert")).to_contain_text("not the admin token")
+    async with browse_site(color_scheme="light") as watched:
+        page = watched.page
+        await page.goto("/admin")
+        await page.get_by_label("Admin token").fill(TOKEN)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.goto("/admin/analytics?zone=Mars/Olympus&granularity=minute&since=1y")
+        await expect(page.get_by_role("alert")).to_contain_text("IANA time zone")
+        await look(watched, "dashboard-refused", "light")
+        await page.goto("/admin/analytics?audience=bots&until=300d&since=301d")
+        await expect(page.locator(".nothing").first).to_be_visible()
+        await look(watched, "dashboard-empty", "light")
+
+
+async def test_a_visit_is_seen_without_asking_again(browse_site: Browse, site: Site) -> None:
+    """Who looks at the page of a paste sees what is new within seconds."""
+    async with signed_in(browse_site) as watched:
+        page = watched.page
+        await page.goto("/admin/analytics?audience=all")
+        tile = page.locator(".tiles strong").first
+        before = int((await tile.inner_text()).replace(",", ""))
+        await page.locator("#clients summary").click()
+        now = datetime.now(UTC)
+        batch = Batch("live", "live-node", [visit(1, now, weight=1000, agent="Lynx")], [])
+        body = gzip.compress(msgspec.json.encode(batch))
+        headers = Signer(SECRET.encode()).headers("POST", BATCHES, body)
+        async with site.node.http.post(f"{site.node.internal}{BATCHES}", data=body, headers=headers) as response:
+            assert response.status == 200, await response.text()
+        await expect(tile).to_have_text(f"{before + 1000:,}", timeout=20_000)
+        await expect(page.locator("#clients details")).to_have_attribute("open", "")
