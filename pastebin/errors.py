@@ -42,6 +42,14 @@ class EditForbidden(PastebinError):
     """This is not the owner token of this paste."""
 
 
+class AdminRequired(PastebinError):
+    """This needs the admin token, sent as 'Authorization: Bearer <token>', or the cookie that /admin gives."""
+
+
+class AdminRefused(PastebinError):
+    """This is not the admin token of this instance."""
+
+
 class RevealRequired(PastebinError):
     """This paste is protected: reading it takes a POST to its reveal address."""
 
@@ -86,6 +94,10 @@ class InvalidPaste(PastebinError):
         self.problems = problems
 
 
+class InvalidQuestion(InvalidPaste):
+    """The question cannot be answered as it is put."""
+
+
 class IdempotencyMismatch(PastebinError):
     """This Idempotency-Key was used within 24 hours for a different paste; use a new key."""
 
@@ -128,6 +140,10 @@ class StoredDamaged(Unavailable):
 
 class Overloaded(Unavailable):
     """The server has too much to do at the moment; try again shortly."""
+
+
+class RateLimited(Unavailable):
+    """Too many attempts; try again later."""
 
 
 class BadUpstream(PastebinError):

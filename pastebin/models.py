@@ -66,6 +66,7 @@ class Paste:
     revision: int
     files: tuple[File, ...]
     version: int = 1
+    analytics: Literal["owner", "public", "off"] = "owner"
     ends_at: float | None = field(default=None, compare=False)
     # The transaction that has just made it what it is; None for what was merely read.
     change: int | None = field(default=None, compare=False)

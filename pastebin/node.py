@@ -90,7 +90,10 @@ async def run(
             health.started = True
             notify(notify_address, "READY=1")
             on_ready(Running(config, doors))
-            await stopping.asked.wait()
+            try:
+                await stopping.asked.wait()
+            finally:
+                held.draining.set()
             notify(notify_address, "STOPPING=1")
             health.draining = True
             await _drain(config.node.drain_seconds, stopping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from pastebin import embedded
 from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
 from pastebin.http.addresses import Addresses
+from pastebin.http.administrators import Administrators
 from pastebin.http.assets import Assets
 from pastebin.http.compression import Compression
 from pastebin.http.consistency import Tokens
@@ -97,6 +99,8 @@ class Resources:
     statistics: Statistics = field(init=False)
     counting: Counting | None = None  # where visits are counted
     secret: bytes = field(init=False, repr=False)
+    # set when the node begins to drain: answers without an end take that for theirs
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
     pushes: Pushes | None = None
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)
@@ -120,6 +124,10 @@ class Resources:
     @cached_property
     def tokens(self) -> Tokens:
         return Tokens(self.secret, self.config.database.token_seconds)
+
+    @cached_property
+    def administrators(self) -> Administrators:
+        return Administrators(_admin_token(self.config), self.secret)
 
     @cached_property
     def leftovers(self) -> Leftovers:
@@ -264,7 +272,18 @@ def _secret(config: Config) -> bytes:
     """The secret that signs for the whole installation; an embedded node makes its own at the first start."""
     if given := config.node.secret.reveal():
         return given.encode()
-    path = config.data_dir / "secret"
+    return _own_secret(config.data_dir / "secret")
+
+
+def _admin_token(config: Config) -> str:
+    """The one that is configured; where nothing has to be, one of the node's own. Empty: there is no administrator."""
+    if (given := config.admin.token.reveal()) or not config.uses_embedded:
+        return given
+    return _own_secret(config.data_dir / "admin-token").decode(errors="replace")
+
+
+def _own_secret(path: Path) -> bytes:
+    """What the file holds; it is made where there is none."""
     try:
         if not path.exists():
             _write_secret(path)

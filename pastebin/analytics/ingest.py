@@ -20,7 +20,7 @@ from pastebin.http.signing import SignedRoutes
 from pastebin.metrics import Metrics
 from pastebin.sections import AnalyticsSection
 from pastebin.services.statistics import Answer
-from pastebin.visits import BATCH_BYTES, BATCHES, SALTS, SaltsMessage
+from pastebin.visits import BATCH_BYTES, BATCHES, SALTS, Batch, SaltsMessage
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ Respond = Callable[[bytes], Awaitable[Answer]]
 class Ingest:
     """Answers the signed addresses. More batches than `batches_per_second` or than can wait are told to come later.
 
-    `more` are further addresses that take a POST, by path. Salts are kept in memory only, and no longer than two days.
+    `more` are further addresses that take a POST, by path; `heard` is told of every batch that is new. Salts are kept
+    in memory only, and no longer than two days.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Ingest:
         self._waiting = 0
         self._salts: SaltsMessage | None = None
         self.more: dict[str, Respond] = {}
+        self.heard: Callable[[Batch], None] | None = None
 
     async def carry(self, method: str, path: str, body: bytes) -> Answer:
         """See `LocalAnalytics`. Raises Unavailable."""
@@ -121,6 +123,8 @@ class Ingest:
         checked = check(text, _window(self._section, now))
         is_new = await self._engine.take(checked.batch, now)
         self._count(checked, is_new)
+        if is_new and self.heard is not None:
+            self.heard(checked.batch)
         told = {"taken": is_new, "rejected": dict(checked.rejected), "clamped": dict(checked.clamped)}
         return Answer(200, orjson.dumps(told))
 

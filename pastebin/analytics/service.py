@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pastebin import embedded
 from pastebin.analytics.ingest import Ingest
 from pastebin.analytics.keeping import Keeping
+from pastebin.analytics.showing import showing
 from pastebin.errors import ResourceUnavailable
 from pastebin.http.offer import Offer
 from pastebin.http.signing import SignedRoutes, Verifier
 from pastebin.resources import Resources
+from pastebin.visits import STATISTICS
 
 
 @asynccontextmanager
@@ -35,6 +37,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             resources.checks["analytics"] = keeping.check
         resources.notices["analytics"] = keeping.notices
         ingest = Ingest(keeping, section, resources.metrics)
+        shown = await stack.enter_async_context(showing(resources, keeping))
+        ingest.more[STATISTICS], ingest.heard = shown.stats.answer, shown.live.taken
         running = resources.loops.running(keeping.run(ingest.forget_salts), name="analytics-rolling")
         await stack.enter_async_context(running)
         verifier = Verifier(resources.secret, skew_seconds=config.edge.clock_skew_seconds)
@@ -42,7 +46,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         signed = SignedRoutes(verifier, resources.metrics, 10 * section.batches_per_second)
         resources.local_analytics = ingest
         try:
-            yield Offer(internal=ingest.routes(signed))
+            yield Offer(shown.routes, internal=ingest.routes(signed))
         finally:
             resources.local_analytics = None
 

@@ -24,6 +24,9 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 
+# For pages that a module of ours keeps fresh; they say everything without it.
+SCRIPTED = f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"
+
 # The raster images that a paste page shows in place; their raw address serves them by their magic bytes.
 SHOWN_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 

@@ -27,6 +27,8 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.PastebinError: Row(500, "internal-error", "Internal error"),
     errors.UnreadableRequest: Row(400, "unreadable-request", "Unreadable request"),
     errors.TokenRequired: Row(401, "token-required", "Owner token required"),
+    errors.AdminRequired: Row(401, "admin-required", "Admin token required"),
+    errors.AdminRefused: Row(403, "admin-refused", "Not the admin token"),
     errors.EditForbidden: Row(403, "edit-forbidden", "Not the owner token"),
     errors.RevealRequired: Row(403, "reveal-required", "Protected paste"),
     errors.WrongPassword: Row(403, "wrong-password", "Wrong password"),
@@ -42,6 +44,8 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.RangeUnsatisfiable: Row(416, "range-unsatisfiable", "Range not satisfiable"),
     errors.InvalidPaste: Row(422, "invalid-paste", "Paste not acceptable"),
     errors.IdempotencyMismatch: Row(422, "idempotency-mismatch", "Idempotency-Key used for another paste"),
+    errors.InvalidQuestion: Row(422, "invalid-question", "Question not acceptable"),
+    errors.RateLimited: Row(429, "rate-limited", "Too many attempts"),
     errors.BadUpstream: Row(502, "bad-upstream", "Bad answer from the origin"),
     errors.UpstreamUnavailable: Row(502, "upstream-unavailable", "Origin unavailable"),
     errors.UpstreamTimeout: Row(504, "upstream-timeout", "Origin too slow"),
@@ -100,6 +104,8 @@ def describe(error: errors.PastebinError, request_id: str) -> Document:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.TokenRequired):
         headers["WWW-Authenticate"] = 'Bearer realm="owner token"'
+    if isinstance(error, errors.AdminRequired):
+        headers["WWW-Authenticate"] = 'Bearer realm="admin token"'
     if isinstance(error, errors.RangeUnsatisfiable):
         headers["Content-Range"] = f"bytes */{error.extensions.get('size', '*')}"
     return Document(

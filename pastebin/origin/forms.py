@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from pastebin.errors import EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
-from pastebin.http import bodies, caching, counted, streaming
+from pastebin.http import asking, bodies, caching, counted, streaming
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.pages import Pages, html_response
@@ -57,7 +57,7 @@ class FormHandlers:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """The new paste's page, with the owner token in a cookie; or the form again, filled in, with what is wrong."""
         base = self._addresses.base(request)
-        tokens.check_same_site(request, base)
+        asking.check_same_site(request, base)
         typed: dict[str, str] = {}
         try:
             async with self._publishing.intake() as taken:
@@ -87,7 +87,7 @@ class FormHandlers:
     async def reveal(self, request: web.Request) -> web.StreamResponse:
         """Consume one read and show the paste; what a page cannot show is sent as a download instead."""
         base = self._addresses.base(request)
-        tokens.check_same_site(request, base)
+        asking.check_same_site(request, base)
         slug = request.match_info["slug"]
         fields = await self._fields(request)
         token = tokens.presented(request)
@@ -110,7 +110,7 @@ class FormHandlers:
 
     async def delete(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
-        tokens.check_same_site(request, base)
+        asking.check_same_site(request, base)
         slug = request.match_info["slug"]
         fields = await self._fields(request)
         token = fields.get("token") or tokens.remembered(request)

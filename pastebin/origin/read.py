@@ -11,7 +11,7 @@ from functools import cached_property
 from aiohttp import web
 
 from pastebin import __version__
-from pastebin.http import caching, payloads, representations, views
+from pastebin.http import asking, caching, payloads, representations, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import ReadQuery
@@ -19,6 +19,7 @@ from pastebin.http.representations import Representations
 from pastebin.models import Paste
 from pastebin.origin import heat, openapi, tokens
 from pastebin.origin.raw import RawAnswers, choose
+from pastebin.origin.stats import StatsHandlers
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
@@ -48,6 +49,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             web.get("/{slug}/raw", handlers.raw),
             web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
             web.get("/api/v1/pastes/{slug}", handlers.show),
+            *StatsHandlers(resources.reading, resources.statistics).routes(),
             web.get("/api/v1/limits", handlers.limits),
             web.get("/api/v1/syntaxes", handlers.syntaxes),
             web.get("/api/v1/openapi.json", handlers.openapi),
@@ -85,7 +87,7 @@ class ReadHandlers:
 
     async def show(self, request: web.Request) -> web.Response:
         query = payloads.read(ReadQuery, dict(request.query), strict=False)
-        slug, token = request.match_info["slug"], tokens.bearer(request)
+        slug, token = request.match_info["slug"], asking.bearer(request)
         base = self._addresses.base(request)
         if query.content:
             paste = await self._reading.open(slug, token, bodies="all")

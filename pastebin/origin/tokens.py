@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import hmac
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from pastebin import slugs
-from pastebin.errors import CrossSiteRequest
+from pastebin.http.asking import bearer
 from pastebin.models import Paste
 
 COOKIE = "owner"
 _COOKIE_SECONDS = 365 * 86_400
-
-
-def bearer(request: web.Request) -> str | None:
-    """The token of `Authorization: Bearer` (RFC 6750, 2.1), if there is one."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def remember(response: web.StreamResponse, slug: str, token: str, *, secure: bool) -> None:
@@ -55,19 +48,3 @@ def brings_token(request: web.Request) -> bool:
 def is_of(paste: Paste, token: str | None) -> bool:
     """Whether `token` is the owner token of `paste`."""
     return token is not None and hmac.compare_digest(paste.token_hash, slugs.hash_token(token))
-
-
-def check_same_site(request: web.Request, base: str) -> None:
-    """Refuse a form that another site made the browser send. Raises CrossSiteRequest.
-
-    Browsers say where a request comes from in Sec-Fetch-Site (W3C Fetch Metadata) or Origin (RFC 6454); clients that
-    send neither are no browsers that could be tricked.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        if site not in ("same-origin", "none"):
-            raise CrossSiteRequest
-        return
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc not in (request.host, urlsplit(base).netloc):
-        raise CrossSiteRequest

@@ -20,6 +20,7 @@ from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import RawAnswers, choose
+from pastebin.origin.stats import StatsPages
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.reading import Reading
@@ -44,6 +45,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             *resources.assets.routes(),
             web.get("/", handlers.front),
             web.get("/problems/{problem}", handlers.problem),
+            *StatsPages.of(resources).routes(),
             web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
             web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
             web.get("/{name:[^/]+}", handlers.nowhere),

@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from pastebin.errors import InvalidPaste, Problem
-from pastebin.http import bodies, caching, payloads, streaming, views
+from pastebin.http import asking, bodies, caching, payloads, streaming, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html, prefers_json
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Short
 from pastebin.models import Published, Purge
-from pastebin.origin import tokens
 from pastebin.origin.content import ContentReader
 from pastebin.origin.forms import FormHandlers
 from pastebin.origin.paste_page import PastePage
@@ -126,7 +125,7 @@ class WriteHandlers:
 
     async def revise(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
-        token = tokens.bearer(request)
+        token = asking.bearer(request)
         slug = request.match_info["slug"]
         await self._publishing.authorise(slug, token)  # before a large body is taken from a stranger
         async with self._publishing.intake() as taken:
@@ -137,7 +136,7 @@ class WriteHandlers:
         )
 
     async def delete(self, request: web.Request) -> web.Response:
-        purge = await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
+        purge = await self._publishing.delete(request.match_info["slug"], asking.bearer(request))
         return web.Response(status=204, headers={**_purge_headers(purge), "Cache-Control": "no-store"})
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
@@ -148,7 +147,7 @@ class WriteHandlers:
         body = await bodies.whole(request, _REVEAL_BODY_BYTES, self._idle_seconds)
         payload = payloads.read(RevealPaste, payloads.parse_json(body) if body else {})
         base = self._addresses.base(request)
-        slug, token = request.match_info["slug"], tokens.bearer(request)
+        slug, token = request.match_info["slug"], asking.bearer(request)
         as_bytes = not prefers_json(request.headers.get("Accept"))
         paste = await self._reading.reveal(slug, payload.password, token)
         if len(paste.files) == 1 and (as_bytes or paste.size > REVEAL_BYTES):

@@ -71,12 +71,18 @@ class Browse(Protocol):
 
 @pytest.fixture
 def browse(browser: Browser, node: Node) -> Browse:
+    return browsing(browser, node.url)
+
+
+def browsing(browser: Browser, url: str) -> Browse:
+    """Browse the node that is found there."""
+
     @asynccontextmanager
     async def opened(**options: Any) -> AsyncIterator[Watched]:
-        context: BrowserContext = await browser.new_context(base_url=node.url, **options)
+        context: BrowserContext = await browser.new_context(base_url=url, **options)
         context.set_default_timeout(15_000)
         try:
-            watched = Watched(await context.new_page(), node.url)
+            watched = Watched(await context.new_page(), url)
             yield watched
             assert watched.offences == []
         finally:

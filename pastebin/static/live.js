@@ -1,0 +1,64 @@
+/* Keeps a page of statistics fresh. Without it everything is there, as of when the page was loaded. */
+
+const LEAST_SECONDS = 5;
+const fresh = document.querySelector("[data-fresh]");
+const strip = document.querySelector("[data-live]");
+let due = false;
+let last = Date.now();
+let isBusy = false;
+
+/* The page is asked for once more, and what it shows put in the place of what was shown; open tables stay open. */
+async function refresh() {
+  if (isBusy || document.hidden || Date.now() - last < LEAST_SECONDS * 1000) return;
+  isBusy = true;
+  due = false;
+  try {
+    const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(15000) });
+    if (!response.ok) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const newer = page.querySelector("[data-fresh]");
+    if (newer) exchange(newer);
+  } catch {
+    /* the next time will do */
+  } finally {
+    last = Date.now();
+    isBusy = false;
+  }
+}
+
+function exchange(newer) {
+  const active = document.activeElement;
+  const figure = fresh.contains(active) ? active.closest("figure") : null;
+  const tag = active?.tagName.toLowerCase();
+  for (const open of fresh.querySelectorAll("figure:has(details[open])")) {
+    newer.querySelector(`#${CSS.escape(open.id)} details`)?.setAttribute("open", "");
+  }
+  fresh.replaceChildren(...newer.childNodes);
+  if (figure) fresh.querySelector(`#${CSS.escape(figure.id)} ${tag}`)?.focus({ preventScroll: true });
+}
+
+function listen() {
+  const text = strip.querySelector("[data-live-text]");
+  const source = new EventSource(strip.dataset.live);
+  strip.hidden = false;
+  source.onmessage = (event) => {
+    const told = JSON.parse(event.data);
+    const latest = told.changes.at(-1);
+    text.textContent = `${told.people} visits and ${told.bots} by bots in the last second`
+      + (latest ? `; latest change: ${latest.slug} ${latest.kind.replace("_", " ")}` : "");
+    strip.classList.toggle("busy", told.people + told.bots > 0);
+    const change = told.changes.length ? `${latest.at}${latest.slug}${latest.kind}` : "";
+    if (told.people + told.bots > 0 || change !== strip.dataset.change) due = true;
+    strip.dataset.change = change;
+    if (due) refresh();
+  };
+  source.onerror = () => {
+    text.textContent = "No connection; trying again";
+    strip.classList.remove("busy");
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+  };
+  addEventListener("pagehide", () => source.close(), { once: true });
+}
+
+if (fresh && strip) listen();
+else if (fresh) setInterval(refresh, Number(fresh.dataset.seconds) * 1000);

@@ -1,0 +1,138 @@
+"""Pages of statistics in a real browser: with and without scripts, in both themes, wide and narrow."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from playwright.async_api import Browser, expect
+
+from pastebin.http.signing import Signer
+from pastebin.visits import BATCHES, Batch
+from tests.analytics.oracle import visit
+from tests.analytics.traffic import AUTHORIZED, TOKEN, Site, visited
+from tests.browser.conftest import SCREENSHOTS, Browse, Watched, browsing
+from tests.nodes import SECRET
+from tests.postgres import Server
+
+pytestmark = pytest.mark.browser
+
+@pytest.fixture(scope="module")
+async def site(postgres: Server, session_database_dsn: str) -> AsyncIterator[Site]:
+    async with visited(postgres, session_database_dsn) as one:
+        yield one
+
+
+@pytest.fixture
+def browse_site(browser: Browser, site: Site) -> Browse:
+    return browsing(browser, site.node.url)
+
+
+@asynccontextmanager
+async def signed_in(browse: Browse, **options: object) -> AsyncIterator[Watched]:
+    """A browser of the administrator, which notes what the policy of a page forbids."""
+    async with browse(**options) as watched:
+        page = watched.page
+        page.on("console", lambda told: watched.offences.append(told.text) if told.type == "error" else None)
+        await page.goto("/admin")
+        await page.get_by_label("Admin token").fill(TOKEN)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url("**/admin/analytics")
+        yield watched
+
+
+async def look(watched: Watched, name: str, scheme: str) -> None:
+    """Keep pictures of the whole page, and look that it fits."""
+    for width in (1280, 360):
+        await watched.page.set_viewport_size({"width": width, "height": 800})
+        await watched.page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        wide = await watched.page.evaluate("document.scrollingElement.scrollWidth")
+        assert wide <= width, f"{name} is {wide} px wide on a screen of {width}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_dashboard_fits_every_screen(browse_site: Browse, scheme: str) -> None:
+    async with signed_in(browse_site, color_scheme=scheme) as watched:
+        page = watched.page
+        await page.goto("/admin/analytics?since=7d&granularity=hour&zone=Europe/Berlin")
+        await expect(page.get_by_role("heading", name="Countries")).to_be_visible()
+        is_drawn = "document.querySelector('.world use.l0').getBBox().width > 1000"
+        await page.wait_for_function(is_drawn)
+        await expect(page.locator("[data-live-text]")).to_contain_text("in the last second")
+        await look(watched, "dashboard", scheme)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_owners_see_the_same_of_their_paste(browse_site: Browse, site: Site, scheme: str) -> None:
+    async with browse_site(color_scheme=scheme) as watched:
+        page = watched.page
+        slug = site.paste["slug"]
+        await page.goto(f"/{slug}/stats?since=7d")
+        await look(watched, "stats-closed", scheme)
+        await page.get_by_label("Owner token").fill(site.paste["token"])
+        await page.get_by_role("button", name="Show statistics").click()
+        await page.wait_for_url(f"**/{slug}/stats")
+        await page.goto(f"/{slug}/stats?since=7d")
+        await expect(page.get_by_role("heading", name="Countries")).to_be_visible()
+        await look(watched, "stats", scheme)
+
+
+async def test_without_a_script_the_same_is_told(browse_site: Browse, site: Site) -> None:
+    """The figures and the tables of the page are those that the API gives."""
+    query = "since=7d&granularity=day&zone=Asia/Kathmandu"
+    async with signed_in(browse_site, java_script_enabled=False) as watched:
+        page = watched.page
+        await page.goto(f"/admin/analytics?{query}")
+        address = f"{site.node.url}/api/v1/analytics/overview?{query}"
+        async with site.node.http.get(address, headers=AUTHORIZED) as response:
+            totals = (await response.json())["totals"]
+        await expect(page.locator(".tiles strong").first).to_have_text(f"{totals['visits']:,}")
+        await expect(page.locator("[data-live]")).to_be_hidden()
+        await page.locator("#traffic summary").click()
+        rows = page.locator("#traffic tbody tr")
+        counts = [int(text.replace(",", "")) for text in await rows.locator("td:nth-child(2)").all_inner_texts()]
+        assert sum(counts) == totals["visits"]
+        async with page.expect_download() as download:
+            await page.locator("#countries .csv, #world .csv").first.click()
+        assert (await download.value).suggested_filename == "countries.csv"
+
+
+async def test_what_is_asked_wrongly_is_said(browse_site: Browse) -> None:
+    async with browse_site() as watched:
+        await watched.page.goto("/admin")
+        await watched.page.get_by_label("Admin token").fill("wrong")
+        await watched.page.get_by_role("button", name="Sign in").click()
+        await expect(watched.page.get_by_role("alert")).to_contain_text("not the admin token")
+    async with browse_site(color_scheme="light") as watched:
+        page = watched.page
+        await page.goto("/admin")
+        await page.get_by_label("Admin token").fill(TOKEN)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.goto("/admin/analytics?zone=Mars/Olympus&granularity=minute&since=1y")
+        await expect(page.get_by_role("alert")).to_contain_text("IANA time zone")
+        await look(watched, "dashboard-refused", "light")
+        await page.goto("/admin/analytics?audience=bots&until=300d&since=301d")
+        await expect(page.locator(".nothing").first).to_be_visible()
+        await look(watched, "dashboard-empty", "light")
+
+
+async def test_a_visit_is_seen_without_asking_again(browse_site: Browse, site: Site) -> None:
+    """Who looks at the page of a paste sees what is new within seconds."""
+    async with signed_in(browse_site) as watched:
+        page = watched.page
+        await page.goto("/admin/analytics?audience=all")
+        tile = page.locator(".tiles strong").first
+        before = int((await tile.inner_text()).replace(",", ""))
+        await page.locator("#clients summary").click()
+        now = datetime.now(UTC)
+        batch = Batch("live", "live-node", [visit(1, now, weight=1000, agent="Lynx")], [])
+        body = gzip.compress(msgspec.json.encode(batch))
+        headers = Signer(SECRET.encode()).headers("POST", BATCHES, body)
+        async with site.node.http.post(f"{site.node.internal}{BATCHES}", data=body, headers=headers) as response:
+            assert response.status == 200, await response.text()
+        await expect(tile).to_have_text(f"{before + 1000:,}", timeout=20_000)
+        await expect(page.locator("#clients details")).to_have_attribute("open", "")
