@@ -32,6 +32,7 @@ from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
+from pastebin.services.salting import Salting
 from pastebin.services.statistics import LocalAnalytics, Statistics
 from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
@@ -44,6 +45,7 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
 
 
@@ -88,6 +90,7 @@ class Resources:
     local_edge: LocalEdge | None = None
     local_analytics: LocalAnalytics | None = None
     statistics: Statistics = field(init=False)
+    salting: Salting = field(init=False)
     secret: bytes = field(init=False, repr=False)
     pushes: Pushes | None = None
     checks: dict[str, Check] = field(default_factory=dict)
@@ -165,6 +168,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             resources.statistics = await stack.enter_async_context(statistics)
         if Needs.DATABASE in needs:
             await _open_database(resources, stack)
+        if Needs.SECRET in needs:
+            await _open_salting(resources, needs, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
@@ -218,6 +223,15 @@ async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
     )
     resources.purging = await stack.enter_async_context(purging)
     resources.pushes = Outbox(database)
+
+
+async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStack) -> None:
+    """Pseudonyms of readers, made alike on every node; see `Salting`."""
+    config = resources.config
+    source = SaltStore(resources.database) if Needs.DATABASE in needs else None
+    resources.salting = Salting(source, resources.statistics, passes_on="write" in config.node.roles)
+    if config.visits.count:
+        await stack.enter_async_context(resources.loops.running(resources.salting.run(), name="salting"))
 
 
 async def _check_schema(database: Database) -> None:
