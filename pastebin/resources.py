@@ -14,9 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from pastebin import embedded
+from pastebin import embedded, visitors
+from pastebin.agents import Agents, Habits
 from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
+from pastebin.geo import Geo
 from pastebin.http.addresses import Addresses
 from pastebin.http.administrators import Administrators
 from pastebin.http.assets import Assets
@@ -36,6 +38,7 @@ from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
+from pastebin.services.salting import Salting
 from pastebin.services.statistics import LocalAnalytics, Statistics
 from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
@@ -48,6 +51,7 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
 
 # Roles that readers get answers from.
@@ -98,6 +102,7 @@ class Resources:
     local_analytics: LocalAnalytics | None = None
     statistics: Statistics = field(init=False)
     counting: Counting | None = None  # where visits are counted
+    salting: Salting = field(init=False)
     secret: bytes = field(init=False, repr=False)
     # set when the node begins to drain: answers without an end take that for theirs
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -179,11 +184,12 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             sign = Signer(resources.secret).headers
             statistics = Statistics.opened(config.visits, sign, lambda: resources.local_analytics)
             resources.statistics = await stack.enter_async_context(statistics)
-            if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
-                sink = counting.opened(config, loops, metrics, resources.statistics)
-                resources.counting = await stack.enter_async_context(sink)
         if Needs.DATABASE in needs:
             await _open_database(resources, stack)
+        if Needs.SECRET in needs:
+            await _open_salting(resources, needs, stack)
+            if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
+                await _open_counting(resources, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
@@ -238,6 +244,31 @@ async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
     )
     resources.purging = await stack.enter_async_context(purging)
     resources.pushes = Outbox(database)
+
+
+async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStack) -> None:
+    """Pseudonyms of readers, made alike on every node; see `Salting`."""
+    config = resources.config
+    source = SaltStore(resources.database) if Needs.DATABASE in needs else None
+    resources.salting = Salting(source, resources.statistics, passes_on="write" in config.node.roles)
+    if config.visits.count:
+        await stack.enter_async_context(resources.loops.running(resources.salting.run(), name="salting"))
+
+
+async def _open_counting(resources: Resources, stack: AsyncExitStack) -> None:
+    """The sink of visits, and those who know what addresses and agent strings tell."""
+    config, loops, salting = resources.config, resources.loops, resources.salting
+    geo = stack.enter_context(Geo.opened(config.geo))
+    if config.geo.database:
+        await stack.enter_async_context(loops.running(geo.watch(), name="geo"))
+    people = counting.People(
+        agent=Agents().tell,
+        country=lambda address: geo.place(address).country,
+        pseudonyms=lambda address, agent, slug: visitors.pseudonyms(salting.salts, address, agent, slug),
+        is_hasty=Habits().is_hasty,
+    )
+    sink = counting.opened(config, loops, resources.metrics, resources.statistics, people)
+    resources.counting = await stack.enter_async_context(sink)
 
 
 async def _check_schema(database: Database) -> None:

@@ -97,7 +97,7 @@ class FormHandlers:
             return reveal_page(self._pages, await self._reading.find(slug, token), base, wrong=True)
         file = paste.files[0]
         if len(paste.files) == 1 and (not file.is_text or file.size > self._limits.page_bytes):
-            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.secret()})
+            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.of_secret(paste)})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
         return await self._page.answer(request, paste, revealed=True)
@@ -162,5 +162,5 @@ def reveal_page(pages: Pages, paste: Paste, base: str, *, wrong: bool = False) -
         site_url=base,
     )
     # the reading comes with the button
-    headers = {**caching.secret(), "Vary": "Accept", counted.ANALYTICS: counted.OFF}
+    headers = {**caching.of_secret(paste), "Vary": "Accept", counted.ANALYTICS: counted.OFF}
     return html_response(text, 403 if wrong else 200, headers)

@@ -79,7 +79,9 @@ class Here:
 
 
 @asynccontextmanager
-async def opened(config: Config, loops: Loops, metrics: Metrics, statistics: Statistics) -> AsyncIterator[Counting]:
+async def opened(
+    config: Config, loops: Loops, metrics: Metrics, statistics: Statistics, people: People
+) -> AsyncIterator[Counting]:
     """The sink of a node, and its way to analytics. What is noted until the end is in the spool afterwards."""
     section = config.visits
     site = sights.host_name(urlsplit(config.site.url).netloc)
@@ -92,7 +94,7 @@ async def opened(config: Config, loops: Loops, metrics: Metrics, statistics: Sta
         config.spool_directory, most_bytes=section.spool_bytes, batch_events=section.batch_events, dropped=dropped
     )
     async with spool as opened_spool:
-        counting = Counting(opened_spool, section, here, People(), metrics)
+        counting = Counting(opened_spool, section, here, people, metrics)
         shipping = Shipping(opened_spool, statistics, section, metrics)
         async with loops.running(shipping.run(), name="visits-shipping"):
             try:

@@ -92,9 +92,7 @@ def test_without_a_word_it_is_the_last_day_by_hours() -> None:
     assert question.before.until == question.span.since
 
 
-@pytest.mark.parametrize(
-    ("since", "granularity"), [("60m", "minute"), ("24h", "hour"), ("30d", "day"), ("1y", "week")]
-)
+@pytest.mark.parametrize(("since", "granularity"), [("60m", "minute"), ("24h", "hour"), ("30d", "day"), ("1y", "week")])
 def test_steps_fit_the_range(since: str, granularity: str) -> None:
     assert asked(since=since).granularity == granularity
 
