@@ -52,10 +52,13 @@ any left join (
         and (period, visitor) in (select period, visitor from visits where {chosen}) group by period, visitor
     ) as found
     any left join (
-        select toInt32(period + 1) as period, visitor as before, max(at_ms) as last_ms from visits
-        where hour between {since} and {until} and visitor != 0
-        and (toInt32(period + 1), visitor) in (select period, visitor_before from visits where {chosen})
-        group by period, visitor
+        select following as period, before, last_ms
+        from (
+            select toInt32(period + 1) as following, visitor as before, max(at_ms) as last_ms from visits
+            where hour between {since} and {until} and visitor != 0
+            and (toInt32(period + 1), visitor) in (select period, visitor_before from visits where {chosen})
+            group by following, before
+        ) as seen
     ) as earlier using (period, before)
 ) as newcomer using (period, visitor)
 """
