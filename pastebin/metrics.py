@@ -79,6 +79,7 @@ class Metrics:
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
 
         self._observe_purges()
+        self._observe_ingest()
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -105,6 +106,19 @@ class Metrics:
         )
         self.purge_requests_refused = self._counter(
             "pastebin_purge_requests_refused_total", "Requests to the signed addresses that were refused", ["reason"]
+        )
+
+    def _observe_ingest(self) -> None:
+        """Instruments of the analytics service."""
+        self.analytics_batches = self._counter(
+            "pastebin_analytics_batches_total", "Batches of events by what became of them", ["outcome"]
+        )
+        self.analytics_events = self._counter("pastebin_analytics_events_total", "Events that were kept", ["kind"])
+        self.analytics_rejected = self._counter(
+            "pastebin_analytics_events_rejected_total", "Events that were left out, by what was wrong", ["reason"]
+        )
+        self.analytics_clamped = self._counter(
+            "pastebin_analytics_events_clamped_total", "Events of which something was put right", ["reason"]
         )
 
     def show_database_member(

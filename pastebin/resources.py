@@ -23,6 +23,7 @@ from pastebin.http.consistency import Tokens
 from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
 from pastebin.http.representations import Representations
+from pastebin.http.signing import Signer
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
@@ -31,6 +32,7 @@ from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
+from pastebin.services.statistics import LocalAnalytics, Statistics
 from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
 from pastebin.store import schema
@@ -77,6 +79,8 @@ class Resources:
     metrics: Metrics
     loops: Loops
     database: Database = field(init=False)
+    # where the primary is, or the server of this node; empty on nodes without
+    dsn: str = field(default="", repr=False)
     pastes: Pastes = field(init=False)
     blobs: Blobs = field(init=False)
     rendering: Rendering = field(init=False)
@@ -84,6 +88,8 @@ class Resources:
     purging: Purging = field(init=False)
     notifier: Notifier = field(init=False)
     local_edge: LocalEdge | None = None
+    local_analytics: LocalAnalytics | None = None
+    statistics: Statistics = field(init=False)
     secret: bytes = field(init=False, repr=False)
     pushes: Pushes | None = None
     checks: dict[str, Check] = field(default_factory=dict)
@@ -156,6 +162,9 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             stack.enter_context(embedded.claim(config.data_dir))
         if Needs.SECRET in needs:
             resources.secret = _secret(config)
+            sign = Signer(resources.secret).headers
+            statistics = Statistics.opened(config.visits, sign, lambda: resources.local_analytics)
+            resources.statistics = await stack.enter_async_context(statistics)
         if Needs.DATABASE in needs:
             await _open_database(resources, stack)
         if Needs.BLOBS in needs:
@@ -178,6 +187,7 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
         await schema.migrate(dsn)
     else:
         dsn = config.database.primary.reveal()
+    resources.dsn = dsn
     database = await stack.enter_async_context(Database.opened(config.database, dsn, resources.metrics))
     if not config.uses_embedded:
         await _check_schema(database)

@@ -13,12 +13,13 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from aiohttp import web
 
 from pastebin.allowance import Allowance
-from pastebin.errors import Overloaded, PasteTooLarge, StrangerRefused
+from pastebin.errors import Overloaded, PastebinError, PasteTooLarge, StrangerRefused
 from pastebin.http import bodies
 from pastebin.metrics import Metrics
 
@@ -32,6 +33,7 @@ _MOST_NONCES = 262_144
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _BODY_SECONDS = 5.0
+_MOST_LARGE = 8
 
 
 class Signer:
@@ -114,22 +116,35 @@ class SignedRoutes:
         self._verifier = verifier
         self._allowance = Allowance(per_second, max(per_second, 1.0))
         self._refused = metrics.purge_requests_refused
+        self._large = 0
 
-    def only(self, answer: Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """A handler that gives `answer` the body, after everything was checked."""
+    def only(
+        self,
+        answer: Answer,
+        *,
+        most_bytes: int = BODY_BYTES,
+        seconds: float = _BODY_SECONDS,
+        oversized: Callable[[], PastebinError] = StrangerRefused,
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """A handler that gives `answer` the body, after everything was checked.
+
+        `oversized` is what is said of bodies that are too large, where our own might be. Of bodies that take room only
+        a few are read at once: they are not known to be ours before they are whole.
+        """
 
         async def handler(request: web.Request) -> web.StreamResponse:
             if (reason := self._verifier.refusal_of_head(request.headers)) is not None:
                 raise self._refusal(reason)
-            if (request.content_length or 0) > BODY_BYTES:
-                raise self._refusal("oversized")
-            try:
-                async with asyncio.timeout(_BODY_SECONDS):
-                    body = await bodies.whole(request, BODY_BYTES, _BODY_SECONDS)
-            except PasteTooLarge:
-                raise self._refusal("oversized") from None
-            except TimeoutError:
-                raise self._refusal("slow") from None
+            if (request.content_length or 0) > most_bytes:
+                raise self._refusal("oversized", oversized)
+            with self._room() as take_room:
+                try:
+                    async with asyncio.timeout(seconds):
+                        body = await bodies.whole(request, most_bytes, seconds, take_room)
+                except PasteTooLarge:
+                    raise self._refusal("oversized", oversized) from None
+                except TimeoutError:
+                    raise self._refusal("slow") from None
             reason = self._verifier.refusal(request.method, request.raw_path, request.headers, body)
             if reason == "crowded" or (reason is None and not self._allowance.take()):
                 self._refused.labels("crowded").inc()
@@ -140,9 +155,26 @@ class SignedRoutes:
 
         return handler
 
-    def _refusal(self, reason: str) -> StrangerRefused:
+    @contextmanager
+    def _room(self) -> Iterator[Callable[[], Awaitable[None]]]:
+        taken = 0
+
+        async def take() -> None:
+            nonlocal taken
+            if self._large >= _MOST_LARGE:
+                self._refused.labels("crowded").inc()
+                raise Overloaded
+            taken = 1
+            self._large += 1
+
+        try:
+            yield take
+        finally:
+            self._large -= taken
+
+    def _refusal(self, reason: str, word: Callable[[], PastebinError] = StrangerRefused) -> PastebinError:
         self._refused.labels(reason).inc()
-        return StrangerRefused()
+        return word()
 
 
 def _signature(secret: bytes, method: str, target: str, timestamp: str, nonce: str, body: bytes) -> str:

@@ -46,10 +46,10 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def shipped() -> list[Migration]:
-    """The migrations of this version of the code, in order."""
+def shipped(room: str = "pastebin.store") -> list[Migration]:
+    """The migrations of this version of the code, in order; each database has a room of the code that knows it."""
     found = []
-    for file in resources.files("pastebin.store").joinpath("migrations").iterdir():
+    for file in resources.files(room).joinpath("migrations").iterdir():
         if match := _NAME.fullmatch(file.name):
             found.append(Migration(int(match[1]), file.name, file.read_text(encoding="utf-8")))
     return sorted(found, key=lambda migration: migration.version)
@@ -86,9 +86,12 @@ async def lacking(connection: asyncpg.Connection) -> list[str]:
     return [migration.name for migration in pending(shipped(), await _applied(connection))]
 
 
-async def migrate(dsn: str) -> list[str]:
-    """Apply what is pending, one transaction a file, and return the names; concurrent callers wait for each other."""
-    async with _connected(dsn) as connection:
+async def migrate(dsn: str, room: str = "pastebin.store", option: str = "database.primary") -> list[str]:
+    """Apply what is pending, one transaction a file, and return the names; concurrent callers wait for each other.
+
+    `option` is what its configuration calls the database.
+    """
+    async with _connected(dsn, option) as connection:
         try:
             await connection.execute("select pg_advisory_lock($1)", _LOCK, timeout=_LOCK_SECONDS)
         except TimeoutError:
@@ -96,7 +99,7 @@ async def migrate(dsn: str) -> list[str]:
                 "another node has been migrating the database for a minute; try again later"
             ) from None
         await connection.execute(_TABLE)
-        todo = pending(shipped(), await _applied(connection))
+        todo = pending(shipped(room), await _applied(connection))
         for migration in todo:
             await _apply(connection, migration)
         return [migration.name for migration in todo]
@@ -120,7 +123,7 @@ async def _applied(connection: asyncpg.Connection) -> list[tuple[int, str, str]]
 
 
 @asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+async def _connected(dsn: str, option: str = "database.primary") -> AsyncIterator[asyncpg.Connection]:
     from_database = None
     try:
         from_database = await asyncpg.connect(dsn, timeout=10, command_timeout=600)
@@ -131,9 +134,9 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         asyncpg.PostgresConnectionError,
         asyncpg.InvalidAuthorizationSpecificationError,
     ) as error:
-        raise ResourceUnavailable(f"database.primary cannot be reached: {error or type(error).__name__}") from error
+        raise ResourceUnavailable(f"{option} cannot be reached: {error or type(error).__name__}") from error
     except asyncpg.InvalidCatalogNameError as error:
-        raise ResourceUnavailable(f"database.primary: {error}; create it with: createdb") from error
+        raise ResourceUnavailable(f"{option}: {error}; create it with: createdb") from error
     finally:
         if from_database is not None:
             await from_database.close(timeout=5)

@@ -67,7 +67,10 @@ class Engine(Protocol):
     """
 
     async def take(self, batch: Batch, received_at: datetime) -> bool:
-        """Keep a checked batch. False where it was kept before: nothing changes then."""
+        """Keep a checked batch. False where it was kept before: nothing changes then.
+
+        Raises UnreadableRequest for what this database could not keep whenever it is asked.
+        """
 
     async def totals(self, span: Span, which: Filter) -> Totals:
         """Sums over all of it."""

@@ -1,0 +1,193 @@
+"""Events in PostgreSQL: partitions by day, a ledger of batches, sums by minute, hour and day."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from operator import attrgetter, lt
+
+import asyncpg
+from msgspec.structs import astuple, fields
+
+from pastebin.analytics.engines import Dimension, Filter, Span, Stock, Totals
+from pastebin.analytics.engines.grains import DAY_MS, MINUTE_MS, day_of
+from pastebin.analytics.engines.postgres_answers import Answers
+from pastebin.analytics.engines.postgres_partitions import Partitions
+from pastebin.analytics.engines.postgres_pool import borrowed, opened_pool
+from pastebin.analytics.engines.postgres_rolling import Rolling
+from pastebin.errors import StorageFull, Unavailable, UnreadableRequest, UploadTooSlow
+from pastebin.sections import AnalyticsSection
+from pastebin.store import schema
+from pastebin.store.connections import Connection, Pool
+from pastebin.visits import Batch, Change, Visit
+
+log = logging.getLogger(__name__)
+
+_TAKE_SECONDS = 30.0
+_LEDGER_DAYS = 2
+
+VISITS = [*(one.name for one in fields(Visit)), "node", "received_ms"]
+CHANGES = [*(one.name for one in fields(Change)), "node", "received_ms"]
+
+_CLAIM = """
+insert into batches (id, received_ms, minutes) values ($1, $2, $3) on conflict do nothing returning true
+"""
+_LOCK_NODE = "select pg_advisory_xact_lock($1)"
+_OVERLAP = """
+select min(since_ms) as since, max(until_ms) as until from stretches
+where node = $1 and is_changes = $2 and last >= $3 and first <= $4
+"""
+_STRETCH = """
+insert into stretches (node, is_changes, first, last, since_ms, until_ms, received_ms)
+values ($1, $2, $3, $4, $5, $6, $7)
+"""
+_HERE = {
+    table: f"select number from {table} where node = $1 and at_ms >= $2 and at_ms <= $3 and number between $4 and $5"
+    for table in ("visits", "changes")
+}
+
+
+class PostgresEngine:
+    """See `Engine`. Several nodes may share a database; one of them rolls at a time.
+
+    The ledger holds a batch for as long as its events could be accepted again; an event that comes again in another
+    batch is known by the numbers of its node.
+    """
+
+    def __init__(self, pool: Pool, section: AnalyticsSection) -> None:
+        self._pool = pool
+        self._section = section
+        self._partitions = Partitions(pool)
+        self._rolling = Rolling(pool, self._partitions)
+        self._answers = Answers(pool, section.question_timeout_seconds)
+        self._freshening = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, section: AnalyticsSection, dsn: str) -> AsyncIterator[PostgresEngine]:
+        """Bring the schema up to date and connect. Raises ResourceUnavailable, SchemaMismatch."""
+        await schema.migrate(dsn, "pastebin.analytics.engines", "analytics.database")
+        async with opened_pool(section, dsn) as pool:
+            yield cls(pool, section)
+
+    async def take(self, batch: Batch, received_at: datetime) -> bool:
+        with _told():
+            times = [event.at_ms for events in (batch.visits, batch.changes) for event in events]
+            days = {at // DAY_MS for at in {min(times), max(times)}} if times else set()
+            if len(days) > 1:
+                days = {at // DAY_MS for at in times}
+            days |= {visit.period for visit in batch.visits if visit.visitor}
+            try:
+                await self._partitions.make(days)
+                return await self._take(batch, received_at, times)
+            except UploadTooSlow:  # a row without room: another node has dropped what we knew
+                self._partitions.forget()
+                await self._partitions.make(days)
+                return await self._take(batch, received_at, times)
+
+    async def totals(self, span: Span, which: Filter) -> Totals:
+        return (await self.series([span.since, span.until], which))[0]
+
+    async def series(self, edges: Sequence[datetime], which: Filter) -> list[Totals]:
+        with _told():
+            await self._freshen()
+            return await self._answers.series(edges, which)
+
+    async def breakdown(
+        self, dimension: Dimension, span: Span, which: Filter, limit: int, after: tuple[int, str] | None = None
+    ) -> list[tuple[str, Totals]]:
+        with _told():
+            await self._freshen()
+            return await self._answers.breakdown(dimension, span, which, limit, after)
+
+    async def stock(self, edges: Sequence[datetime]) -> list[Stock]:
+        with _told():
+            await self._freshen()
+            return await self._answers.stock(edges)
+
+    async def roll(self, now: datetime) -> None:
+        with _told():
+            await self._partitions.make_ahead(now)
+            await self._rolling.roll(now)
+
+    async def retain(self, now: datetime) -> None:
+        section = self._section
+        with _told():
+            await self._rolling.roll(now)
+            ledger = now - timedelta(seconds=section.late_seconds, days=_LEDGER_DAYS)
+            await self._rolling.forget(
+                events_before=day_of(now) - section.raw_days,
+                sums_before=day_of(now) - section.rollup_days,
+                batches_before_ms=_milliseconds(ledger),
+            )
+
+    async def _freshen(self) -> None:
+        """Many questions at once wait for one roller, and find everything done."""
+        async with asyncio.timeout(self._section.question_timeout_seconds), self._freshening:
+            if await self._rolling.has_unrolled():
+                await self._rolling.roll_minutes()
+
+    async def _take(self, batch: Batch, received_at: datetime, times: list[int]) -> bool:
+        received_ms, node = _milliseconds(received_at), _key(batch.node)
+        minutes = list({at // MINUTE_MS for at in times})
+        async with borrowed(self._pool, _TAKE_SECONDS) as connection, connection.transaction():
+            await connection.execute(_LOCK_NODE, node, timeout=_TAKE_SECONDS)
+            if not await connection.fetchval(_CLAIM, batch.id, received_ms, minutes):
+                return False
+            for table, columns, events in (("visits", VISITS, batch.visits), ("changes", CHANGES, batch.changes)):
+                if events:
+                    new = await _unknown(connection, table, node, events, received_ms)
+                    tail = (node, received_ms)
+                    rows = [astuple(event) + tail for event in new]
+                    await connection.copy_records_to_table(table, records=rows, columns=columns, timeout=_TAKE_SECONDS)
+        return True
+
+
+async def _unknown(
+    connection: Connection, table: str, node: int, events: Sequence[Visit | Change], received_ms: int
+) -> Sequence[Visit | Change]:
+    """Those that are not here yet, each once; and a note that they are here from now on."""
+    numbers = [event.number for event in events]
+    new = events
+    if not all(map(lt, numbers, numbers[1:])):
+        new = list({event.number: event for event in reversed(events)}.values())
+    first, last = min(numbers), max(numbers)
+    is_changes = table == "changes"
+    row = await connection.fetchrow(_OVERLAP, node, is_changes, first, last)
+    if row is not None and row["since"] is not None:
+        here = await connection.fetch(_HERE[table], node, row["since"], row["until"], first, last)
+        known = {one["number"] for one in here}
+        new = [event for event in new if event.number not in known]
+    if new:
+        times = list(map(attrgetter("at_ms"), new))
+        await connection.execute(_STRETCH, node, is_changes, first, last, min(times), max(times), received_ms)
+    return new
+
+
+def _key(node: str) -> int:
+    """A node's name as a number, the same in every database."""
+    return int.from_bytes(blake2b(node.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever it is that the database cannot do, it may be able to do it later."""
+    try:
+        yield
+    except (StorageFull, UploadTooSlow) as error:
+        raise Unavailable("The analytics database cannot keep anything at the moment; try again shortly.") from error
+    except TimeoutError as error:
+        raise Unavailable("The analytics database does not answer in time; try again shortly.") from error
+    except asyncpg.DataError as error:
+        raise UnreadableRequest("The analytics database cannot keep this.") from error
+    except asyncpg.PostgresError as error:
+        log.exception("the analytics database refuses what it is told")
+        raise Unavailable("The analytics database refuses; try again later.") from error

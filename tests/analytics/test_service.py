@@ -1,0 +1,1 @@
+"""The role as its node runs it: signed batches in, through databases that are there, missing, or away."""
