@@ -8,7 +8,7 @@ import pytest
 
 from tests.nodes import Node, directory, started
 
-pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed"]
+pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed", "tests.clickhouse"]
 
 
 @pytest.fixture(scope="session")
