@@ -120,6 +120,9 @@ class Disk:
         ahead: asyncio.Future[bytes] | None = None
         self._reading += 1
         try:
+            if hot.holds(body, start) and start // CHUNK_BYTES != (stop - 1) // CHUNK_BYTES:
+                # what is read after it must not go meanwhile
+                await _submitted(self._readers, file.open)
             while start < stop:
                 chunk = hot.get(body, start, stop) if ahead is None else None
                 if chunk is None:

@@ -15,7 +15,8 @@ from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
 from pastebin.cdn.exchanges import Ask, Reply
 from pastebin.cdn.figures import Figures
-from pastebin.cdn.flights import Fill, Flight, Flights, Landing, Reader, Uncacheable
+from pastebin.cdn.fills import Fill, Reader
+from pastebin.cdn.flights import Flight, Flights, Landing, Uncacheable
 from pastebin.cdn.freshness import ERROR_STATUSES, Policy
 from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
@@ -204,7 +205,7 @@ class Fetching:
             return Outcome(status, reply=reply)
         self.uncacheable.forget(intent.key)
         self.personal.forget(intent.key)
-        reader = fill.attach(leads=True)
+        reader = fill.attach()
         if (fill.size is not None and fill.size <= _INLINE_BYTES) or reply.is_complete:
             flight.land(Landing.FILLING)
             await fill.run()
@@ -279,7 +280,8 @@ class Fetching:
         )
         if not writer.is_keeping:
             writer.close()
-            self._note_uncacheable(intent, head.status)
+            if not writer.lacks_room:
+                self._note_uncacheable(intent, head.status)
             return None
         flight.fill = Fill(reply, writer, self._section.response_timeout_seconds)
         return flight.fill

@@ -63,6 +63,11 @@ class OpenFile:
         finally:
             self.close()
 
+    def open(self) -> None:
+        """From now on it can be read whatever becomes of its name. Raises ClosedFile, OSError."""
+        with self.used():
+            pass
+
     def close(self) -> None:
         """Give up one use; once for whoever made this."""
         with self._lock:
