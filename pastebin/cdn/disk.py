@@ -121,7 +121,8 @@ class Disk:
         ahead: asyncio.Future[bytes] | None = None
         self._reading += 1
         try:
-            if hot.holds(body, start):  # if it is removed from now on, what is not in memory can still be read
+            if hot.holds(body, start) and start // CHUNK_BYTES != (stop - 1) // CHUNK_BYTES:
+                # what is read after it must not go meanwhile
                 await _submitted(self._readers, file.open)
             while start < stop:
                 chunk = hot.get(body, start, stop) if ahead is None else None

@@ -15,7 +15,8 @@ from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
 from pastebin.cdn.exchanges import Ask, Reply
 from pastebin.cdn.figures import Figures
-from pastebin.cdn.flights import Fill, Flight, Flights, Landing, Reader, Uncacheable
+from pastebin.cdn.fills import Fill, Reader
+from pastebin.cdn.flights import Flight, Flights, Landing, Uncacheable
 from pastebin.cdn.freshness import ERROR_STATUSES, Policy
 from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
@@ -117,9 +118,15 @@ class Fetching:
     async def _lead(
         self, flight: Flight, intent: Intent, stored: Stored | None, status: CacheStatus, peer: str | None
     ) -> Outcome:
-        ask, is_merged = self._ask(intent, stored, peer)
+        is_untold = not self._feed.is_held(time.monotonic())
+        ask, is_merged = self._ask(intent, stored, peer, from_primary=is_untold)
         requested_at = time.time()
         reply, head = await self._fetch(ask)
+        if is_untold and head.status == 503:
+            # there is no primary to be had: then a replica knows as much as anybody
+            reply.close()
+            ask, is_merged = self._ask(intent, stored, peer, from_primary=False)
+            reply, head = await self._fetch(ask)
         status.forward_status = flight.forward_status = head.status
         try:
             if head.status == 304 and not _is_about(ask, stored, head, is_merged=is_merged):
@@ -148,8 +155,11 @@ class Fetching:
             self._figures.fetches.labels(outcome).observe(time.perf_counter() - started)
         return reply, head
 
-    def _ask(self, intent: Intent, stored: Stored | None, peer: str | None) -> tuple[Ask, bool]:
-        """The request for the origin, and whether its condition asks for what the client has as well."""
+    def _ask(self, intent: Intent, stored: Stored | None, peer: str | None, *, from_primary: bool) -> tuple[Ask, bool]:
+        """The request for the origin, and whether its condition asks for what the client has as well.
+
+        An edge that is not told of changes asks the primary, so that what is gone is gone when the lease is over.
+        """
         headers = forwarding.for_storing(intent.headers)
         is_merged = False
         if stored is not None:
@@ -158,7 +168,11 @@ class Fetching:
             if "If-None-Match" in headers and theirs and headers["If-None-Match"] not in theirs:
                 headers["If-None-Match"] = ", ".join((headers["If-None-Match"], *theirs))
                 is_merged = True
-        if token := self.min_lsn(intent.target, frozenset() if stored is None else stored.tags):
+        if from_primary:
+            token: str | None = self._tokens.seal(_BEYOND, now=time.time(), purpose="min-lsn")
+        else:
+            token = self.min_lsn(intent.target, frozenset() if stored is None else stored.tags)
+        if token is not None:
             headers[consistency.MIN_LSN_HEADER] = token
         headers[consistency.SEEN_HEADER] = "?1"
         if request_id := REQUEST_ID.get():
@@ -207,7 +221,7 @@ class Fetching:
             return Outcome(status, reply=reply)
         self.uncacheable.forget(intent.key)
         self.personal.forget(intent.key)
-        reader = fill.attach(leads=True)
+        reader = fill.attach()
         if (fill.size is not None and fill.size <= _INLINE_BYTES) or reply.is_complete:
             flight.land(Landing.FILLING)
             await fill.run()
@@ -282,7 +296,8 @@ class Fetching:
         )
         if not writer.is_keeping:
             writer.close()
-            self._note_uncacheable(intent, head.status)
+            if not writer.lacks_room:
+                self._note_uncacheable(intent, head.status)
             return None
         flight.fill = Fill(reply, writer, self._section.response_timeout_seconds)
         return flight.fill

@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum, auto
 
 from multidict import CIMultiDictProxy
 
-from pastebin.cdn.exchanges import Reply
+from pastebin.cdn.fills import Fill
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.variants import Variant, variant_of
-from pastebin.cdn.writer import Writer
-from pastebin.errors import BadUpstream, PastebinError, StoredDamaged, UpstreamUnavailable
+from pastebin.errors import PastebinError
 
-# What is left of a body that nobody waits for any more, and is finished all the same.
-_NEAR_BYTES = 1024**2
 _ALONE = 8
 
 
@@ -123,157 +119,6 @@ class Flights:
         """Whether the answer may go to who asked at this purge clock: nothing of it was purged in between."""
         overtaken = self._overtaken_at(flight.key, flight.tags, flight.born)
         return overtaken is None or asked < overtaken
-
-
-@dataclass(slots=True, eq=False)
-class Reader:
-    """One who reads from a fill. The reader that `leads` goes on alone where storing has to stop."""
-
-    leads: bool = False
-
-
-class Fill:
-    """A body on its way from the origin into the cache, and to its readers.
-
-    The origin is read as fast as the cache takes it, whatever the readers do. Every reader is attached before it reads
-    and detached when it is done. What cannot be stored any more is handed over: the leading reader reads on from the
-    origin itself, the others fail. When nobody reads any more it is finished if little is missing, else given up.
-    """
-
-    def __init__(self, reply: Reply, writer: Writer, seconds: float) -> None:
-        self.writer = writer
-        self.stored: Stored | None = None
-        self._reply = reply
-        self._seconds = seconds
-        self._readers: set[Reader] = set()
-        self.is_over = False
-        self._is_running = True
-        self._is_closed = False
-        self.failure: PastebinError | None = None
-        self._leftover: bytes | None = None
-        self._progress = asyncio.Event()
-
-    @property
-    def size(self) -> int | None:
-        """Of the whole body, if the origin has said so."""
-        return self.writer.draft.size
-
-    @property
-    def is_handed_over(self) -> bool:
-        """Whether it turned out, half-way, that it cannot be kept."""
-        return self._leftover is not None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it can still be read."""
-        return not self._is_closed
-
-    def attach(self, *, leads: bool = False) -> Reader:
-        """One more reader."""
-        reader = Reader(leads)
-        self._readers.add(reader)
-        return reader
-
-    def detach(self, reader: Reader) -> None:
-        """It reads no more."""
-        self._readers.discard(reader)
-        self._let_go()
-
-    async def run(self) -> None:
-        """Read the origin to its end and store what it sends. Raises nothing: readers learn what went wrong."""
-        try:
-            while piece := await self._reply.read():
-                if self._is_abandoned():
-                    self.failure = UpstreamUnavailable("Nobody waited for the rest.")
-                    return
-                if not await self.writer.write(piece):
-                    self._leftover = piece
-                    return
-                self._tell()
-            self.stored = await self.writer.commit()
-            if self.writer.is_damaged:
-                self.failure = BadUpstream("Its digest is that of something else.")
-        except PastebinError as error:
-            self.failure = error
-        finally:
-            self._is_running = False
-            if self.failure is None and self._leftover is None and not self._reply.is_complete:
-                self.failure = UpstreamUnavailable("It was cut off here.")  # cancelled
-            self.writer.abort()
-            self.is_over = True
-            self._tell()
-            self._let_go()
-
-    async def finished(self) -> None:
-        """Until it has ended, one way or another."""
-        while not self.is_over:
-            await self._moved()
-
-    async def read(self, reader: Reader, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The bytes of the body from `start` to `stop`, as they come.
-
-        Raises what went wrong: whatever was read before is not the whole then. What is known to be wrong before
-        anything was read is not read at all.
-        """
-        at = start
-        if self.failure is not None:
-            raise self.failure.with_traceback(None)  # it is raised for every reader
-        while stop is None or at < stop:
-            if at < self.writer.written:
-                async for chunk in self.writer.read(at):
-                    piece = chunk if stop is None else chunk[: stop - at]
-                    at += len(piece)
-                    yield piece
-                    if at == stop:
-                        return
-            elif not self.is_over:
-                await self._moved()
-            elif self._leftover is not None:
-                async for chunk in self._rest(reader, at, stop):
-                    yield chunk
-                return
-            elif self.failure is not None:
-                raise self.failure.with_traceback(None)
-            else:
-                return
-
-    async def _rest(self, reader: Reader, at: int, stop: int | None) -> AsyncIterator[bytes]:
-        """What comes after all that was stored, for the leader only."""
-        if not reader.leads:
-            raise StoredDamaged("The rest could not be kept for everybody who asked.")
-        piece = self._leftover or b""
-        offset = self.writer.written
-        while piece:
-            end = len(piece) if stop is None else min(len(piece), stop - offset)
-            if (chunk := piece[max(at - offset, 0) : end]) and end > 0:
-                yield chunk
-            offset += len(piece)
-            if stop is not None and offset >= stop:
-                return
-            piece = await self._reply.read()
-
-    async def _moved(self) -> None:
-        """Until there is more, or an end. The reply has a deadline for silence, the disk needs one here."""
-        self._progress.clear()
-        try:
-            async with asyncio.timeout(2 * self._seconds):
-                await self._progress.wait()
-        except TimeoutError:
-            raise UpstreamUnavailable("The cache takes too long to keep the answer.") from None
-
-    def _tell(self) -> None:
-        self._progress.set()
-
-    def _is_abandoned(self) -> bool:
-        size = self.size
-        return not self._readers and (size is None or size - self.writer.written > _NEAR_BYTES)
-
-    def _let_go(self) -> None:
-        """Close what nobody needs any more."""
-        if not self._is_running and not self._readers:
-            self._is_closed = True
-            self._reply.close()
-            self.writer.close()
 
 
 class Uncacheable:

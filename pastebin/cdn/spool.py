@@ -64,7 +64,7 @@ class OpenFile:
             self.close()
 
     def open(self) -> None:
-        """Open it now; whoever removes it then removes no more than its name. Raises ClosedFile, OSError."""
+        """From now on it can be read whatever becomes of its name. Raises ClosedFile, OSError."""
         with self.used():
             pass
 

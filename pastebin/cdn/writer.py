@@ -84,6 +84,7 @@ class Writer:
         self.draft = draft
         self.written = 0  # bytes taken, all of which `read` gives back
         self.is_keeping = True
+        self.lacks_room = False  # writers hold as much of the disk as they may: another time it could be kept
         self.is_damaged = False  # it is not what the origin has named the digest of; known once all of it is here
         self._keeper = keeper
         self._disk = disk
@@ -101,6 +102,8 @@ class Writer:
             self._give_up("large")
         elif draft.size is not None and draft.size > memory_bytes and disk is not None and not disk.is_writable:
             self._give_up("disk")  # before anybody waits for it
+        elif draft.size is not None and draft.size > memory_bytes and not self._reserve_disk(draft.size):
+            self._give_up("room")
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,8 +173,8 @@ class Writer:
         if self._part is not None and self._disk is not None:
             self._disk.discard(self._part)
             self._part = None
-            self._keeper.release_disk(self._reserved_disk)
-            self._reserved_disk = 0
+        self._keeper.release_disk(self._reserved_disk)
+        self._reserved_disk = 0
 
     def _commit_memory(self) -> Stored | None:
         self._buffer = body = bytes(self._buffer)
@@ -210,10 +213,9 @@ class Writer:
         size -= size % BLOCK_BYTES if whole_blocks else 0
         if not self.is_keeping or not size or self._disk is None:
             return
-        if not self._keeper.reserve_disk(size):
+        if not self._reserve_disk(part.size + size):
             self._give_up("room")
             return
-        self._reserved_disk += size
         await self._keeper.disk_settled()
         self._flying, self._buffer = bytes(memoryview(self._buffer)[:size]), self._buffer[size:]
         self._job = self._disk.submit(partial(part.append, self._flying))
@@ -243,6 +245,16 @@ class Writer:
         if not self._keeper.reserve_memory(size):
             return False
         self._reserved_memory += size
+        return True
+
+    def _reserve_disk(self, size: int) -> bool:
+        """Have so much room in all; for a size that is known this is done before anybody waits for the body."""
+        missing = size - self._reserved_disk
+        if missing > 0:
+            if not self._keeper.reserve_disk(missing):
+                self.lacks_room = True
+                return False
+            self._reserved_disk = size
         return True
 
     def _release_memory(self) -> None:

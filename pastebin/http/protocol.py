@@ -159,8 +159,13 @@ class Connection(RequestHandler):
                 return
         waiting = len(self._messages)
         super().data_received(data)
+        came = list(self._messages)[waiting:]
         if self._owed is not None:
-            self._owed = _owed(self._owed, data, list(self._messages)[waiting:])
+            self._owed = None if self._upgraded else _owed(self._owed, data, came)
+        if came and not self._upgraded and self._owed != 0 and getattr(came[-1][0], "upgrade", False):
+            # aiohttp has dropped what came behind a request for a protocol that it does not know
+            message, payload = self._messages.pop()
+            self._messages.append((message._replace(should_close=True), payload))
         if self._messages:
             self._last_body = self._messages[-1][1]
             self._await_no_head()
@@ -364,7 +369,7 @@ def _owed(owed: int, data: bytes, messages: Sequence[Any]) -> int | None:
         if len(messages) != 1 or isinstance(messages[0][0], _ErrInfo):
             return None
         message, end = messages[0][0], data.find(b"\r\n\r\n")
-        if end < 0 or message.chunked or message.upgrade:
+        if end < 0 or message.chunked:
             return None
         owed = end + 4 + int(message.headers.get(hdrs.CONTENT_LENGTH, 0))
     elif messages:

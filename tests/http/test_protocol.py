@@ -203,3 +203,30 @@ async def test_who_reads_slowly_is_not() -> None:
             for _ in range(20):
                 await reader.readexactly(1_000_000)
                 await asyncio.sleep(0.03)
+
+
+@pytest.mark.parametrize("wanted", ["h2c", "other"])
+async def test_what_comes_behind_a_wish_for_another_protocol(wanted: str) -> None:
+    """The wish is ignored; what cannot be told from the bytes of that protocol ends the connection, unanswered."""
+    wish = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {wanted}\r\n\r\n".encode()
+    plain = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with behind(Rooms().routes()) as door:
+        answer = await all_of(door, wish + plain)
+        assert answer.count(b"HTTP/1.1 ") == answer.count(b"HTTP/1.1 200 ") == 1
+        assert b"\r\nConnection: close\r\n" in answer
+        async with asyncio.timeout(10), door.connected(wish) as (reader, writer):
+            for _ in range(2):
+                assert b"Connection: close" not in await reader.readuntil(b"GET 0.")
+                writer.write(plain)
+        for half in (wish[:20], wish[:-2]):
+            async with asyncio.timeout(10), door.connected(half) as (reader, writer):
+                await asyncio.sleep(0)
+                writer.write(wish[len(half) :] + plain)
+                assert (await reader.read()).count(b"HTTP/1.1 200 ") >= 1
+
+
+async def test_a_body_behind_a_wish_for_another_protocol() -> None:
+    wish = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\n"
+    async with behind(Rooms().routes()) as door:
+        answer = await all_of(door, wish + b"body" + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.count(b"HTTP/1.1 200 ") == 1

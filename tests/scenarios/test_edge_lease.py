@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from pastebin.cdn.targets import Batch
+from pastebin.http.consistency import Tokens
+from pastebin.positions import Position
+from tests.cdn.origins import answer, scripted
 from tests.cluster import Servers, cluster, until
-from tests.nodes import Node, directory, started
+from tests.nodes import SECRET, Node, directory, started
 from tests.scenarios.gates import STOPS, Gate, Stop
-from tests.scenarios.points import ORIGIN_ROLES, Answer, Point, delete, lag, point, revise
+from tests.scenarios.points import ORIGIN_ROLES, Answer, Point, delete, lag, point, reaching, revise
 from tests.scenarios.processes import free_port
 from tests.tcp_proxy import TcpProxy
 
@@ -112,6 +117,46 @@ async def test_what_is_deleted_while_the_feed_is_cut(service: Service) -> None:
         assert [(await at.get(path)).status for path in paths] == [404, 404, 200]
         paste = await service.origin.paste("told again")
         assert (await delete(service.origin, paste)).headers["Pastebin-Purge"].startswith("confirmed; edges=1")
+
+
+async def test_the_lease_is_the_bound_whatever_the_replica_lags(service: Service) -> None:
+    """An edge that nobody tells asks the primary."""
+    async with service.edge("lagging") as at:
+        await service.in_touch(at)
+        pastes = [await service.origin.paste(text) for text in ("old", _LARGE)]
+        paths = [f"/{paste['slug']}/raw" for paste in pastes]
+        for path in paths:
+            await until(lambda: _is_hit(at, path))  # noqa: B023  (awaited here)
+        await service.servers.caught_up()
+        await lag(service.servers, "5s")
+        try:
+            service.feed.refuse()
+            for paste in pastes:
+                await delete(service.origin, paste)
+            await asyncio.sleep(_LEASE_SECONDS)
+            assert [(await at.get(path)).status for path in paths] == [404, 404]
+            shown = "select count(*) from pastes where slug = any($1)"
+            assert await service.servers.replicas[0].ask(shown, [paste["slug"] for paste in pastes]) == 2
+        finally:
+            await lag(service.servers, "0")
+
+
+async def test_without_a_primary_an_edge_that_nobody_tells_takes_what_replicas_have() -> None:
+    port = free_port()
+    async with scripted() as origin, directory() as path:
+        fresh = {"Cache-Control": "max-age=600", "ETag": '"a"'}
+        origin.script("/x", answer(200, fresh, b"x"), answer(503), answer(304, fresh))
+        async with point("alone", [origin.url], port, path, edge__lease_seconds=_LEASE_SECONDS) as at:
+            async with reaching(f"http://127.0.0.1:{port}") as (target,):
+                # which says nothing about when the database was asked, so the lease does not begin
+                await target.purge(Batch("one", 0, 1, flush=True, position=Position(1, 1, 1)))
+            for _ in range(2):
+                seen = await at.get("/x")
+                assert (seen.status, seen.body) == (200, b"x")
+        tokens = Tokens(SECRET.encode(), 600.0)
+        asked = [request.headers["Pastebin-Min-LSN"] for request in origin.asked("/x")]
+        required = [tokens.unseal(token, now=time.time(), purpose="min-lsn") for token in asked]
+        assert required == [Position(0, 0, 0), Position(0, 0, 0), Position(1, 1, 1)]
 
 
 @pytest.mark.parametrize("stop", STOPS)
