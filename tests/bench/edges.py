@@ -148,7 +148,8 @@ class _Sides:
         self._heads.write_text("".join(f"{name}: {value}\n" for name, value in lines.items()), encoding="ascii")
         async with as_client():
             process = await asyncio.create_subprocess_exec(
-                *("wrk", "-t1", f"-c{self._traffic.connections}", f"-d{max(1, round(seconds))}", f"-s{_SCRIPT}"),
+                *("wrk", "-t1", f"-c{self._traffic.connections}", f"-d{max(1, round(seconds))}", "--timeout=20s"),
+                f"-s{_SCRIPT}",
                 *(f"http://127.0.0.1:{port}/", "--", str(self._targets), str(self._heads)),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
