@@ -126,6 +126,7 @@ class Batcher(Generic[Item, Result]):
         self._busy: set[Hashable] = set()
         self._held_bytes = 0
         self._workers = 0
+        self._flying = 0
         self._is_open = True
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -218,24 +219,33 @@ class Batcher(Generic[Item, Result]):
     async def _work(self) -> None:
         try:
             while True:
-                if self._workers > 1:
+                if self._flying:
                     await self._board()
                 if not (batch := self._take()):
                     return
                 keys = [key for entry in batch for key in entry.keys]
                 self._busy.update(keys)
+                self._flying += 1
                 try:
                     await self._fly(batch)
                 finally:
+                    self._flying -= 1
                     self._busy.difference_update(keys)
         finally:
             self._workers -= 1
 
     async def _board(self) -> None:
-        """Wait while more and more come, so that few flights carry many: each of them costs as much as several rows."""
+        """Wait while others fly and more and more come: each flight costs as much as several rows, and a server that has
+        one to work on is not idle.
+        """
         until = self._loop.time() + self.bounds.boarding_seconds
         waiting, still = 0, 0
-        while still < _STILL_TURNS and len(self._queue) < self.bounds.flight_rows and self._loop.time() < until:
+        while (
+            self._flying
+            and still < _STILL_TURNS
+            and len(self._queue) < self.bounds.flight_rows
+            and self._loop.time() < until
+        ):
             still = 0 if len(self._queue) > waiting else still + 1
             waiting = len(self._queue)
             await asyncio.sleep(0)
