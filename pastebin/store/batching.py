@@ -235,8 +235,8 @@ class Batcher(Generic[Item, Result]):
             self._workers -= 1
 
     async def _board(self) -> None:
-        """Wait while others fly and more and more come: each flight costs as much as several rows, and a server that has
-        one to work on is not idle.
+        """Wait while others fly and more and more come: each flight costs as much as several rows, and a server
+        that has one to work on is not idle.
         """
         until = self._loop.time() + self.bounds.boarding_seconds
         waiting, still = 0, 0

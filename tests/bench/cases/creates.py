@@ -113,7 +113,10 @@ async def prepared(directory: Path) -> AsyncIterator[Contest]:
         async with server.connected() as connection:
             await connection.execute(_TABLE)
         config = directory / "node.toml"
-        config.write_text(f'[node]\nsecret = "{SECRET}"\n[database]\nprimary = "{server.dsn}"\n', encoding="utf-8")
+        config.write_text(
+            f'[node]\nsecret = "{SECRET}"\nroles = ["web", "read", "write"]\n[database]\nprimary = "{server.dsn}"\n',
+            encoding="utf-8",
+        )
         config.chmod(0o600)
         async with node_process(directory / "node", f"--config={config}") as node:
             pin_server(node.pid)
@@ -124,7 +127,7 @@ async def prepared(directory: Path) -> AsyncIterator[Contest]:
 CASE = Case(
     name="creates",
     unit="creates/s",
-    ours=f"POST /api/v1/pastes, {SIZE} bytes, {CONNECTIONS} connections",
+    ours=f"POST /api/v1/pastes, {SIZE} bytes, {CONNECTIONS} connections, to a node of web, read and write",
     reference=f"pgbench -M prepared -c {CONNECTIONS}, single-row inserts of as many bytes",
     goal=1.0,
     prepared=prepared,
