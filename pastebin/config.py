@@ -19,6 +19,7 @@ import msgspec
 
 from pastebin.decoding import decode
 from pastebin.errors import ConfigError, Problem
+from pastebin.places import is_path, is_site, is_url, parse_address
 from pastebin.sections import (
     BlobsSection,
     CdnSection,
@@ -101,6 +102,8 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Confi
         decoded, wrong = decode(kind, resolved, hook=_decode_secret, path=f"{name}.")
         problems += unresolved + wrong
         built[name] = None if unresolved else decoded
+    # what the command line says instead is not the file's to hide
+    inline_secrets = [key for key in inline_secrets if key.partition("[")[0] not in (overrides or {})]
     if path and inline_secrets and path.stat().st_mode & stat.S_IROTH:
         problems += [
             Problem(
@@ -129,16 +132,6 @@ def describe(config: Config) -> Iterator[str]:
         for option in msgspec.structs.fields(section):
             yield f"{option.name} = {_as_toml(getattr(section, option.name))}"
         yield ""
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """`host:port`, `[v6]:port` or `:port` (all addresses) as (host, port). Raises ValueError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be host:port with a port from 0 to 65535, such as 127.0.0.1:8080")
-    if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
-        raise ValueError("must be host:port; an IPv6 address stands in brackets, such as [::1]:8080")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  (the operator asked for all addresses)
 
 
 def with_address(path: Path | None, overrides: Mapping[str, Any], door: str, host: str | None, port: int | None) -> str:
@@ -249,9 +242,9 @@ def _cross_check(config: Config) -> Iterator[Problem]:
         ("blobs.directory", config.blobs.directory),
         ("edge.disk", config.edge.disk),
     ):
-        if not _is_path(directory):
+        if not is_path(directory):
             yield Problem(option, "is not a path of this machine")
-    if config.site.url and not _is_site(config.site.url):
+    if config.site.url and not is_site(config.site.url):
         yield Problem("site.url", "must be http(s)://host[:port] without query, fragment or user")
     limits = config.limits
     if limits.max_lifetime_seconds and limits.default_lifetime_seconds > limits.max_lifetime_seconds:
@@ -276,7 +269,7 @@ def _check_doors(doors: DoorsSection) -> Iterator[Problem]:
 
 def _check_database(config: Config) -> Iterator[Problem]:
     dsn = config.database.primary.reveal()
-    if dsn and not _is_url(dsn, "postgresql", "postgres"):
+    if dsn and not is_url(dsn, "postgresql", "postgres"):
         yield Problem("database.primary", "must be postgresql://user@host:port/name, or empty for the embedded server")
     yield from _check_replicas(config.database)
     if config.embedded.listen:
@@ -298,7 +291,7 @@ def _check_database(config: Config) -> Iterator[Problem]:
 
 def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
     for index, replica in enumerate(database.replicas):
-        if not _is_url(replica.reveal(), "postgresql", "postgres"):
+        if not is_url(replica.reveal(), "postgresql", "postgres"):
             yield Problem(f"database.replicas[{index}]", "must be postgresql://user@host:port/name")
     if not database.primary and (database.replicas or database.discover):
         option = "replicas" if database.replicas else "discover"
@@ -315,7 +308,7 @@ def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
 
 
 def _check_blobs(blobs: BlobsSection) -> Iterator[Problem]:
-    if blobs.endpoint and not _is_site(blobs.endpoint):
+    if blobs.endpoint and not is_site(blobs.endpoint):
         yield Problem("blobs.endpoint", "must be http(s)://host[:port], or empty for AWS")
     if blobs.bucket and not _BUCKET.fullmatch(blobs.bucket):
         yield Problem("blobs.bucket", "must be 3 to 63 lower-case letters, digits, '.' and '-'")
@@ -332,7 +325,7 @@ def _check_targets(cdn: CdnSection) -> Iterator[Problem]:
         option = f"cdn.targets[{index}]"
         if target.name in names[:index]:
             yield Problem(f"{option}.name", f"is the name of another target too: {target.name}")
-        if target.url and not _is_site(target.url):
+        if target.url and not is_site(target.url):
             yield Problem(f"{option}.url", "must be http(s)://host[:port] without query, fragment or user")
         for name, message in target.problems():
             yield Problem(f"{option}.{name}", message)
@@ -343,34 +336,15 @@ def _check_edge(config: Config) -> Iterator[Problem]:
     if origin == "local":
         if "edge" in config.node.roles and not {"web", "read", "write"} & set(config.node.roles):
             yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")
+        elif "edge" in config.node.roles and not config.edge.lease_seconds:
+            message = 'must be more than 0 with edge.origin = "local": this node\'s own origin has a feed'
+            yield Problem("edge.lease_seconds", message)
         return
     if not origin:
         yield Problem("edge.origin", "must be local, a URL or a list of URLs")
     for url in [origin] if isinstance(origin, str) else origin:
-        if not _is_site(url) or urlsplit(url).path not in ("", "/"):
+        if not is_site(url) or urlsplit(url).path not in ("", "/"):
             yield Problem("edge.origin", "must be local, http(s)://host[:port], or a list of such")
-
-
-def _is_url(text: str, *schemes: str) -> bool:
-    try:
-        return urlsplit(text).scheme in schemes
-    except ValueError:
-        return False
-
-
-def _is_site(text: str) -> bool:
-    if not _is_url(text, "http", "https"):
-        return False
-    parts = urlsplit(text)
-    return bool(parts.netloc) and not (parts.query or parts.fragment or parts.username)
-
-
-def _is_path(text: str) -> bool:
-    try:
-        Path(text).expanduser()
-    except RuntimeError:  # ~user, and there is no such user
-        return False
-    return "\0" not in text
 
 
 def _as_toml(value: Any) -> str:

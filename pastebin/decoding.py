@@ -180,4 +180,8 @@ def _explain(kind: Any, message: str) -> str:
     choices = _choices(kind)
     if choices and "nvalid enum value" in text:
         return f"must be one of {', '.join(choices)}"
+    if "matching regex" in text:
+        for meta in _metas(kind):
+            if meta.description is not None:
+                return str(meta.description)
     return text[:1].lower() + text[1:]

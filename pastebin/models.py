@@ -151,8 +151,25 @@ class Changes:
 
 
 @model
+class Purge:
+    """What became of one change: how many of the caches have confirmed it, and how long that took."""
+
+    confirmed: int
+    known: int
+    seconds: float
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.confirmed >= self.known
+
+
+@model
 class Published:
-    """A paste that has just become durable, with the only copy of its owner token."""
+    """A paste that has just become durable, with the only copy of its owner token.
+
+    `purge` is there where caches may have had something else under its name.
+    """
 
     paste: Paste
     token: str = field(repr=False)
+    purge: Purge | None = None

@@ -22,6 +22,13 @@ class Position:
         return self.system_id == other.system_id and self.timeline == other.timeline and self.lsn >= other.lsn
 
 
+def later(one: Position | None, other: Position | None) -> Position | None:
+    """The one that covers the other; `other`, the newer knowledge, where they do not compare."""
+    if one is None or other is None:
+        return one or other
+    return one if one.covers(other) else other
+
+
 @dataclass(slots=True)
 class Session:
     """What one client has seen or written so far: reads for it must not be older, and move it forward.

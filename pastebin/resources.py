@@ -32,7 +32,7 @@ from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
 from pastebin.services.sweeping import Sweeping
-from pastebin.services.warming import REST_SECONDS, Pushes, Warming
+from pastebin.services.warming import Pushes, Warming
 from pastebin.store import schema
 from pastebin.store.blobs import Blobs
 from pastebin.store.cursors import Cursors
@@ -55,7 +55,12 @@ class Needs(Flag):
 
 
 class LocalEdge(Protocol):
-    """The edge in this process, which a worker in this process tells of changes without a network."""
+    """The edge in this process, which a worker in this process tells of changes without a network.
+
+    `identity` tells it from the edges of other nodes, whatever these are called.
+    """
+
+    identity: str
 
     async def carry(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
         """Take what the signed address takes, and answer as it does."""
@@ -176,7 +181,7 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
     database = await stack.enter_async_context(Database.opened(config.database, dsn, resources.metrics))
     if not config.uses_embedded:
         await _check_schema(database)
-    writes = "write" in config.node.roles
+    writes = not {"write", "cdn-worker"}.isdisjoint(config.node.roles)
 
     async def answers() -> str | None:
         if writes:
@@ -205,7 +210,7 @@ async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
         gone_seconds=config.edge.lease_seconds + config.cdn.lease_seconds,
     )
     resources.purging = await stack.enter_async_context(purging)
-    resources.pushes = Outbox(database, REST_SECONDS)
+    resources.pushes = Outbox(database)
 
 
 async def _check_schema(database: Database) -> None:

@@ -24,6 +24,15 @@ Bytes = Annotated[int, Meta(ge=0, le=2**60)]
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_SECONDS)]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)]
 
+# The description is what a person is told instead of the pattern.
+Label = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z",
+        description="must be 1 to 32 lower-case letters, digits and '-', not beginning with '-'",
+    ),
+]
+
 Lifetime = Annotated[int, Meta(ge=0, le=_LONGEST_SECONDS)]
 
 
@@ -59,7 +68,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class NodeSection(Section, frozen=True):
     name: str = ""
-    region: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")] = "local"
+    region: Label = "local"
     roles: Annotated[list[RoleName], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(ROLE_NAMES))
     data_dir: Annotated[str, Meta(min_length=1)] = "./data"
     secret: Secret = msgspec.field(default_factory=Secret)
@@ -136,7 +145,14 @@ class BlobsSection(Section, frozen=True):
     endpoint: str = ""
     bucket: str = ""
     region: Annotated[str, Meta(min_length=1, max_length=64)] = "us-east-1"
-    prefix: Annotated[str, Meta(pattern=r"^([A-Za-z0-9!_.*'()-]+/)*\Z", max_length=512)] = ""
+    prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Za-z0-9!_.*'()-]+/)*\Z",
+            max_length=512,
+            description="must be names of letters, digits and !_.*'()-, each with a / behind it, such as pastes/",
+        ),
+    ] = ""
     access_key: str = ""
     secret_key: Secret = msgspec.field(default_factory=Secret)
     addressing: Literal["auto", "path", "virtual"] = "auto"
@@ -179,11 +195,14 @@ class EdgeSection(Section, frozen=True):
     tombstone_seconds: Seconds = 600.0
     collapse_seconds: Seconds = 5.0
     uncacheable_seconds: SecondsOrZero = 30.0
+    heuristics: bool = False
     connections: Count = 64
     connect_timeout_seconds: Seconds = 3.0
     response_timeout_seconds: Seconds = 30.0
     bypass_cookies: list[str] = msgspec.field(default_factory=lambda: ["owner"])
+    query: list[str] = msgspec.field(default_factory=lambda: ["*"])
     purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
+    clock_skew_seconds: Annotated[float, Meta(gt=0, le=300)] = 30.0
 
 
 Dialect = Literal["fastly", "cloudflare", "cloudfront", "bunny"]
@@ -204,7 +223,7 @@ _REQUIRED: dict[TargetKind, tuple[str, ...]] = {
 class TargetSection(Section, frozen=True):
     """A cache to purge. `url` overrides where the service is known to be; 0 for a rate means what its kind allows."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+    name: Label
     kind: TargetKind = "edge"
     url: str = ""
     id: str = ""
@@ -220,6 +239,9 @@ class TargetSection(Section, frozen=True):
         for name in _REQUIRED[self.kind]:
             if not getattr(self, name):
                 yield name, f'is required with kind = "{self.kind}"'
+        for name, value in (("token", self.token.reveal()), ("access_key", self.access_key), ("id", self.id)):
+            if not (value.isascii() and value.isprintable()):
+                yield name, "must be one line of printable ASCII characters"
         if self.kind == "cloudfront" and bool(self.access_key) != bool(self.token):
             missing = "token" if self.access_key else "access_key"
             yield missing, "is required: access_key and token come together or not at all"

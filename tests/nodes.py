@@ -66,6 +66,8 @@ async def started(dsn: str, directory: Path, **settings: Any) -> AsyncIterator[N
         "database.primary": dsn,
         "node.secret": SECRET,
         "node.data_dir": str(directory),
+        # what is asked of these is for the origin itself to answer, unless a test wants more
+        "node.roles": ["web", "read", "write"],
         "doors.origin": "127.0.0.1:0",
         "doors.internal": "127.0.0.1:0",
         "blobs.min_free_bytes": 0,

@@ -9,7 +9,20 @@ from tests.test_config import complaints
 
 
 @pytest.mark.parametrize(
-    "origin", ["", "local/", "ftp://o", "http://o/path", "http://u@o", "http://", [], ["http://o", "local"]]
+    "origin",
+    [
+        "",
+        "local/",
+        "ftp://o",
+        "http://o/path",
+        "http://u@o",
+        "http://",
+        "http://o:99999",
+        "http://o:0",
+        "http://:80",
+        [],
+        ["http://o", "local"],
+    ],
 )
 def test_an_edge_needs_an_origin_that_can_be_asked(origin: object) -> None:
     assert complaints(None, edge__origin=origin)[0].startswith("edge.origin: must be local")
@@ -19,4 +32,9 @@ def test_an_edge_before_its_own_node_needs_something_there() -> None:
     assert complaints(None, node__roles=["edge"]) == [
         "edge.origin: local needs a role web, read or write on this node; else name a URL"
     ]
+    assert complaints(None, edge__lease_seconds=0) == [
+        'edge.lease_seconds: must be more than 0 with edge.origin = "local": this node\'s own origin has a feed'
+    ]
+    assert load(None, {"node.roles": ["edge"], "edge.origin": "http://a", "edge.lease_seconds": 0})
+    assert load(None, {"node.roles": ["read"], "edge.lease_seconds": 0})
     assert load(None, {"node.roles": ["edge"], "edge.origin": ["http://a:1", "https://b"]}).edge.origin

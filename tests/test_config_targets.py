@@ -30,7 +30,9 @@ def targets(*tables: str) -> str:
             'name = "a"\nkind = "bunny"\nid = "1"\ntoken = "env:PASTEBIN_TEST_UNSET"',
             "cdn.targets[0].token: environment",
         ),
-        ('name = "A b"\nkind = "cloudfront"\nid = "1"', "cdn.targets[0].name: "),
+        ('name = "A b"\nkind = "cloudfront"\nid = "1"', "cdn.targets[0].name: must be 1 to 32 lower-case letters"),
+        ('name = "a"\nurl = "http://h:99999"', "cdn.targets[0].url: must be http(s)://"),
+        ('name = "a"\nkind = "bunny"\nid = "1"\ntoken = "a\\nb"', "cdn.targets[0].token: must be one line of"),
     ],
 )
 def test_what_cannot_work_is_refused(write: WriteFile, text: str, start: str) -> None:

@@ -19,7 +19,9 @@ from pastebin.http import problems
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FOUNDATION = "allowance config decoding errors log loops metrics models notify positions sections slugs surrogates"
+FOUNDATION = (
+    "allowance config decoding errors log loops metrics models notify places positions sections slugs surrogates"
+)
 # Rooms on one floor do not know each other; imports go down, or stay in the room.
 FLOORS = [
     [FOUNDATION],

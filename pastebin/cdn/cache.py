@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -45,6 +46,7 @@ class Cache:
         self._generations = generations
         self._figures = figures
         self._disk = disk
+        self._identity = disk.identity if disk is not None else secrets.token_hex(4)
         self._index = Index(section.max_variants)
         self._tiers = Tiers(section, figures)
         self._arrivals = Arrivals(lambda stored: self._is_overtaken(stored, stored.born), self.unkept)
@@ -210,6 +212,11 @@ class Cache:
     def charge(self, stored: Stored, extra: int) -> None:
         """Count `extra` bytes of memory for what is attached to a response; they end with it."""
         self._evict(self._tiers.charge(stored, extra))
+
+    @property
+    def identity(self) -> str:
+        """What tells this cache from those of other processes; the same after a restart if there is a disk tier."""
+        return self._identity
 
     def feed_state(self) -> FeedState | None:
         """Up to where the purge feed is known to have been applied to what is stored, by an earlier process perhaps.

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
+import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +25,7 @@ import orjson
 from pastebin.cdn.spool import rewrite
 
 _LARGEST_STATE = 4096
+_IDENTITY = re.compile(r"[0-9a-f]{8}")
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +144,20 @@ def read_state(directory: Path) -> FeedState | None:
             return msgspec.convert(orjson.loads(file.read(_LARGEST_STATE)), FeedState)
     except (OSError, ValueError, msgspec.MsgspecError):
         return None
+
+
+def identify(directory: Path) -> str:
+    """What tells this directory from every other: drawn once, and kept there. For this process only if it cannot be."""
+    path, drawn = directory / "identity", secrets.token_hex(4)
+    with suppress(OSError):
+        kept = path.read_bytes()[:8].decode("latin-1")
+        if _IDENTITY.fullmatch(kept):
+            return kept
+    part = directory / "identity.part"
+    with suppress(OSError):
+        part.write_bytes(drawn.encode())
+        part.replace(path)
+    return drawn
 
 
 def _sync(directory: Path) -> None:

@@ -15,7 +15,16 @@ from pastebin.http.conditions import Conditions, evaluate, parse_date, range_app
 from pastebin.http.ranges import Unsatisfiable
 
 # RFC 9110, section 15.4.5, and Last-Modified for who has no entity tag.
-OF_304 = ("Cache-Control", "Content-Location", "Date", "ETag", "Expires", "Last-Modified", "Vary")
+OF_304 = (
+    "Cache-Control",
+    "CDN-Cache-Control",
+    "Content-Location",
+    "Date",
+    "ETag",
+    "Expires",
+    "Last-Modified",
+    "Vary",
+)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from pastebin.cdn.chores import Chores, FeedState, read_state
+from pastebin.cdn.chores import Chores, FeedState, identify, read_state
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.hot import CHUNK_BYTES, HotChunks
 from pastebin.cdn.objects import DiskBody
@@ -44,6 +44,7 @@ class Disk:
         self.directory = directory
         self.objects = directory / "objects"
         self.feed_state: FeedState | None = None
+        self.identity = ""
         self.chores = Chores(directory, self.note_error)
         self.run = secrets.token_hex(4)  # files of this process begin with it
         self._figures = figures
@@ -63,6 +64,7 @@ class Disk:
             disk = cls(directory, min_free_bytes, figures)
             try:
                 disk.feed_state = await disk.in_writers(partial(read_state, directory))
+                disk.identity = await disk.in_writers(partial(identify, directory))
                 yield disk
             finally:
                 await asyncio.shield(asyncio.to_thread(disk.shutdown))

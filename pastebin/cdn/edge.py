@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from pastebin.cdn import intents
 from pastebin.cdn.answers import Edge
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
@@ -21,6 +20,7 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins, RemoteOrigin, Way
 from pastebin.cdn.passing import Passing
 from pastebin.cdn.prepared import Prepared
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection
 from pastebin.config import Config
 from pastebin.http.offer import Offer
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
 _ERRANDS = 256
-# What is for shared caches, of which this is the last one before the client unless others are purged as well.
+# What is for caches that are purged, of which this is the last one before the client.
 _FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
 
 
@@ -54,25 +54,29 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         fetching = Fetching(
             section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
         )
-        hidden = frozenset() if any(target.kind != "edge" for target in config.cdn.targets) else _FOR_CACHES
-        obtaining = Obtaining(section, cache, generations, feed, fetching, errands)
-        feed.warm = lambda urls: obtaining.warm([intent for url in urls if (intent := intents.of_uri(url)) is not None])
+        queries = Queries(section.query, is_local=local is not None)
+        obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
+        feed.drop, feed.warm = obtaining.drop, obtaining.warm
         edge = Edge(
             cache,
+            generations,
             feed,
             resources.tokens,
             obtaining,
             Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
             figures,
             is_local=local is not None,
+            is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
+            queries=queries,
             idle_seconds=config.doors.body_idle_seconds,
-            hidden=hidden,
+            hidden=_FOR_CACHES,
         )
-        prepared = Prepared(cache, feed, hidden)
+        prepared = Prepared(cache, feed, _FOR_CACHES)
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, section.purges_per_second)
+        verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
+        signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
         resources.local_edge = feed
         try:
             yield Offer(routes, feed.routes(signed), EdgeFront(edge, prepared, local, config))
@@ -82,11 +86,6 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
 
 def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
     """The feed of purges, from where the last process left it."""
-
-    def drop(url: str) -> None:
-        if (key := intents.key_of(url)) is not None:
-            cache.drop(key)
-
     state = cache.feed_state()
     return Feed(
         cache,
@@ -94,7 +93,7 @@ def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
         resources.metrics,
         lease_seconds=resources.config.edge.lease_seconds,
         noted=None if state is None else (state.epoch, state.sequence),
-        drop=drop,
+        identity=cache.identity,
     )
 
 
@@ -104,7 +103,7 @@ class EdgeFront:
     def __init__(self, edge: Edge, prepared: Prepared, local: LocalOrigin | None, config: Config) -> None:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
-        self.sign_short = edge.sign_short
+        self.changed = edge.changed
         self._prepared = prepared
         self._local = local
         self._config = config

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from multidict import CIMultiDict
 
@@ -50,6 +51,7 @@ class Reply:
         self._seconds = seconds
         self._received = b""
         self._interim = 0
+        self._is_headed = False  # somebody knows the head
         self._body: Body | None = None
         self._pieces: deque[bytes] = deque()
         self._size = 0
@@ -59,8 +61,8 @@ class Reply:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of it is here, read or not."""
-        return self._body is not None and self._body.done
+        """Whether all of it is here, read or not, and nothing else."""
+        return self._failure is None and self._body is not None and self._body.done
 
     async def headed(self) -> Head:
         """The head. Raises BadUpstream, UpstreamTimeout, UpstreamUnavailable (nothing arrived at all).
@@ -69,12 +71,13 @@ class Reply:
         """
         while self.head is None:
             await self._wait(None if self._connection.is_sending else self._seconds)
+        self._is_headed = True
         return self.head
 
     async def read(self) -> bytes:
         """The next bytes of the body; empty at its end, when it was whole. Raises as `headed` does."""
         while not self._pieces:
-            if self._body is not None and self._body.done:
+            if self.is_complete:
                 return b""
             await self._wait(self._seconds)
         piece = self._pieces.popleft()
@@ -116,7 +119,15 @@ class Reply:
 
     def can_be_followed(self) -> bool:
         """Whether another request may use the connection, once the answer is complete."""
-        return self.head is not None and self.head.keeps_alive and self._body is not None and not self._body.excess
+        return self.head is not None and self.head.keeps_alive
+
+    def refuse(self, error: BadUpstream) -> None:
+        """It breaks the rules: nothing is known of it but that, unless somebody has begun to read it."""
+        if not self._is_headed:
+            self.head = None
+            self._pieces.clear()
+        self._failure = self._failure or error
+        self._wake()
 
     def end(self, failure: PastebinError | None) -> None:
         """The connection has ended, with this failure or as connections do."""
@@ -180,6 +191,7 @@ class Exchange(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._reply: Reply | None = None
+        self._last: Reply | None = None  # complete, but perhaps not read yet
         self._drained = asyncio.Event()
         self._drained.set()
 
@@ -228,22 +240,23 @@ class Exchange(asyncio.Protocol):
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (asyncio.Protocol is for streams)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not of its class
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply
         if reply is None:  # an answer to no request
+            if self._last is not None:
+                self._last.refuse(BadUpstream("It goes on after its end."))
             self.abort()
             return
         try:
             is_complete = reply.feed(data)
         except BadUpstream as error:
-            reply.end(error)
+            reply.refuse(error)
             self.abort()
             return
         if is_complete:
-            self._reply = None
+            self._reply, self._last = None, reply
             self.was_used = True
             self.resume()
             can_follow = reply.can_be_followed() and self.is_open and not self.is_sending

@@ -6,12 +6,14 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import orjson
 from aiohttp import web
+from msgspec import Meta
 
+from pastebin.cdn.generations import Requirement
 from pastebin.cdn.targets.edge import PURGES, PUSHES, STATE
 from pastebin.errors import UnreadableRequest
 from pastebin.http.app import Routes
@@ -30,6 +32,8 @@ class PurgeClock(Protocol):
 
     def flush(self, position: Position | None = None) -> int: ...
 
+    def require(self, required: Requirement) -> None: ...
+
 
 class Purgeable(Protocol):
     """What is stored (`Cache`), and where the state of the feed is kept for the next process."""
@@ -45,7 +49,7 @@ class Message(msgspec.Struct, frozen=True):
     """What `cdn.targets.edge` sends. Without an epoch it stands beside the feed."""
 
     node: str = ""
-    epoch: str = ""
+    epoch: Annotated[str, Meta(max_length=64)] = ""
     previous: int = 0
     sequence: int = 0
     keys: list[str] = []
@@ -61,8 +65,10 @@ class Feed:
     """Applies messages at once and wholly; repeated, late or overtaken ones do no harm.
 
     `sequence` counts in the feed `epoch`: everything up to it has been told. `position` is such that a reader who was
-    there has seen no change that was not told. `drop` forgets one absolute address; `warm` fetches some when there is
-    time, and must not wait.
+    there has seen no change that was not told. Until the first message that leaves nothing out, what is fetched has to
+    come from the primary, and afterwards from whoever is as far as that message: so a purge outlives a restart.
+    `identity` tells this edge from every other, also of nodes with the same name.
+    `drop` forgets one absolute address; `warm` fetches some when there is time, and must not wait.
     """
 
     def __init__(
@@ -73,30 +79,36 @@ class Feed:
         *,
         lease_seconds: float,
         noted: tuple[str, int] | None = None,
+        identity: str = "",
         drop: Callable[[str], object] = lambda _url: None,
         warm: Callable[[Sequence[str]], object] = lambda _urls: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.epoch, self.sequence = noted or ("", 0)
+        self.identity = identity
         self.heard_at = -math.inf
         self.position: Position | None = None
         self._stored = stored
         self._clock = clock
         self._metrics = metrics
         self._lease_seconds = lease_seconds
-        self._drop = drop
+        self.drop = drop
         self.warm = warm
         self._now = now
         self._noted_at = -math.inf
         # a clock of another process, or another machine, says nothing here
         self._life = secrets.token_hex(8)
+        # an earlier process may have been told of changes that replicas have not seen
+        self._is_new = lease_seconds > 0
+        if self._is_new:
+            clock.require("primary")
 
     def is_held(self, now: float) -> bool:
         """The lease: whether what is stored may be served without asking. `now` is of the clock given to the feed."""
-        return now < self.held_until()
+        return now <= self.held_until()
 
     def held_until(self) -> float:
-        """When the lease ends, by the same clock."""
+        """When the lease ends if nothing more is heard, by the clock given to the feed."""
         return self.heard_at + self._lease_seconds if self._lease_seconds else math.inf
 
     async def receive(self, message: Message) -> dict[str, Any]:
@@ -104,8 +116,11 @@ class Feed:
         now = self._now()
         position = _position(message.position)
         for url in message.urls:
-            self._drop(url)
+            self.drop(url)
         is_behind = bool(message.epoch) and not message.flush and self._lacks(message)
+        if self._is_new and position is not None and not is_behind and self._is_latest(message):
+            self._is_new = False
+            self._clock.require(position)
         if message.flush:
             self._flush(message, position)
         elif message.keys:
@@ -122,6 +137,10 @@ class Feed:
             "behind": is_behind,
             "clock": f"{self._life}:{now!r}",
         }
+
+    def _is_latest(self, message: Message) -> bool:
+        """Whether its position is behind everything that was ever told here: not so if it took its time on the way."""
+        return message.flush or (bool(message.epoch) and message.sequence >= self.sequence)
 
     def _lacks(self, message: Message) -> bool:
         return message.epoch != self.epoch or message.previous > self.sequence
@@ -144,11 +163,13 @@ class Feed:
             self._stored.note_feed(self.epoch, self.sequence)
 
     def _when(self, since: str | None, now: float) -> float:
-        """What our clock showed when we gave it away; long ago if it was not ours."""
+        """What our clock showed when we gave it away; long ago if it was not ours, or cannot be read."""
         life, _, shown = (since or "").partition(":")
-        if life != self._life:
+        try:
+            moment = float(shown) if life == self._life else -math.inf
+        except ValueError:
             return -math.inf
-        return min(float(shown), now)
+        return min(moment, now) if math.isfinite(moment) else -math.inf
 
     def push(self, message: Message) -> dict[str, Any]:
         """Have addresses fetched ahead."""

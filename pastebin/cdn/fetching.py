@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import hdrs
-from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
+from multidict import CIMultiDictProxy, MultiMapping
 
 from pastebin import surrogates
-from pastebin.cdn import directives, forwarding, freshness, validation, variants
+from pastebin.cdn import forwarding, freshness, receiving, validation, variants
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
 from pastebin.cdn.exchanges import Ask, Reply
@@ -30,7 +27,7 @@ from pastebin.errors import BadUpstream, PastebinError
 from pastebin.http import conditions, consistency
 from pastebin.http.consistency import Tokens
 from pastebin.log import REQUEST_ID
-from pastebin.positions import Position
+from pastebin.positions import Position, later
 from pastebin.sections import EdgeSection
 
 # A body up to this size is awaited whole by the request that leads: then nobody gets half of it.
@@ -39,7 +36,6 @@ _ERROR_SECONDS = 1.0
 _MOST_TAGS_BYTES = 512
 # Of no timeline: no replica has seen it, so whoever must have seen it asks the primary.
 _BEYOND = Position(0, 0, 0)
-_DIGEST = re.compile(r"(?:^|[, ])sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 class Held(Protocol):
@@ -81,6 +77,8 @@ class Fetching:
     ) -> None:
         self.flights = Flights(cache.overtaken_at)
         self.uncacheable = Uncacheable()
+        self.large = Uncacheable()  # what there was no room for, after it had begun
+        self.personal = Uncacheable()  # of this process's own application: what it answers without being at fault
         self._section = section
         self._origins = origins
         self._cache = cache
@@ -93,7 +91,10 @@ class Fetching:
 
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
-        return self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        flight = self.flights.begin(intent.key, intent.headers, self._generations.clock, is_shared=is_shared)
+        # known before any answer: so that nobody waits for one that a purge has overtaken on its way
+        flight.tags = surrogates.of_path(intent.target).union(*(one.tags for one in self._cache.peek(intent.key)))
+        return flight
 
     async def lead(
         self, flight: Flight, intent: Intent, stored: Stored | None, status: CacheStatus, peer: str | None
@@ -127,7 +128,7 @@ class Fetching:
                 return self._on_304(flight, intent, stored, status, head, requested_at)
             if head.status in ERROR_STATUSES and stored is not None:
                 return self._on_error(flight, intent, stored, status, reply)
-            return await self._on_answer(flight, intent, stored, status, reply, requested_at)
+            return await self._on_answer(flight, intent, stored, status, reply, head, requested_at)
         except BaseException:
             reply.close()
             raise
@@ -155,16 +156,28 @@ class Fetching:
             if "If-None-Match" in headers and theirs and headers["If-None-Match"] not in theirs:
                 headers["If-None-Match"] = ", ".join((headers["If-None-Match"], *theirs))
                 is_merged = True
-        keys = surrogates.of_path(intent.target)
-        required = self._generations.position_of(keys if stored is None else keys | stored.tags)
-        if required is not None:
-            position = _BEYOND if required == "primary" else required
-            token = self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+        if token := self.min_lsn(intent.target, frozenset() if stored is None else stored.tags):
             headers[consistency.MIN_LSN_HEADER] = token
-        headers["X-Request-Id"] = REQUEST_ID.get() or ""
+        headers[consistency.SEEN_HEADER] = "?1"
+        if request_id := REQUEST_ID.get():
+            headers["X-Request-Id"] = request_id
         if not self._is_local:
             forwarding.introduce(headers, peer, intent.headers.get(hdrs.HOST, ""))
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged
+
+    def min_lsn(self, target: str, tags: frozenset[str] = frozenset()) -> str | None:
+        """What the origin has to be told of a purge of the target, or of these surrogate keys, whatever is asked of it.
+
+        A replica that has not heard of the change would answer with what was there before.
+        """
+        required = self._generations.position_of(surrogates.of_path(target) | tags)
+        if required is None:
+            return None
+        position = _BEYOND if required == "primary" else required
+        return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
+
+    def _seen(self, headers: MultiMapping[str]) -> Position | None:
+        return self._tokens.unseal(headers.get(consistency.SEEN_HEADER, ""), now=time.time())
 
     async def _on_answer(
         self,
@@ -173,21 +186,24 @@ class Fetching:
         stored: Stored | None,
         status: CacheStatus,
         reply: Reply,
+        head: Head,
         requested_at: float,
     ) -> Outcome:
-        if reply.head is not None and reply.head.status == 206:
+        if head.status == 206:
             raise BadUpstream("It is a part where the whole was asked for.")
-        fill = self._filled(flight, intent, reply, requested_at)
+        now = time.time()
+        policy = self._policy(intent, head, requested_at, now)
+        fill = None if policy is None else self._filled(flight, intent, reply, head, policy, now)
         if fill is None:
-            if not intent.stands_alone:
-                seconds = self._section.uncacheable_seconds
-                is_error = reply.head is not None and reply.head.status >= 500
-                self.uncacheable.note(intent.key, time.time() + (min(_ERROR_SECONDS, seconds) if is_error else seconds))
-            if stored is not None and reply.head is not None and validation.is_over(reply.head.status):
+            # that there is no room for it, or that somebody else is storing it, says nothing about the next time
+            if policy is None and not intent.stands_alone:
+                self._note_uncacheable(intent, head.status)
+            if stored is not None and validation.is_over(head.status):
                 self._cache.drop(intent.key)
             flight.land(Landing.UNCACHEABLE)
             return Outcome(status, reply=reply)
         self.uncacheable.forget(intent.key)
+        self.personal.forget(intent.key)
         reader = fill.attach(leads=True)
         if (fill.size is not None and fill.size <= _INLINE_BYTES) or reply.is_complete:
             flight.land(Landing.FILLING)
@@ -198,7 +214,7 @@ class Fetching:
         else:
             self._errands.start(lambda: self._finish(flight, fill), f"fill {REQUEST_ID.get() or ''}")
             flight.land(Landing.FILLING)
-        personal = _personal(reply.head.headers) if reply.head is not None else ()
+        personal = receiving.personal(head.headers)
         if fill.stored is None:
             status.is_stored = fill.failure is None
             return Outcome(status, fill=fill, reader=reader, personal=personal)
@@ -206,44 +222,64 @@ class Fetching:
         status.is_stored = True
         return Outcome(status, stored=fill.stored, personal=personal)
 
+    def _note_uncacheable(self, intent: Intent, status: int) -> None:
+        seconds, now = self._section.uncacheable_seconds, time.time()
+        self.uncacheable.note(intent.key, now + (min(_ERROR_SECONDS, seconds) if status >= 500 else seconds))
+        # a refusal may be the fault of this one request, which must not keep others from the cache
+        if self._is_local and status < 400 and "Cookie" not in intent.headers:
+            self.personal.note(intent.key, now + seconds)
+
     async def _finish(self, flight: Flight, fill: Fill) -> None:
         try:
             await fill.run()
+            if fill.is_handed_over:
+                self.large.note(flight.key, time.time() + self._section.uncacheable_seconds)
         finally:
             self.flights.end(flight)
 
-    def _filled(self, flight: Flight, intent: Intent, reply: Reply, requested_at: float) -> Fill | None:
-        """The way of this answer into the cache; None if it is not to be stored."""
-        head = reply.head
-        now = time.time()
-        if head is None or head.framing == "close" or not self._errands.has_room:
+    def _policy(self, intent: Intent, head: Head, requested_at: float, now: float) -> Policy | None:
+        """What the answer allows if it may be stored; never one whose body just ends, for it may have been cut off."""
+        if head.framing == "close" or variants.nominated(head.headers) is None:
             return None
-        names = variants.nominated(head.headers)
-        policy = freshness.may_store(intent, head.status, head.headers, requested_at=requested_at, responded_at=now)
-        if policy is None or names is None:
+        return freshness.may_store(
+            intent,
+            head.status,
+            head.headers,
+            requested_at=requested_at,
+            responded_at=now,
+            heuristics=self._section.heuristics,
+        )
+
+    def _filled(
+        self, flight: Flight, intent: Intent, reply: Reply, head: Head, policy: Policy, now: float
+    ) -> Fill | None:
+        """The way of this answer into the cache; None if it cannot be stored now."""
+        names = variants.nominated(head.headers) or ()
+        if not self._errands.has_room or self.large(intent.key, now):
             return None
         if not flight.is_shared:
             # a request of its own, whose answer turns out to be for everybody: unless somebody else has it already
             if self.flights.find(intent.key, intent.headers, names) is not None:
                 return None
             flight.is_shared = True
-        flight.tags = tags_of(head.headers, intent.target)
+        flight.tags = receiving.tags_of(head.headers, intent.target)
         flight.variant = variants.variant_of(names, intent.headers)
         writer = self._cache.writer(
             intent.key,
             flight.variant,
             head.status,
-            CIMultiDictProxy(_kept(head.headers, now)),
+            CIMultiDictProxy(receiving.kept(head.headers, now)),
             policy,
             responded_at=now,
             tags=flight.tags,
             born=flight.born,
             size=0 if head.framing == "none" else head.length,
-            seen=self._feed.position,
-            sha256=_digest(head.headers),
+            seen=self._seen(head.headers),
+            sha256=receiving.digest(head.headers),
         )
         if not writer.is_keeping:
             writer.close()
+            self._note_uncacheable(intent, head.status)
             return None
         flight.fill = Fill(reply, writer, self._section.response_timeout_seconds)
         return flight.fill
@@ -253,11 +289,17 @@ class Fetching:
     ) -> Outcome:
         now = time.time()
         headers, policy = validation.renew(
-            intent, stored.status, stored.headers, _kept_304(head.headers), requested_at=requested_at, responded_at=now
+            intent,
+            stored.status,
+            stored.headers,
+            receiving.kept_of_304(head.headers),
+            requested_at=requested_at,
+            responded_at=now,
+            heuristics=self._section.heuristics,
         )
         flight.tags = stored.tags
         if surrogates.HEADER in head.headers:
-            flight.tags = tags_of(head.headers, intent.target)
+            flight.tags = receiving.tags_of(head.headers, intent.target)
         proxy = CIMultiDictProxy(headers)
         if policy is None:
             # from now on it may not be kept: this once it is still the answer
@@ -265,7 +307,8 @@ class Fetching:
             flight.land(Landing.UNCACHEABLE)
             aged = replace(stored.policy, lifetime=0.0)
             return Outcome(status, stored=_renewed(stored, proxy, aged, now))
-        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=self._feed.position)
+        seen = later(stored.seen, self._seen(head.headers))
+        fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=seen)
         status.is_stored = fresh is not None
         flight.variant = stored.variant
         flight.stored = fresh or _renewed(stored, proxy, policy, now)
@@ -288,34 +331,6 @@ class Fetching:
         return freshness.may_serve_on_error(stored.policy, stored.responded_at, intent.asked, now, must_ask=must_ask)
 
 
-def tags_of(headers: MultiMapping[str], target: str) -> frozenset[str]:
-    """The surrogate keys of an answer: those it names, and those of its address."""
-    named = ",".join(headers.getall(surrogates.HEADER, ())).replace(",", " ")
-    return surrogates.of_header(named) | surrogates.of_path(target)
-
-
-def _kept(headers: MultiMapping[str], responded_at: float) -> CIMultiDict[str]:
-    """The headers to store. What is about this one exchange is not among them."""
-    kept = validation.storable_headers(headers, responded_at)
-    for name in (consistency.HEADER, "X-Request-Id", "Content-Length"):
-        kept.popall(name, None)
-    return kept
-
-
-def _personal(headers: MultiMapping[str]) -> tuple[tuple[str, str], ...]:
-    """The fields that were not for everybody (RFC 9111, sections 5.2.2.4 and 5.2.2.7)."""
-    says = directives.of_response(headers)
-    names = says.private_fields | says.no_cache_fields
-    return tuple((name, value) for name in names for value in headers.getall(name, ()))
-
-
-def _kept_304(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    kept = CIMultiDict(headers)
-    for name in (consistency.HEADER, "X-Request-Id"):
-        kept.popall(name, None)
-    return kept
-
-
 def _renewed(stored: Stored, headers: CIMultiDictProxy[str], policy: Policy, now: float) -> Stored:
     """What is delivered, but not stored, after a 304."""
     return replace(stored, headers=headers, policy=policy, responded_at=now, alive=False, attached=None)
@@ -336,14 +351,3 @@ def _is_about(ask: Ask, stored: Stored | None, head: Head, *, is_merged: bool) -
 def _names(tags: str, tag: str | None) -> bool:
     known = conditions.entity_tags(tags[:_MOST_TAGS_BYTES]) or ()
     return tag is not None and tag.removeprefix("W/") in [one.removeprefix("W/") for one in known]
-
-
-def _digest(headers: MultiMapping[str]) -> bytes | None:
-    """The SHA-256 that the origin names for what it sends (RFC 9530)."""
-    for name in ("Content-Digest", "Repr-Digest"):
-        if found := _DIGEST.search(headers.get(name, "")):
-            try:
-                return base64.b64decode(found[1], validate=True)
-            except binascii.Error:
-                return None
-    return None

@@ -7,6 +7,7 @@ learn then whether the answer is for them too. Its body, if it is being stored, 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pastebin.cdn.exchanges import Reply
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.variants import Variant, variant_of
 from pastebin.cdn.writer import Writer
-from pastebin.errors import PastebinError, StoredDamaged, UpstreamUnavailable
+from pastebin.errors import BadUpstream, PastebinError, StoredDamaged, UpstreamUnavailable
 
 # What is left of a body that nobody waits for any more, and is finished all the same.
 _NEAR_BYTES = 1024**2
@@ -42,6 +43,7 @@ class Flight:
         self.is_shared = is_shared  # others may join it
         self.headers = headers
         self.born = born
+        self.began_at = time.monotonic()
         self.landing: Landing | None = None
         self.variant: Variant | None = None
         self.tags: frozenset[str] = frozenset()
@@ -51,13 +53,16 @@ class Flight:
         self.error: PastebinError | None = None
         self.alone = asyncio.Semaphore(_ALONE)  # for those who are tired of waiting
         self._landed = asyncio.Event()
+        self._said: tuple[tuple[str, ...], Variant] = ((), ())  # what its own request says, for the names asked last
 
     def suits(self, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> bool:
         """Whether a request with these headers can expect the same answer; `names` are those of a Vary seen before."""
         if self.variant is not None:
             names = tuple([name for name, _ in self.variant])
             return variant_of(names, headers) == self.variant
-        return not names or variant_of(names, headers) == variant_of(names, self.headers)
+        if names and self._said[0] != names:
+            self._said = names, variant_of(names, self.headers)
+        return not names or variant_of(names, headers) == self._said[1]
 
     def land(self, landing: Landing) -> None:
         """Tell those who wait; only the first landing counts."""
@@ -85,10 +90,15 @@ class Flights:
     def __contains__(self, key: str) -> bool:
         return key in self._flights
 
-    def find(self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> Flight | None:
-        """One whose answer may be for a request that comes now: nothing of it was purged since it began."""
+    def find(
+        self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...], *, earliest: float = 0.0
+    ) -> Flight | None:
+        """One whose answer may be for a request that comes now: nothing of it was purged since it began.
+
+        It began at the moment `earliest` of the monotonic clock, or later.
+        """
         for flight in self._flights.get(key, ()):
-            if not flight.is_shared or not flight.suits(headers, names):
+            if not flight.is_shared or flight.began_at < earliest or not flight.suits(headers, names):
                 continue
             if self._overtaken_at(key, flight.tags, flight.born) is None:
                 return flight
@@ -149,6 +159,11 @@ class Fill:
         return self.writer.draft.size
 
     @property
+    def is_handed_over(self) -> bool:
+        """Whether it turned out, half-way, that it cannot be kept."""
+        return self._leftover is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether it can still be read."""
         return not self._is_closed
@@ -176,6 +191,8 @@ class Fill:
                     return
                 self._tell()
             self.stored = await self.writer.commit()
+            if self.writer.is_damaged:
+                self.failure = BadUpstream("Its digest is that of something else.")
         except PastebinError as error:
             self.failure = error
         finally:
@@ -195,9 +212,12 @@ class Fill:
     async def read(self, reader: Reader, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes of the body from `start` to `stop`, as they come.
 
-        Raises what went wrong: whatever was read before is not the whole then.
+        Raises what went wrong: whatever was read before is not the whole then. What is known to be wrong before
+        anything was read is not read at all.
         """
         at = start
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)  # it is raised for every reader
         while stop is None or at < stop:
             if at < self.writer.written:
                 async for chunk in self.writer.read(at):
@@ -213,7 +233,7 @@ class Fill:
                     yield chunk
                 return
             elif self.failure is not None:
-                raise self.failure.with_traceback(None)  # it is raised for every reader
+                raise self.failure.with_traceback(None)
             else:
                 return
 

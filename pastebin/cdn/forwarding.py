@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from multidict import CIMultiDict, MultiMapping
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from pastebin.cdn.variants import upstream_encoding
 from pastebin.http import consistency
@@ -70,7 +70,18 @@ _WEIGHED_HERE = (
     "If-Unmodified-Since",
     "Range",
 )
+_PLAIN_OPTIONS = frozenset({"", "keep-alive", "close"})
 _CONSISTENCY_COOKIE = re.compile(rf"(?:^|;)[ \t]*{consistency.COOKIE}[ \t]*=[^;]*")
+
+
+def for_weighing(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
+    """The headers of a request as far as they go beyond this hop.
+
+    What `Connection` names does not reach the origin (RFC 9110, section 7.6.1), so it must not choose a variant of what
+    comes back either: else a client could have the answer to one request stored as that to another.
+    """
+    options = ",".join(headers.getall("Connection", ())).lower()
+    return headers if options in _PLAIN_OPTIONS else CIMultiDictProxy(_end_to_end(headers))
 
 
 def for_storing(headers: MultiMapping[str]) -> CIMultiDict[str]:

@@ -86,6 +86,14 @@ class Generations:
         self._forget(now)
         return self.clock
 
+    def require(self, required: Requirement) -> None:
+        """What every refill must have seen for as long as purges are remembered; it replaces what was required of all.
+
+        For a clock that begins: it knows nothing of the purges that the last process was told of.
+        """
+        self._floor_required = required
+        self._floor_until = self._now() + self._seconds
+
     def is_overtaken(self, tags: Collection[str], since: int) -> bool:
         """Whether anything of it was purged after clock `since`; True where that is not remembered any more."""
         return since < self.clock and self.overtaken_at(tags, since) is not None

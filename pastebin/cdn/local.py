@@ -14,7 +14,8 @@ from typing import Any
 from aiohttp import web
 
 from pastebin.errors import UpstreamUnavailable
-from pastebin.http.protocol import Connection, Runner
+from pastebin.http.protocol import Connection
+from pastebin.http.runner import Runner
 from pastebin.sections import DoorsSection
 
 _HIGH_BYTES = 256 * 1024

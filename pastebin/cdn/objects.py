@@ -49,7 +49,7 @@ class Stored:
     size: int  # of the body, bytes
     body: bytes | DiskBody = field(repr=False)
     soft_purged: bool = False
-    seen: Position | None = None  # the feed's position when it was stored
+    seen: Position | None = None  # whoever is there has seen all that it shows; None: the origin did not say
 
     alive: bool = True
     frequency: int = 0  # of S3-FIFO: 0 to 3

@@ -11,7 +11,7 @@ from functools import partial
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from pastebin.cdn import directives, freshness
+from pastebin.cdn import directives, freshness, intents
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
 from pastebin.cdn.fetching import Fetching, Held, Outcome
@@ -20,6 +20,7 @@ from pastebin.cdn.freshness import Answer
 from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.objects import Stored
+from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, Forward
 from pastebin.cdn.writer import Draft
 from pastebin.errors import NotStored, PastebinError, UpstreamTimeout, UpstreamUnavailable
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _FAILURES = 3
 _RESTING_SECONDS = 1.0
+_MOST_WARMING = 8
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Obtaining:
         feed: Held,
         fetching: Fetching,
         errands: Errands,
+        queries: Queries,
     ) -> None:
         self._section = section
         self._cache = cache
@@ -61,12 +64,22 @@ class Obtaining:
         self._feed = feed
         self._fetching = fetching
         self._errands = errands
+        self._queries = queries
         self._deep = Uncacheable()
+        self._warming = 0
         self._resting = Uncacheable()  # keys whose revalidation behind a stale answer has just failed
 
     def knows(self, key: str) -> bool:
         """Whether the cache has, or is getting, anything under the address."""
+        key = self._queries.known(key)
         return bool(self._cache.peek(key)) or key in self._fetching.flights
+
+    def is_personal(self, intent: Intent) -> bool:
+        """Whether the node's own application is known to answer this only to who asks: then nothing is in between."""
+        key = intent.key
+        return (
+            self._fetching.personal(key, time.time()) and not self._cache.peek(key) and not intent.asked.only_if_cached
+        )
 
     def is_deep(self, intent: Intent, now: float) -> bool:
         """Whether parts of this address are asked of the origin, as far as nothing is stored."""
@@ -75,6 +88,10 @@ class Obtaining:
     def note_deep(self, intent: Intent, until: float) -> None:
         """Remember that the whole is too large to be fetched for a part of it."""
         self._deep.note(intent.key, until)
+
+    def min_lsn(self, intent: Intent) -> str | None:
+        """What an origin must have seen to answer this, though nothing of it will be stored; sealed."""
+        return self._fetching.min_lsn(intent.target)
 
     async def obtain(self, intent: Intent, peer: str | None) -> Outcome:
         """The answer, or the beginning of it.
@@ -120,7 +137,10 @@ class Obtaining:
         if intent.stands_alone or self._fetching.uncacheable(intent.key, time.time()):
             return None
         names = {name for stored in self._cache.peek(intent.key) for name, _ in stored.variant}
-        return self._fetching.flights.find(intent.key, intent.headers, tuple(sorted(names)))
+        # who is not told of purges cannot know which answers they overtake: a lease long nobody has to know
+        now = time.monotonic()
+        earliest = 0.0 if self._feed.is_held(now) else now - self._section.lease_seconds
+        return self._fetching.flights.find(intent.key, intent.headers, tuple(sorted(names)), earliest=earliest)
 
     async def _join(self, search: _Search, flight: Flight, stored: Stored | None, peer: str | None) -> Outcome | None:
         """What the flight of somebody else has for this request; None: look again."""
@@ -213,35 +233,41 @@ class Obtaining:
             outcome = await self._fetching.lead(flight, intent, stored, status, peer)
             if status.forward_status not in (200, 304):
                 self._resting.note(intent.key, time.time() + _RESTING_SECONDS)
-            await _taken(outcome)
+            await _settled(outcome)
         except PastebinError as error:
             self._resting.note(intent.key, time.time() + _RESTING_SECONDS)
             log.info("a stale answer could not be revalidated: %s", error)
         finally:
             self._fetching.flights.end(flight)
 
-    def warm(self, intents: Sequence[Intent]) -> int:
-        """Fetch ahead what nobody has asked for yet, as far as there is room; how many fetches were begun."""
-        begun = 0
-        for intent in intents:
-            if self._errands.has_room and not self.knows(intent.key):
-                self._errands.start(partial(self._warm, intent), "fetch ahead of the asking")
-                begun += 1
-        return begun
+    def drop(self, url: str) -> None:
+        """Forget an absolute address, and what is being fetched for it."""
+        key = intents.key_of(url)
+        if key is not None and self.knows(key):
+            self._cache.drop(self._queries.known(key))
 
-    async def _warm(self, intent: Intent) -> None:
+    def warm(self, urls: Sequence[str]) -> None:
+        """Fetch these absolute addresses when there is time. What is too much is left to those who will ask."""
+        if self._warming < _MOST_WARMING and self._errands.has_room:
+            self._warming += 1
+            self._errands.start(partial(self._warm, urls), "warming")
+
+    async def _warm(self, urls: Sequence[str]) -> None:
         try:
-            outcome = await self.obtain(intent, None)
-            await _taken(outcome)
-        except PastebinError as error:
-            log.info("an answer could not be fetched ahead: %s", error)
+            for intent in (intent for url in urls for intent in intents.ahead(url, self._queries)):
+                try:
+                    await _settled(await self.obtain(intent, None))
+                except PastebinError as error:
+                    log.info("what is pushed could not be fetched: %s", error)
+        finally:
+            self._warming -= 1
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
 
-async def _taken(outcome: Outcome) -> None:
-    """Wait for the end of what nobody reads."""
+async def _settled(outcome: Outcome) -> None:
+    """Let an answer that nobody waits for become complete."""
     if outcome.reply is not None:
         outcome.reply.close()
     if outcome.fill is not None and outcome.reader is not None:

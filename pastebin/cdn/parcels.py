@@ -68,7 +68,10 @@ def flush(head: Head) -> Parcel:
 
 def heartbeat(head: Head, previous: int) -> Parcel:
     """Nothing is new; for whoever knows everything up to `head.told`."""
-    return Parcel(Batch(head.epoch, previous, head.sequence, as_of=head.asked_at, complete=head.complete))
+    batch = Batch(
+        head.epoch, previous, head.sequence, position=head.position, as_of=head.asked_at, complete=head.complete
+    )
+    return Parcel(batch)
 
 
 def _parts(entries: Sequence[Entry], keys_per_call: int) -> list[list[Entry]]:

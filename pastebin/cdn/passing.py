@@ -12,12 +12,15 @@ from pastebin.cdn import forwarding, intents
 from pastebin.cdn.exchanges import Ask, Exchange, Reply
 from pastebin.cdn.origins import Origins
 from pastebin.errors import PastebinError, UnreadableRequest, UpstreamTimeout
-from pastebin.http import bodies, streaming
+from pastebin.http import bodies, consistency, streaming
 
 # RFC 9110, section 10.1.1: who waits for 100 does not wait for ever.
 _CONTINUE_SECONDS = 1.0
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+UNTYPED = web.RequestKey("untyped", bool)
 
 
 class Passing:
@@ -46,6 +49,8 @@ class Passing:
             headers = forwarding.for_client(head.headers)
             headers.popall("X-Request-Id", None)
             reason = head.reason or None
+            if hdrs.CONTENT_TYPE not in headers:
+                request[UNTYPED] = True  # aiohttp would make one up
             if reply.is_complete:
                 body = None if head.framing == "none" else b"".join([piece async for piece in _pieces(reply)])
                 return web.Response(status=head.status, reason=reason, headers=headers, body=body)
@@ -57,13 +62,14 @@ class Passing:
 
     def _ask(self, request: web.Request) -> Ask:
         headers = forwarding.for_passing(request.headers)
-        if forwarding.is_loop(request.headers):
-            raise UnreadableRequest("This request goes round in circles.")
+        headers.setdefault(hdrs.HOST, "")  # HTTP/1.0 needs none, what is sent on does
         left = headers.get("Max-Forwards", "")
         if request.method == hdrs.METH_OPTIONS and left.isdecimal():
             headers["Max-Forwards"] = str(max(int(left[:9]) - 1, 0))
         if request.body_exists and hdrs.CONTENT_LENGTH not in headers:
             headers[hdrs.TRANSFER_ENCODING] = "chunked"
+        if token := request.get(consistency.MIN_LSN):
+            headers[consistency.MIN_LSN_HEADER] = token
         forwarding.introduce(headers, request.remote, request.headers.get(hdrs.HOST, ""))
         return Ask(request.method, intents.target_of(request.raw_path), headers)
 
@@ -104,7 +110,12 @@ class Passing:
 
 
 def own_answer(request: web.Request) -> web.Response | None:
-    """What a gateway answers itself: requests about a connection, or about the server as a whole."""
+    """What a gateway answers itself: requests about a connection, or about the server as a whole.
+
+    Raises HTTPMethodNotAllowed, and UnreadableRequest for a request that has been here too often.
+    """
+    if hdrs.VIA in request.headers and forwarding.is_loop(request.headers):
+        raise UnreadableRequest("This request goes round in circles.")
     if request.method in ("TRACE", "CONNECT"):
         raise web.HTTPMethodNotAllowed(request.method, _ALLOWED.split(", "))
     ends_here = request.raw_path == "*" or request.headers.get("Max-Forwards", "").strip("0") == ""

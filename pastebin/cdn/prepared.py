@@ -1,7 +1,7 @@
-"""Answers ready to be written: made from what is stored, good for a second at most, given up when it changes.
+"""Answers ready to be written: made from what is stored, given up when it changes.
 
 What the full road decides anew for every request is decided here when an answer is prepared. Left to the request are
-the variant, the condition, HEAD or GET, and whether the answer is still good. A test compares the two roads.
+the variant, the condition, HEAD or GET, and whether the answer is still fresh. A test compares the two roads.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import Protocol
 
 from multidict import CIMultiDict
 
-from pastebin.cdn import directives
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.delivering import OF_304
-from pastebin.cdn.freshness import age_value, current_age, serve
+from pastebin.cdn.freshness import current_age
 from pastebin.cdn.grammar import place, told_apart
 from pastebin.cdn.objects import MOST_FREQUENT, Stored
 from pastebin.cdn.statuses import CacheStatus, appended
@@ -38,7 +37,8 @@ _MEMOISED_BYTES = 512
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~]*")
 # Made here for every answer.
 _OWN = frozenset({"age", "cache-status", "content-length", "server", "x-request-id"})
-_NOT_MODIFIED = "HTTP/1.1 304 Not Modified"
+_STATUS = CacheStatus(ttl=0).value().removesuffix("0").encode("ascii")
+_LINES = b"Age: %d\r\nCache-Status: %b%d\r\nX-Request-Id: "
 
 Head = re.Match[bytes]
 Written = bytes | tuple[bytes, bytes]  # all of an answer, or its head and a large body
@@ -55,38 +55,34 @@ class Lease(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Hit:
-    """One stored response as it goes out until the moment `until` of the monotonic clock."""
+    """One stored response as it goes out. `lines` hold until the moment `until` of the monotonic clock."""
 
     stored: Stored
+    fixed: bytes = b""  # the lines that stay the same, the first one among them; empty: it is left to the full road
+    fixed_304: bytes = b""  # empty: conditions do not matter
+    status: bytes = b""  # Cache-Status up to what is left of its freshness
     body: bytes = b""
-    fixed: str = ""  # the lines that stay the same, the first one among them; empty: it is left to the full road
-    fixed_304: str = ""  # empty: conditions do not matter
-    before: str | None = None  # what caches nearer to the origin have said
     tag: bytes = b""  # without W/
     until: float = 0.0
-    head: bytes = b""  # up to the id
-    head_304: bytes = b""
+    lines: bytes = b""  # those that change with time, up to the id
+    lines_304: bytes = b""
 
     @property
     def footprint(self) -> int:
-        """Bytes of memory beside the body, when both heads are made."""
-        return _OVERHEAD + 2 * (len(self.fixed) + len(self.fixed_304)) + len(self.tag)
+        """Bytes of memory beside the body."""
+        return _OVERHEAD + len(self.fixed) + len(self.fixed_304) + 3 * len(self.status) + len(self.tag)
 
-    def renew(self, held_until: float, now: float, wall: float) -> bool:
-        """Bring the lines up to date that change with time; False if the answer is not good now."""
+    def renew(self, now: float, wall: float) -> bool:
+        """Bring the lines up to date that change with time; False if the answer is not fresh, as `freshness` says."""
         stored = self.stored
-        policy, since = stored.policy, stored.responded_at
-        if not self.fixed or not stored.alive or now >= held_until:
-            return False
-        if serve(policy, since, directives.NONE, wall, soft_purged=stored.soft_purged) != "fresh":
-            return False
-        age = current_age(policy, since, wall)
+        policy = stored.policy
+        age = current_age(policy, stored.responded_at, wall)
         left = policy.lifetime - age
-        status = CacheStatus(ttl=left).value()
-        lines = f"Age: {age_value(policy, since, wall)}\r\nCache-Status: %s\r\nX-Request-Id: "
-        self.head = (self.fixed + lines % appended(self.before, status)).encode("ascii")
-        self.head_304 = (self.fixed_304 + lines % status).encode("ascii") if self.fixed_304 else b""
-        self.until = min(now + _SECOND - age % _SECOND, now + (left % _SECOND or _SECOND), held_until)
+        if left <= 0.0 or not self.fixed:
+            return False
+        self.lines = _LINES % (age, self.status, left)
+        self.lines_304 = self.lines if self.status is _STATUS else _LINES % (age, _STATUS, left)
+        self.until = now + min(1.0 - age % 1.0, left % 1.0 or 1.0)
         return True
 
 
@@ -116,12 +112,11 @@ class Selector:
 
 
 class Place:
-    """What is stored under one address; a request gets of it what `index.Family` would choose."""
+    """The variants that are stored under one address; a request gets of them what `index.Family` would choose."""
 
-    __slots__ = ("_hits", "_selectors", "only")
+    __slots__ = ("_hits", "_selectors")
 
     def __init__(self, hits: dict[Variant, Hit], selectors: list[Selector]) -> None:
-        self.only = hits.get(()) if len(hits) == 1 else None
         self._hits = hits
         self._selectors = selectors
 
@@ -152,9 +147,10 @@ class Prepared:
         self._cache = cache
         self._lease = lease
         self._left_out = _OWN.union(hidden)
-        self._places: dict[bytes, Place] = {}
+        self._places: dict[bytes, Hit | Place] = {}
         self._addresses: dict[str, list[bytes]] = {}  # by key, so that a change finds what was made of it
         self._selectors: dict[tuple[str, ...], Selector] = {}
+        self._until = 0.0
         self._ids = _ids()
         cache.watch(self._forget)
 
@@ -164,34 +160,43 @@ class Prepared:
         found = self._places.get(address)
         if found is None and (found := self._prepare(address)) is None:
             return None
-        hit = found.only or found.choose(accept, encoding)
-        if hit is None or (now >= hit.until and not self._renew(hit, now)):
+        hit = found if isinstance(found, Hit) else found.choose(accept, encoding)
+        if hit is None or (now >= hit.until and not hit.renew(now, time.time())):
             return None
         stored = hit.stored
-        if not stored.alive or (since is not None and tag is None):
+        if (
+            not stored.alive
+            or (since is not None and tag is None)
+            or (now >= self._until and not self._may_answer(now))
+        ):
             return None
         if stored.frequency < MOST_FREQUENT:
             stored.frequency += 1
-        if tag is not None and hit.head_304 and tag.removeprefix(b"W/") == hit.tag:
+        if tag is not None and hit.fixed_304 and tag.removeprefix(b"W/") == hit.tag:
             self.unmodified += 1
-            return b"".join((hit.head_304, next(self._ids)))
+            return b"".join((hit.fixed_304, hit.lines_304, next(self._ids)))
         if method == b"HEAD":
             self.heads += 1
-            return b"".join((hit.head, next(self._ids)))
+            return b"".join((hit.fixed, hit.lines, next(self._ids)))
         self.wholes += 1
         body = hit.body
         if len(body) <= JOINED_BYTES:
-            return b"".join((hit.head, next(self._ids), body))
-        return hit.head + next(self._ids), body
+            return b"".join((hit.fixed, hit.lines, next(self._ids), body))
+        return b"".join((hit.fixed, hit.lines, next(self._ids))), body
 
     def figures(self) -> dict[str, int]:
         """How many answers of each kind were given."""
         return {"whole": self.wholes, "head": self.heads, "not-modified": self.unmodified}
 
-    def _renew(self, hit: Hit, now: float) -> bool:
-        return not self.is_draining() and hit.renew(self._lease.held_until(), now, time.time())
+    def _may_answer(self, now: float) -> bool:
+        """Whether the edge is in touch and not about to go; asked once a second."""
+        held_until = self._lease.held_until()
+        if now >= held_until or self.is_draining():
+            return False
+        self._until = min(now + _SECOND, held_until)
+        return True
 
-    def _prepare(self, address: bytes) -> Place | None:
+    def _prepare(self, address: bytes) -> Hit | Place | None:
         host, target = place(address)
         key = f"{host.removesuffix(':80')}{target}"
         all_stored = self._cache.peek(key)
@@ -204,7 +209,9 @@ class Prepared:
         fresh = [stored for stored in all_stored if stored.attached is None]
         for stored in fresh:
             stored.attached = _hit(stored, self._left_out)
-        found = self._places[address] = Place({stored.variant: stored.attached for stored in all_stored}, selectors)
+        hits: dict[Variant, Hit] = {stored.variant: stored.attached for stored in all_stored}
+        found = hits[()] if len(hits) == 1 and () in hits else Place(hits, selectors)
+        self._places[address] = found
         self._addresses.setdefault(key, []).append(address)
         for stored in fresh:
             self._cache.charge(stored, stored.attached.footprint)
@@ -216,25 +223,25 @@ class Prepared:
 
 
 def _hit(stored: Stored, left_out: Collection[str]) -> Hit:
-    """Bodies on disk and odd headers are left to the full road."""
+    """What has to be asked for first, bodies on disk and odd headers are left to the full road."""
     lines = [f"{name}: {value}" for name, value in stored.headers.items() if name.lower() not in left_out]
-    before = ", ".join(stored.headers.getall("Cache-Status", ())) or None
-    said = (*lines, f"Cache-Status: {before or ''}")
-    if not isinstance(stored.body, bytes) or not all(_FIELD.fullmatch(line) for line in said):
+    before = ", ".join(stored.headers.getall("Cache-Status", ()))
+    is_plain = all(_FIELD.fullmatch(line) for line in (*lines, f"Cache-Status: {before}"))
+    if stored.policy.always_revalidate or stored.soft_purged or not isinstance(stored.body, bytes) or not is_plain:
         return Hit(stored)
     if stored.status != HTTPStatus.NO_CONTENT:
         lines.append(f"Content-Length: {len(stored.body)}")
-    first = f"HTTP/1.1 {stored.status} {_phrase(stored.status)}"
-    hit = Hit(stored, stored.body, _joined(first, lines), before=before)
-    if 200 <= stored.status <= 299:
-        few = [f"{name}: {value}" for name in OF_304 for value in stored.headers.getall(name, ())]
-        hit.fixed_304 = _joined(_NOT_MODIFIED, few)
-        hit.tag = stored.headers.get("ETag", "").removeprefix("W/").encode("ascii")
-    return hit
+    fixed = _joined(f"HTTP/1.1 {stored.status} {_phrase(stored.status)}", lines)
+    status = appended(before, _STATUS.decode()).encode("ascii") if before else _STATUS
+    if not 200 <= stored.status <= 299:
+        return Hit(stored, fixed, status=status, body=stored.body)
+    few = [f"{name}: {value}" for name in OF_304 for value in stored.headers.getall(name, ())]
+    tag = stored.headers.get("ETag", "").removeprefix("W/").encode("ascii")
+    return Hit(stored, fixed, _joined("HTTP/1.1 304 Not Modified", few), status, stored.body, tag)
 
 
-def _joined(first: str, lines: list[str]) -> str:
-    return "\r\n".join([first, *lines, "Server: pastebin", ""])
+def _joined(first: str, lines: list[str]) -> bytes:
+    return "\r\n".join([first, *lines, "Server: pastebin", ""]).encode("ascii")
 
 
 def _never() -> bool:

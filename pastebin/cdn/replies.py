@@ -53,14 +53,21 @@ def parse_head(data: bytes, method: str) -> Head:
         field = _FIELD.fullmatch(line)
         if field is None:
             raise BadUpstream("It has a header that is none.")
-        headers.add(field[1].decode("ascii"), field[2].strip(b" \t").decode("utf-8", "surrogateescape"))
+        headers.add(field[1].decode("ascii"), _text(field[2].strip(b" \t")))
     version, status = int(status_line[1]), int(status_line[2])
     framing, length = _framing(headers, status, version, method)
     connection = ",".join(headers.getall("Connection", ())).lower()
     options = {option.strip() for option in connection.split(",")}
     keeps = framing != "close" and "close" not in options and (version == 1 or "keep-alive" in options)
-    reason = (status_line[3] or b"").decode("utf-8", "surrogateescape")
-    return Head(status, reason, headers, framing, length, keeps)
+    return Head(status, _text(status_line[3] or b""), headers, framing, length, keeps)
+
+
+def _text(value: bytes) -> str:
+    """UTF-8, which is what is written again; else the ISO-8859-1 of old (RFC 9110, section 5.5)."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _framing(headers: CIMultiDict[str], status: int, version: int, method: str) -> tuple[Framing, int | None]:
@@ -79,14 +86,13 @@ def _framing(headers: CIMultiDict[str], status: int, version: int, method: str) 
 
 
 class Body:
-    """Takes a body out of the bytes of a connection. `done` when it was whole; what came after is `excess`."""
+    """Takes a body out of the bytes of a connection. `done` when it was whole."""
 
-    __slots__ = ("_decoder", "_left", "done", "excess", "framing")
+    __slots__ = ("_decoder", "_left", "done", "framing")
 
     def __init__(self, head: Head) -> None:
         self.framing = head.framing
-        self.excess = False
-        self._left = head.length or 0
+        self._left = (head.length or 0) if head.framing == "length" else 0
         self._decoder = _Chunked() if head.framing == "chunked" else None
         self.done = head.framing == "none" or (head.framing == "length" and not head.length)
 
@@ -94,17 +100,15 @@ class Body:
         """The bytes of the body among these. Raises BadUpstream."""
         if self.framing == "close":
             return data
-        if self.done:
-            self.excess = self.excess or bool(data)
-            return b""
-        if self._decoder is not None:
+        body, rest = data, b""
+        if self._decoder is not None and not self.done:
             body = self._decoder.feed(data)
-            self.done, self.excess = self._decoder.done, self._decoder.done and bool(self._decoder.rest)
-            return body
-        self.excess = len(data) > self._left
-        body = data[: self._left]
-        self._left -= len(body)
-        self.done = not self._left
+            self.done, rest = self._decoder.done, self._decoder.rest
+        else:
+            self._left -= len(data)
+            self.done = self._left <= 0
+        if self._left < 0 or (self.done and rest):
+            raise BadUpstream("It goes on after its end.")
         return body
 
     def is_whole_at_end(self) -> bool:

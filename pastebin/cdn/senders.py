@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ _LETTERS_SECONDS = 2.0
 # A lease of the edge begins with the second message: it has to hear what was asked after it had answered.
 _QUICK_BEATS = 2
 _IDLE_CONFIRM_SECONDS = 20.0
+# Who was told for so long without being behind is as well as any other.
+_STEADY_SECONDS = 60.0
 _DATABASE = (PastebinError, asyncpg.PostgresError)
 
 
@@ -49,10 +52,14 @@ class ClaimLost(Exception):
 
 
 class Heads:
-    """How far the feed reaches, as this process knows it; whoever wants to know more waits for the next one."""
+    """How far the feed reaches, as this process knows it; whoever wants to know more waits for the next one.
+
+    Setting `wanted` has the database asked at once.
+    """
 
     def __init__(self) -> None:
         self.latest: Head | None = None
+        self.wanted = asyncio.Event()
         self._news = asyncio.Event()
 
     def show(self, head: Head) -> None:
@@ -95,6 +102,9 @@ class Delivery:
     soft: bool = False
     _pushes: asyncio.Queue[tuple[str, ...]] = field(init=False)
     _confirmed: tuple[str, int] = field(init=False)
+    _is_failing: bool = field(init=False, default=True)  # an earlier worker may have noted so
+    _behinds: int = field(init=False, default=0)
+    _behind_at: float = field(init=False, default=-math.inf)
 
     def __post_init__(self) -> None:
         self._pushes = asyncio.Queue(_PUSHES)
@@ -115,10 +125,28 @@ class Delivery:
                 behind = _first(group)
                 log.info("target %s is behind: %s", name, behind)
                 epoch, sequence = behind.epoch, behind.sequence
+                await self._be_patient(behind)
             except* Exception:  # one target's trouble, even a mistake in its code, must not become that of the others
                 log.exception("telling target %s failed", name)
                 epoch, sequence = self._confirmed
                 await asyncio.sleep(self.desk.section.retry_max_seconds)
+
+    async def _be_patient(self, behind: TargetBehind) -> None:
+        """Return at once the first time; who goes on lacking something may be several edges behind one address."""
+        now = asyncio.get_running_loop().time()
+        self._behinds = self._behinds + 1 if now - self._behind_at < _STEADY_SECONDS else 0
+        if self._behinds:
+            if self._behinds == 1:
+                log.warning("target %s is behind again: %s", self.target.name, behind)
+            self._count(behind)
+            await self._note_failure(f"is behind again and again: {behind}")
+            await asyncio.sleep(self._backoff(self._behinds))
+        self._behind_at = asyncio.get_running_loop().time()
+
+    async def _note_failure(self, reason: str) -> None:
+        self._is_failing = True
+        with suppress(*_DATABASE):
+            await self.desk.cursors.fail(self.claim, reason)
 
     async def _tell(self, epoch: str, sequence: int) -> None:
         queue: asyncio.Queue[Parcel] = asyncio.Queue(_PARCELS)
@@ -132,13 +160,20 @@ class Delivery:
         """Put everything behind `position` into the queue, then what comes."""
         heads, beats, beat_at = self.desk.heads, 0, 0.0
         loop = asyncio.get_running_loop()
+        began = loop.time()
         told = position  # what the last parcel reached; behind it there may be numbers of no interest
+        heads.wanted.set()
+        known_at = began
         while True:
             head = heads.latest
-            if head is None:
+            if head is None or head.asked_at < began:  # another worker may have told more than we know of
                 await heads.next(self.desk.section.poll_seconds)
                 continue
             if epoch != head.epoch or position + 1 < head.floor or position > head.sequence:
+                if epoch and head.asked_at < known_at:
+                    # another worker has numbered more since, or begun another feed; that is no reason to flush
+                    await heads.next(self.desk.section.poll_seconds)
+                    continue
                 await queue.put(parcels.flush(head))
                 epoch, position, told = head.epoch, head.sequence, head.sequence
             elif head.told > position:
@@ -146,7 +181,7 @@ class Delivery:
                 if found is None:
                     await heads.next(self.desk.section.poll_seconds)
                     continue
-                position = found[0]
+                position, known_at = found[0], loop.time()
                 for parcel in found[1]:
                     await queue.put(parcel)
                     told = parcel.batch.sequence
@@ -216,8 +251,7 @@ class Delivery:
             if not failures:
                 log.warning("target %s: %s", self.target.name, failure)
             failures += 1
-            with suppress(*_DATABASE):
-                await self.desk.cursors.fail(self.claim, str(failure))
+            await self._note_failure(str(failure))
             await asyncio.sleep(seconds)
 
     async def _call(self, batch: Batch) -> None:
@@ -256,7 +290,7 @@ class Delivery:
     async def _confirm(self, batch: Batch) -> None:
         """Move the cursor. Raises ClaimLost."""
         reached = (batch.epoch, batch.sequence)
-        if reached == self._confirmed:
+        if reached == self._confirmed and not self._is_failing:
             return
         confirmation = Confirmation(self.target.name, self.claim.fence, *reached)
         while True:
@@ -269,7 +303,7 @@ class Delivery:
                 break
         if not is_ours:
             raise ClaimLost
-        self._confirmed = reached
+        self._confirmed, self._is_failing = reached, False
         self.desk.purging.moved()
 
     async def _repeat_letters(self) -> None:
@@ -326,6 +360,8 @@ class Delivery:
 def _outcome(failure: TargetError) -> str:
     if isinstance(failure, TargetRefused):
         return "refused"
+    if isinstance(failure, TargetBehind):
+        return "behind"
     return "busy" if isinstance(failure, TargetBusy) else "unreachable"
 
 

@@ -22,18 +22,18 @@ _ROW_BYTES = 64 * 1024
 class EdgeConnection(Connection):
     """One connection of a door before which an edge stands."""
 
-    __slots__ = ("_answer", "_now", "_prepared")
+    __slots__ = ("_answer", "_is_between", "_now", "_prepared")
 
     def __init__(self, manager: web.Server, *, prepared: Prepared, **options: Any) -> None:
         super().__init__(manager, **options)
         self._prepared = prepared
         self._answer = prepared.answer
         self._now = self._loop.time
+        self._is_between = True
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        # `is_between`, spelled out: this is asked of every request
-        if self._owed == 0 and self._short is None and waiter is not None and not waiter.done() and not self._paused:
+        if self._is_between and self._short is None and waiter is not None and not (waiter.done() or self._paused):
             head = head_at(data)
             if head is not None:
                 now = self._now()
@@ -45,7 +45,7 @@ class EdgeConnection(Connection):
                         return
                 elif not (data := data[self._answer_row(head, data, now) :]):
                     return
-        super().data_received(data)
+        self._take(data)
 
     def _answer_row(self, head: Head | None, data: bytes, now: float) -> int:
         """Answer heads that came in one piece, in their order; where the rest begins."""
@@ -77,3 +77,13 @@ class EdgeConnection(Connection):
         if self._prepared.on_visit is not None and head[METHOD] == b"GET":
             start = answer[0] if isinstance(answer, tuple) else answer
             self._prepared.on_visit(head, int(start[9:12]), wire)
+
+    def _take(self, data: bytes) -> None:
+        """Give it to the short road or aiohttp; find out whether the parser stands between two requests afterwards."""
+        super().data_received(data)
+        if self._short is not None:
+            self._is_between = True  # the parser has seen nothing of what is answered now, nor of what came after it
+            return
+        body = self._last_body
+        is_whole = data.endswith(b"\r\n\r\n") or self._owed == 0
+        self._is_between = is_whole and (body is None or body.is_eof()) and not self._buffer_paused

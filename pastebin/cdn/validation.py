@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -32,8 +31,6 @@ _HOP_BY_HOP = (
     "Upgrade",
 )
 # What the stored body is: a 304 has no say in it (RFC 9111, section 3.2).
-# An address that is nothing but an origin and one segment: taking it apart would change nothing.
-_PLAIN = re.compile(r"(https?://[A-Za-z0-9.-]+(?::[0-9]+)?/)[A-Za-z0-9_-]*")
 _OF_BODY = ("Content-Encoding", "Content-Length", "Content-Range")
 
 
@@ -90,10 +87,12 @@ def is_over(status: int) -> bool:
 
 
 def is_described(stored: MultiMapping[str], size: int, received: MultiMapping[str]) -> bool:
-    """Whether a 200 to HEAD still describes a stored response to GET of `size` bytes (RFC 9111, section 4.3.5).
+    """Whether a 200 to HEAD can be about the same response as is stored, of `size` bytes (RFC 9111, section 4.3.5).
 
-    If so it updates it as a 304 does; if not, the stored response is stale.
+    It says nothing about one that is encoded otherwise.
     """
+    if received.get("Content-Encoding") != stored.get("Content-Encoding"):
+        return True
     same = all(name not in received or received[name] == stored.get(name) for name in ("ETag", "Last-Modified"))
     return same and received.get("Content-Length", str(size)) == str(size)
 
@@ -156,8 +155,6 @@ def invalidates(method: str, status: int, target_uri: str, headers: MultiMapping
 
 def _resolved(target_uri: str, reference: str) -> str | None:
     """An absolute URI of the same origin as the target, None if the reference leads elsewhere or nowhere."""
-    if (plain := _PLAIN.fullmatch(reference)) is not None and target_uri.startswith(plain[1]):
-        return reference
     try:
         uri = urldefrag(urljoin(target_uri, reference)).url
         return uri if _origin(uri) == _origin(target_uri) else None

@@ -15,9 +15,9 @@ IDENTITY = "identity"
 CODINGS = ("br", "gzip", "zstd")  # what an origin is asked for, if the client takes it
 
 _NAME = re.compile("[!#$%&'*+.^_`|~0-9a-z-]+")
-_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+\\?(?:"|\Z)|(?<![ \t])[ \t]*+,[ \t]*+', re.DOTALL)
-_SEMICOLON = re.compile(r"(?<![ \t])[ \t]*+;[ \t]*+")
-_QUALITY = re.compile(r";q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z", re.IGNORECASE)
+_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+\\?(?:"|\Z)|(?<![ \t])[ \t]*+,[ \t,]*+', re.DOTALL)
+_SEMICOLON = re.compile(r"(?<![ \t])[ \t]*+;[ \t;]*+")
+_QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 _MEMOISED_CHARS = 512
 _DEFAULT_QUALITY = 1.0
 
@@ -71,8 +71,7 @@ def _spoken(name: str, headers: MultiMapping[str]) -> str | None:
         return None
     value = lines[0] if len(lines) == 1 else ("; " if name == "cookie" else ", ").join(lines)
     if len(value) > _MEMOISED_CHARS:
-        # no field can hold a NUL, so nobody can send what stands for another one's value
-        return "\0" + sha256(_normal(name, value).encode("utf-8", "surrogatepass")).hexdigest()
+        return _digested(name, value)
     return _remembered(name, value)
 
 
@@ -89,10 +88,19 @@ def _remembered(name: str, value: str) -> str:
     return _normal(name, value)
 
 
+@lru_cache(maxsize=64)
+def _digested(name: str, value: str) -> str:
+    """What stands for a long value, remembered while its request is being answered: to compare it takes milliseconds.
+
+    No field can hold a NUL, so nobody can send what stands for another one's value.
+    """
+    return "\0" + sha256(_normal(name, value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _normal(name: str, value: str) -> str:
     if name in _SINGLE:
         return value.strip(" \t")
-    if name in _PREFERENCES:
+    if name in _PREFERENCES and '"' not in value:
         preferences = _preferences(name, value)
         return ",".join(f"{item};q={quality:g}" if quality < 1 else item for item, quality in preferences)
     return ",".join(_members(value))
@@ -114,12 +122,13 @@ def _preferences(name: str, value: str) -> list[tuple[str, float]]:
     """What is preferred and how much, the best first. What does not look like a quality stays part of the text."""
     found = []
     for member in _members(value):
-        text = _SEMICOLON.sub(";", member) if '"' not in member else member
-        quality = _QUALITY.search(text)
-        text = text if quality is None else text[: quality.start()]
+        text, best = _SEMICOLON.sub(";", member), _DEFAULT_QUALITY
+        while (quality := _QUALITY.fullmatch(text.rpartition(";")[2])) is not None and ";" in text:
+            text, best = text.rpartition(";")[0], float(quality[1])
         first, semicolon, parameters = text.partition(";")
         text = f"{first.lower()}{semicolon}{parameters}" if name == "accept" else text.lower()
-        found.append((text, _DEFAULT_QUALITY if quality is None else float(quality[1])))
+        if text:
+            found.append((text, best))
     return sorted(set(found), key=lambda item: (-item[1], item[0]))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 import asyncpg
@@ -28,11 +28,15 @@ from pastebin.store.wakeups import Listener
 
 log = logging.getLogger(__name__)
 
+LOCAL = "local:"
+
 _LEAST_PAUSE_SECONDS = 0.02
 _UPKEEP_SECONDS = 30.0
 _FIGURES_SECONDS = 5.0
 _STOP_SECONDS = 3.0
 _UNLEASED_BEAT_SECONDS = 5.0
+# Nobody else waits for the targets of this process, so their leases may be longer and the database asked less often.
+_OWN_LEASES = 3
 _DATABASE = (PastebinError, asyncpg.PostgresError)
 
 
@@ -81,10 +85,17 @@ async def opened(resources: Resources) -> AsyncIterator[Worker]:
             config.edge.lease_seconds / 4 or _UNLEASED_BEAT_SECONDS,
             resources.metrics,
         )
-        local = EdgeTarget(f"local:{config.node.name}", LocalCarrier(lambda: resources.local_edge), config.node.name)
+        here: dict[str, Aimed] = {}
 
         def find() -> dict[str, Aimed]:
-            return targets if resources.local_edge is None else {**targets, local.name: Aimed(local)}
+            edge = resources.local_edge
+            if edge is None:
+                return targets
+            name = f"{LOCAL}{config.node.name}:{edge.identity}"  # two nodes may have one name, such as that of the host
+            if name not in here:
+                carrier = LocalCarrier(lambda: resources.local_edge)
+                here[name] = Aimed(EdgeTarget(name, carrier, config.node.name))
+            return {**targets, name: here[name]}
 
         partitions = resources.partitions
         yield Worker(config.node.name, find, desk, partitions, lambda: resources.notifier.call("pastebin_feed"))
@@ -109,16 +120,17 @@ class Aimed:
 
 @dataclass(frozen=True)
 class Held:
-    """A target that this worker has, and the task that tells it."""
+    """A target that this worker has, the task that tells it, and when the lease ends by the clock of the loop."""
 
     claim: Claim
     task: asyncio.Task[None]
+    ends_at: float
 
 
 class Worker:
     """Takes its share of the targets and tells them. All it knows is in the database, so it may die at any moment.
 
-    `find` yields the targets by name; those that live in this process begin with `local:` and are nobody else's.
+    `find` yields the targets by name; those that live in this process begin with LOCAL and are nobody else's.
     """
 
     def __init__(
@@ -135,14 +147,18 @@ class Worker:
         self._desk = desk
         self._partitions = partitions
         self._call_others = call_others
-        self._has_others = False
-        self._wanted = asyncio.Event()
         self._held: dict[str, Held] = {}
-        self._renewed_at = 0.0
+        self._met: set[str] = set()
+        self._shown: set[str] = set()
+
+    @property
+    def held(self) -> Set[str]:
+        """The targets that this worker has."""
+        return self._held.keys()
 
     def wake(self) -> None:
         """There may be something new."""
-        self._wanted.set()
+        self._desk.heads.wanted.set()
 
     async def run(self) -> None:
         """Work for ever; when cancelled, give everything back, so that nobody has to wait for the leases to end."""
@@ -157,9 +173,9 @@ class Worker:
 
     async def _number(self) -> None:
         """Give numbers to what is new whenever somebody calls, and now and then without."""
-        poll = self._desk.section.poll_seconds
+        poll, wanted = self._desk.section.poll_seconds, self._desk.heads.wanted
         while True:
-            self._wanted.clear()
+            wanted.clear()
             before = self._desk.heads.latest
             try:
                 head = await self._desk.feed.advance()
@@ -168,12 +184,12 @@ class Worker:
                 await asyncio.sleep(poll)
                 continue
             self._desk.heads.show(head)
-            if self._has_others and before is not None and head.told > before.told:
+            if before is not None and head.told > before.told:
                 self._call_others()
             await asyncio.sleep(_LEAST_PAUSE_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(poll):
-                    await self._wanted.wait()
+                    await wanted.wait()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
         while True:
@@ -185,38 +201,64 @@ class Worker:
 
     def _keep_claims(self, tasks: asyncio.TaskGroup) -> Callable[[], Awaitable[None]]:
         async def keep() -> None:
+            lease = self._desk.section.lease_seconds
             try:
-                await self._share(tasks)
+                # a statement may wait for longer than the claims last
+                async with asyncio.timeout(lease):
+                    await self._share(tasks)
+            except TimeoutError:
+                log.warning("the claims on targets cannot be renewed in time")
             finally:
-                lease = self._desk.section.lease_seconds
-                if asyncio.get_running_loop().time() - self._renewed_at > lease:
-                    self._drop(set(self._held))  # others have them by now, or will in a moment
+                now = asyncio.get_running_loop().time()
+                # others have them by now, or will in a moment
+                self._drop({name for name, held in self._held.items() if now > held.ends_at})
 
         return keep
 
     async def _share(self, tasks: asyncio.TaskGroup) -> None:
         """Prolong the leases, give back what is another worker's share, take what is ours."""
-        cursors, lease = self._desk.cursors, self._desk.section.lease_seconds
+        cursors = self._desk.cursors
         targets = self._find()
-        own = {name for name in targets if name.startswith("local:")}
-        began = asyncio.get_running_loop().time()
+        own = {name for name in targets if name.startswith(LOCAL)}
+        shared = targets.keys() - own
         await cursors.register({name: self._node if name in own else "" for name in targets})
-        workers = await cursors.appear(self.name, targets.keys() - own, lease)
-        self._has_others = len(workers) > 1
-        kept = await cursors.renew(self.name, [held.claim for held in self._held.values()], lease)
-        self._renewed_at = began
-        self._drop({name for name, held in self._held.items() if name not in kept or held.task.done()})
+        workers = await cursors.appear(self.name, shared, self._desk.section.lease_seconds) if shared else {}
+        await self._renew()
         mine = own | {name for name, worker in assign(workers).items() if worker == self.name}
         surplus = self._drop(self._held.keys() - mine)
         if surplus:
             await cursors.release(self.name, surplus)
         free = targets.keys() - self._held.keys()
-        for claim in await cursors.claim(self.name, free & mine, free - mine, lease):
-            aimed = targets[claim.name]
-            delivery = Delivery(aimed.target, claim, self._desk, soft=aimed.soft)
-            self._held[claim.name] = Held(claim, tasks.create_task(delivery.run(), name=f"target {claim.name}"))
+        left, self._met = own - self._met, self._met | own
+        for is_own, names in ((True, free & own), (False, free & shared)):
+            lease, began = self._lease_seconds(is_own=is_own), asyncio.get_running_loop().time()
+            for claim in await cursors.claim(self.name, names & mine, names - mine, lease, left=left) if names else ():
+                aimed = targets[claim.name]
+                delivery = Delivery(aimed.target, claim, self._desk, soft=aimed.soft)
+                task = tasks.create_task(delivery.run(), name=f"target {claim.name}")
+                self._held[claim.name] = Held(claim, task, began + lease)
 
-    def _drop(self, names: set[str]) -> list[Claim]:
+    async def _renew(self) -> None:
+        """Prolong what has less than two thirds left."""
+        self._drop({name for name, held in self._held.items() if held.task.done()})
+        for is_own in (True, False):
+            lease, now = self._lease_seconds(is_own=is_own), asyncio.get_running_loop().time()
+            due = {
+                name: held
+                for name, held in self._held.items()
+                if name.startswith(LOCAL) == is_own and held.ends_at < now + lease * 0.7
+            }
+            if not due:
+                continue
+            kept = await self._desk.cursors.renew(self.name, [held.claim for held in due.values()], lease)
+            self._drop(due.keys() - kept)
+            for name in kept:
+                self._held[name] = replace(due[name], ends_at=now + lease)
+
+    def _lease_seconds(self, *, is_own: bool) -> float:
+        return self._desk.section.lease_seconds * (_OWN_LEASES if is_own else 1)
+
+    def _drop(self, names: Set[str]) -> list[Claim]:
         """Tell these no more."""
         dropped = [self._held.pop(name) for name in names]
         for held in dropped:
@@ -237,10 +279,15 @@ class Worker:
         await self._desk.cursors.forget_gone(self._desk.section.retention_seconds)
 
     async def _measure(self) -> None:
+        """What this worker sees to; what it gave away is shown by somebody else."""
         metrics = self._desk.metrics
+        reports = [report for report in await self._desk.cursors.report() if report.name in self._held]
         dead = await self._desk.letters.count()
-        for report in await self._desk.cursors.report():
-            if report.name in self._held:
-                metrics.purge_depth.labels(report.name).set(report.depth)
-                metrics.purge_oldest_age.labels(report.name).set(report.oldest_seconds or 0.0)
-                metrics.dead_letters.labels(report.name).set(dead.get(report.name, 0))
+        for name in self._shown - {report.name for report in reports}:
+            for gauge in (metrics.purge_depth, metrics.purge_oldest_age, metrics.dead_letters):
+                gauge.remove(name)
+        for report in reports:
+            metrics.purge_depth.labels(report.name).set(report.depth)
+            metrics.purge_oldest_age.labels(report.name).set(report.oldest_seconds or 0.0)
+            metrics.dead_letters.labels(report.name).set(dead.get(report.name, 0))
+        self._shown = {report.name for report in reports}

@@ -84,6 +84,7 @@ class Writer:
         self.draft = draft
         self.written = 0  # bytes taken, all of which `read` gives back
         self.is_keeping = True
+        self.is_damaged = False  # it is not what the origin has named the digest of; known once all of it is here
         self._keeper = keeper
         self._disk = disk
         self._memory_bytes = memory_bytes
@@ -98,6 +99,8 @@ class Writer:
         self._reserved_disk = 0
         if draft.size is not None and (draft.size > max_bytes or (disk is None and draft.size > memory_bytes)):
             self._give_up("large")
+        elif draft.size is not None and draft.size > memory_bytes and disk is not None and not disk.is_writable:
+            self._give_up("disk")  # before anybody waits for it
 
     async def __aenter__(self) -> Self:
         return self
@@ -173,6 +176,7 @@ class Writer:
     def _commit_memory(self) -> Stored | None:
         self._buffer = body = bytes(self._buffer)
         if self.draft.sha256 is not None and hashlib.sha256(body).digest() != self.draft.sha256:
+            self.is_damaged = True
             self._give_up("digest")
             return None
         self.is_keeping = False
@@ -183,6 +187,7 @@ class Writer:
         await self._flush(part, whole_blocks=False)
         await self._settle()
         if self.is_keeping and part.sha256 != self.draft.sha256:
+            self.is_damaged = True
             self._give_up("digest")
         if not self.is_keeping:
             return None

@@ -11,7 +11,7 @@ import uvloop
 
 from pastebin import embedded, log
 from pastebin.cli import settings
-from pastebin.cli.messages import tell
+from pastebin.cli.messages import printable, tell
 from pastebin.config import Config
 from pastebin.errors import ConfigError, PastebinError, Problem, ResourceUnavailable
 from pastebin.store.cursors import Cursors, TargetReport
@@ -28,24 +28,27 @@ discard  give it up: by ID, or --all. The cache may keep what it has until that 
 forget   have nobody wait for a target that was taken out of the configuration: --target NAME.
 """
 _KEYS_SHOWN = 5
+_LARGEST_ID = 2**63 - 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     parser.add_argument("action", choices=("status", "list", "requeue", "discard", "forget"))
-    parser.add_argument("ids", metavar="ID", nargs="*", type=int, help="requeue, discard: which ones")
+    parser.add_argument("ids", metavar="ID", nargs="*", type=_id, default=[], help="requeue, discard: which ones")
     parser.add_argument("--all", action="store_true", help="requeue, discard: all of them, or of --target")
-    parser.add_argument("--target", metavar="NAME", help="of this target only")
+    parser.add_argument("--target", metavar="NAME", type=_target, help="of this target only")
     parser.add_argument("--waiting", action="store_true", help="list: also what is still tried")
     settings.configure(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 if it was done; status: 1 if a target fails, has no worker, or refuses something."""
+    """0 if it was done; 1 if an ID or a target is not known; status: 1 if a target fails, has no worker, or refuses
+    something.
+    """
     config = settings.load(arguments)
-    log.configure(level="warning", style=config.node.log_style, node=config.node.name)
     _check(arguments)
+    log.configure(level="warning", style=config.node.log_style, node=config.node.name)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_run(config, arguments))
@@ -68,6 +71,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError([Problem("queue forget", "needs --target NAME")])
     if arguments.ids and action not in ("requeue", "discard"):
         raise ConfigError([Problem(f"queue {action}", "takes no IDs")])
+    if arguments.all and action not in ("requeue", "discard"):
+        raise ConfigError([Problem(f"queue {action}", "takes no --all")])
+    if arguments.waiting and action != "list":
+        raise ConfigError([Problem(f"queue {action}", "takes no --waiting")])
+    if arguments.target and action == "status":
+        raise ConfigError([Problem("queue status", "takes no --target: it shows all of them")])
 
 
 async def _run(config: Config, arguments: argparse.Namespace) -> int:
@@ -79,13 +88,14 @@ async def _run(config: Config, arguments: argparse.Namespace) -> int:
                 return _show_status(await Cursors(database).report(), await letters.count())
             case "list":
                 for letter in await letters.list(arguments.target, waiting=arguments.waiting):
-                    print(_line(letter))
+                    print(printable(_line(letter)))
             case "requeue":
-                print(f"{await letters.requeue(ids, arguments.target)} will be tried again")
+                return _counted(await letters.requeue(ids, arguments.target), "will be tried again", arguments.ids)
             case "discard":
-                print(f"{await letters.discard(ids, arguments.target)} discarded")
+                return _counted(await letters.discard(ids, arguments.target), "discarded", arguments.ids)
             case "forget":
-                return _told(arguments.target, is_done=await Cursors(database).forget(arguments.target))
+                gone_seconds = config.edge.lease_seconds + config.cdn.lease_seconds
+                return _told(arguments.target, is_done=await Cursors(database).forget(arguments.target, gone_seconds))
     return 0
 
 
@@ -114,11 +124,11 @@ def _show_status(reports: list[TargetReport], dead: dict[str, int]) -> int:
         if not report.is_held:
             said.append("no worker has it")
         if count := dead.get(report.name, 0):
-            said.append(f"{count} dead letters")
+            said.append(f"{count} dead letter{'s' if count != 1 else ''}")
         is_well = is_well and not said
         age = f", the oldest for {report.oldest_seconds:.1f} s" if report.oldest_seconds is not None else ""
         place = "to be flushed" if not report.is_current else f"{report.depth} changes behind{age}"
-        print(f"{report.name}: {place}" + "".join(f"; {one}" for one in said))
+        print(printable(f"{report.name}: {place}" + "".join(f"; {one}" for one in said)))
     return 0 if is_well else 1
 
 
@@ -129,9 +139,29 @@ def _line(letter: Letter) -> str:
     return f"{letter.id}  {letter.target}  {letter.state}  {when}  {letter.attempts} attempts  {shown}: {letter.error}"
 
 
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 1 <= int(text) <= _LARGEST_ID):
+        raise argparse.ArgumentTypeError(f"{printable(text)}: must be a number as list shows it")
+    return int(text)
+
+
+def _target(text: str) -> str:
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{printable(text)}: no target has such a name")
+    return text
+
+
+def _counted(count: int, done: str, ids: list[int]) -> int:
+    print(f"{count} {done}")
+    unknown = len(set(ids)) - count
+    if unknown > 0:
+        tell(f"{unknown} of the IDs are not known, or not of that target: list shows those that are")
+    return 1 if unknown > 0 else 0
+
+
 def _told(name: str, *, is_done: bool) -> int:
     if not is_done:
-        tell(f"{name} is not known, or a worker still has it: take it out of the configuration of all workers first")
+        tell(f"{name} is not known, or still in use: take it out of the configuration of all workers first")
         return 1
     print(f"{name} is forgotten")
     return 0

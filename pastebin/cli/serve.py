@@ -57,7 +57,9 @@ def _settle(running: Running) -> None:
 def _greet(running: Running) -> None:
     """What somebody who has just started it wants to know next."""
     config = running.config
-    lines = [f"pastebin is ready at {running.url()} (roles: {', '.join(config.node.roles)})"]
+    # an edge before another origin has a door of its own, and a worker has none but the internal one
+    door = next(name for name in ("origin", "edge", "internal") if name in running.doors)
+    lines = [f"pastebin is ready at {running.url(door)} (roles: {', '.join(config.node.roles)})"]
     if config.uses_embedded:
         lines.append(f"data directory: {config.data_dir}")
     if "write" in config.node.roles:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from pastebin.config import parse_address
 from pastebin.errors import ConfigError, Problem
+from pastebin.places import parse_address
 from pastebin.sections import EmbeddedSection
 
 ROLE = "pastebin"

@@ -7,14 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
+from multidict import CIMultiDict
 
 from pastebin.errors import StartError, UnreadableRequest
-from pastebin.http import bodies, protocol
+from pastebin.http import bodies, runner
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
-from pastebin.http.middleware import ErrorPage, Observer, observed, sign
-from pastebin.http.short import Short, ShortRoad, Signing
+from pastebin.http.middleware import ErrorPage, Observer, closing, observed, sign
+from pastebin.http.short import ShortRoad
 from pastebin.metrics import Metrics
 from pastebin.sections import Dialect, LimitsSection
 
@@ -34,7 +35,7 @@ class Fronted(Protocol):
 
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None: ...
 
-    def sign_short(self, path: str, request: Short, response: web.Response) -> None: ...
+    def changed(self, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None: ...
 
 
 def build(
@@ -60,14 +61,14 @@ def build(
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
     observer = Observer(door, traffic, metrics)
-    middlewares = [observed(observer, error_page, is_draining), _admitted(limits)]
+    middlewares = [observed(observer, error_page), _admitted(limits)]
     if front is not None:
         middlewares.append(front.middleware)
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
-    application[protocol.REFUSED] = _counting(metrics, door)
-    application.on_response_prepare.append(sign)
+    application[runner.REFUSED] = _counting(metrics, door)
+    application.on_response_prepare.extend((sign, closing(is_draining)))
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
     if front is not None:
@@ -80,8 +81,9 @@ def build(
         if (handler := options.pop("short", None)) is not None:
             short[route.path] = handler
         web.RouteDef(route.method, route.path, route.handler, options).register(application.router)
-    signing = Signing(tokens, front.sign_short if front is not None else None, dialects)
-    application[protocol.SHORT_ROAD] = ShortRoad(short, observer, signing, is_draining) if short else None
+    if short:
+        changed = front.changed if front is not None else None
+        application[runner.SHORT_ROAD] = ShortRoad(short, observer, tokens, is_draining, changed, dialects)
     return application
 
 

@@ -71,12 +71,13 @@ def is_anonymous(request: web.Request) -> bool:
     return hdrs.AUTHORIZATION not in request.headers and hdrs.COOKIE not in request.headers
 
 
-def guard(headers: MutableMultiMapping[str], keys: frozenset[str], *, in_session: bool) -> None:
-    """Close what nobody opened for shared caches, and put the surrogate keys of the address on the answer.
+def guard(path: str, headers: MutableMultiMapping[str], *, in_session: bool) -> None:
+    """Close what nobody opened for shared caches, and put the surrogate keys of the address on an answer's headers.
 
     They are made of the address because that is what a cache knows before it has an answer. What depends on pastes is
     kept from shared caches if the client is `in_session`: it may be newer, or older, than what others may see.
     """
+    keys = surrogates.of_path(path)
     if keys and in_session and is_shared(headers):
         headers[SHARED] = "no-store"
         headers[hdrs.CACHE_CONTROL] = f"private, {headers[hdrs.CACHE_CONTROL]}"

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
-from pastebin import surrogates
 from pastebin.allowance import Allowance
 from pastebin.http import caching
 from pastebin.positions import SESSION, Position, Session
@@ -27,7 +26,11 @@ if TYPE_CHECKING:
 
 HEADER = "Pastebin-Consistency"
 MIN_LSN_HEADER = "Pastebin-Min-LSN"
+SEEN_HEADER = "Pastebin-Seen"
 COOKIE = "consistency"
+
+# The same, put by an edge of this process on what it passes on.
+MIN_LSN = web.RequestKey("min-lsn", str)
 
 Purpose = Literal["session", "min-lsn"]
 
@@ -35,7 +38,10 @@ _VERSION = 1
 _BODY = struct.Struct(">BQIQQ")  # version, system id, timeline, LSN, expiry in seconds since the epoch
 _MAC_BYTES = 16
 _SESSION = web.RequestKey("session", Session)
+# The same as the header, from who stands before the application in this process.
+MIN_LSN = web.RequestKey("min-lsn", str)
 _UNTRUSTED_PER_SECOND = 50.0
+_ABSENCES = (404, 410)  # errors that show something of the history
 
 
 class Tokens:
@@ -100,7 +106,7 @@ def consistent(tokens: Tokens) -> Middleware:
         given: list[tuple[Purpose, str]] = []
         if token := request.headers.get(HEADER) or request.cookies.get(COOKIE):
             given.append(("session", token))
-        if token := request.headers.get(MIN_LSN_HEADER):
+        if token := request.get(MIN_LSN) or request.headers.get(MIN_LSN_HEADER):
             given.append(("min-lsn", token))
         session = session_of(given, tokens, untrusted, now=time.time())
         request[_SESSION] = session
@@ -113,19 +119,39 @@ def consistent(tokens: Tokens) -> Middleware:
     return middleware
 
 
+def seen_by(request: web.Request) -> Position | None:
+    """What the session of a request has seen by now, though its answer does not say so before its head is sent."""
+    session = request.get(_SESSION)
+    return None if session is None else session.seen
+
+
 def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *, now: float) -> str | None:
-    """Put the token of what the session has seen on a good answer; returns it, None where there is none."""
-    if session.seen is None or response.status >= 400 or caching.is_shared(response.headers):
+    """Put the token of what the session has seen on a good answer for one client; returns it, None where there is none.
+
+    Call it when nothing is to be said any more about what shared caches may do.
+    """
+    if caching.is_shared(response.headers):
         return None
-    token = response.headers[HEADER] = tokens.seal(session.seen, now=now)
+    token = _sealed(session, response.status, tokens, now)
+    if token is not None:
+        response.headers[HEADER] = token
     return token
+
+
+def _sealed(session: Session, status: int, tokens: Tokens, now: float) -> str | None:
+    """What the session has seen, if an answer of that status shows anything."""
+    says_nothing = status >= 400 and status not in _ABSENCES
+    if session.seen is None or session.seen.timeline == 0 or says_nothing:
+        return None
+    return tokens.seal(session.seen, now=now)
 
 
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What puts the token on an answer, streamed or not, before its head is sent.
 
     A token is for one client, so what shared caches may keep carries none: who wants a session without having written
-    begins it with an empty token. What is answered to a session is for nobody else, for the next one may have seen
+    begins it with an empty token. A cache that keeps up the sessions of its clients asks, by SEEN_HEADER, for the token
+    that goes with what it stores. What is answered to a session is for nobody else, for the next one may have seen
     more. A browser keeps the token in a cookie: set by what it posts, and kept up to date as long as it has one.
     """
 
@@ -133,8 +159,11 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
         session = request.get(_SESSION)
         if session is None:
             return
-        keys = surrogates.of_path(request.rel_url.raw_path)
-        caching.guard(response.headers, keys, in_session=_in_session(request))
+        caching.guard(request.rel_url.raw_path, response.headers, in_session=_in_session(request))
+        if SEEN_HEADER in request.headers and caching.is_shared(response.headers):
+            if (seen := _sealed(session, response.status, tokens, time.time())) is not None:
+                response.headers[SEEN_HEADER] = seen
+            return
         if (token := token_for(session, response, tokens, now=time.time())) is None:
             return
         writes = request.method not in ("GET", "HEAD")

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from pastebin.config import parse_address
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
-from pastebin.http.protocol import Connection, Runner
+from pastebin.http.protocol import Connection
+from pastebin.http.runner import Runner
+from pastebin.places import parse_address
 from pastebin.sections import DoorsSection
 
 _BACKLOG = 1024

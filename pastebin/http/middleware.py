@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -34,7 +34,6 @@ WENT_AWAY = 499  # the client, before there was an answer
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _ID = web.RequestKey("request_id", str)
-_FOR_PROGRAMS = "/api/"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -57,7 +56,7 @@ class Observer:
         duration.observe(time.perf_counter() - started)
 
 
-def observed(observer: Observer, error_page: ErrorPage, is_draining: Callable[[], bool]) -> Middleware:
+def observed(observer: Observer, error_page: ErrorPage) -> Middleware:
     """The outermost middleware of a door. Nothing that a handler raises gets past it as a traceback."""
 
     @web.middleware
@@ -78,8 +77,6 @@ def observed(observer: Observer, error_page: ErrorPage, is_draining: Callable[[]
                 log.exception("unforeseen error in %s %s", request.method, _route(request))
                 response = _shown(request, problems.describe_crash(identity), error_page)
             status = response.status
-            if not response.prepared and is_draining():
-                response.force_close()
             return response
         finally:
             observer.traffic.leave(task)
@@ -87,6 +84,18 @@ def observed(observer: Observer, error_page: ErrorPage, is_draining: Callable[[]
             REQUEST_ID.reset(reset)
 
     return middleware
+
+
+def closing(is_draining: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What ends every connection with its next answer, streamed or not, once the door drains."""
+
+    async def close(_request: web.Request, response: web.StreamResponse) -> None:
+        if is_draining():
+            # aiohttp has written the header already when it asks
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"
+
+    return close
 
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:
@@ -128,35 +137,41 @@ def _shown(
 
     `kept` says what caches may do with the answer, if nothing in the request says who asks.
     """
-    path = request.path
-    if not (kept and caching.is_anonymous(request) and surrogates.of_path(request.rel_url.raw_path)):
-        kept = None
-    if prefers_html(request.headers.get("Accept")) and not path.startswith(_FOR_PROGRAMS):
-        response = _headed(error_page(document), document, path, kept)
+    if prefers_html(request.headers.get("Accept")) and not _is_for_programs(request.path):
+        response = error_page(document)
     else:
-        response = as_json(document, path, kept)
+        response = _in_json(document)
+    if kept and not (caching.is_anonymous(request) and surrogates.of_path(request.rel_url.raw_path)):
+        kept = None
+    _headed(response, document, request.path, kept)
     if not request.content.at_eof() and document.status in (400, 408, 413, 415, 417, 503):
         response.force_close()
     return response
 
 
-def as_json(document: Document, path: str, kept: caching.Headers | None = None) -> web.Response:
-    """A problem document for a program; `kept` says what caches may do with it, which is nothing by default."""
-    response = web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
-    return _headed(response, document, path, kept)
+def as_json(document: Document, path: str) -> web.Response:
+    """A problem document for a program that asked for this path."""
+    return _headed(_in_json(document), document, path)
 
 
-def _headed(response: web.Response, document: Document, path: str, kept: caching.Headers | None) -> web.Response:
-    headers = response.headers
-    headers.update(document.headers or {})
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.update(kept or {hdrs.CACHE_CONTROL: "no-store", caching.SHARED: "no-store"})
-    vary = [] if path.startswith(_FOR_PROGRAMS) else [hdrs.ACCEPT]
+def _in_json(document: Document) -> web.Response:
+    return web.Response(status=document.status, body=document.as_json(), content_type=problems.MEDIA_TYPE)
+
+
+def _headed(response: web.Response, document: Document, path: str, kept: caching.Headers | None = None) -> web.Response:
+    response.headers.update(document.headers or {})
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(kept or {hdrs.CACHE_CONTROL: "no-store", caching.SHARED: "no-store"})
+    vary = [] if _is_for_programs(path) else [hdrs.ACCEPT]
     if kept:
         vary.append(hdrs.COOKIE)
     if vary:
-        headers[hdrs.VARY] = ", ".join(vary)
+        response.headers[hdrs.VARY] = ", ".join(vary)
     return response
+
+
+def _is_for_programs(path: str) -> bool:
+    return path.startswith("/api/")
 
 
 def request_id(given: str | None) -> str:

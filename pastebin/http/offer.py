@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from pastebin.http.app import Routes
 from pastebin.http.protocol import Connection
-from pastebin.http.short import Short
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -27,8 +27,8 @@ class Front(Protocol):
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
         """Called before the head of any answer is sent, last of all."""
 
-    def sign_short(self, path: str, request: Short, response: web.Response) -> None:
-        """What the middleware and `sign` do about a POST of the short road, which pass it by (see `http.short`)."""
+    def changed(self, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None:
+        """What `middleware` and `sign` do about a POST that was answered past both: called last, with its headers."""
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
         """One connection of the door; the options are those of Connection. While it drains every answer closes it."""

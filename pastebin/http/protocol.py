@@ -10,16 +10,16 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from pastebin.errors import Overloaded, PastebinError, UnreadableRequest, UploadTooSlow
-from pastebin.http import boundaries, problems
+from pastebin.http import problems
 from pastebin.http.capacity import Capacity
 from pastebin.http.problems import Document
 
@@ -37,55 +37,6 @@ class ShortRoad(Protocol):
 
     def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
         """Answer `data` if that is one such request, else return None; `finish` is called once, and later."""
-
-
-SHORT_ROAD: web.AppKey[ShortRoad | None] = web.AppKey("short_road", ShortRoad)
-REFUSED: web.AppKey[Callable[[int], None]] = web.AppKey("refused", Callable[[int], None])  # type: ignore[arg-type]
-
-
-class Runner(web.AppRunner):
-    """An AppRunner whose connections are those of this module. Raises KeyError for an application without REFUSED."""
-
-    def __init__(
-        self,
-        application: web.Application,
-        *,
-        write_seconds: float,
-        connection: Callable[..., Connection] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self._connection = connection or Connection
-        super().__init__(
-            application,
-            write_seconds=write_seconds,
-            on_refused=application[REFUSED],
-            short_road=application.get(SHORT_ROAD),
-            handle_signals=False,
-            access_log=None,
-            logger=log,
-            # request bodies stay as they are: unpacking them is what CVE-2026-54278 and its like are about
-            auto_decompress=False,
-            **kwargs,
-        )
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(
-            made.request_handler,
-            connection=self._connection,
-            request_factory=made.request_factory,
-            loop=made._loop,
-            **made._kwargs,
-        )
-
-
-class _Server(web.Server):
-    def __init__(self, handler: Any, *, connection: Callable[..., Connection], **kwargs: Any) -> None:
-        super().__init__(handler, **kwargs)
-        self._connection = connection
-
-    def __call__(self) -> RequestHandler:
-        return self._connection(self, loop=self._loop, **self._kwargs)
 
 
 class Connection(RequestHandler):
@@ -124,9 +75,9 @@ class Connection(RequestHandler):
         *,
         write_seconds: float,
         on_refused: Callable[[int], None],
-        short_road: ShortRoad | None = None,
         capacity: Capacity | None = None,
         min_body_rate: int = 0,
+        short_road: ShortRoad | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
@@ -173,13 +124,21 @@ class Connection(RequestHandler):
         if self._capacity is not None and self._address is not None:
             self._capacity.release(self._address)
             self._address = None
+        if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
+            # a request has come and nobody has begun with it: aiohttp would stumble over what is taken from it now
+            self._task_handler.cancel()
         super().connection_lost(exc)
 
     @property
     def is_between(self) -> bool:
         """Whether the next byte begins a request, and every answer so far was written and is being read."""
-        waiter = self._waiter  # where aiohttp's loop waits for a request, having read the last one to its end
-        return self._owed == 0 and self._short is None and waiter is not None and not waiter.done() and not self._paused
+        return (
+            self._owed == 0
+            and self._short is None
+            and self._waiter is not None
+            and not (self._waiter.done() or self._messages or self._paused or self._close or self._force_close)
+            and (self._last_body is None or self._last_body.is_eof())
+        )
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -195,13 +154,13 @@ class Connection(RequestHandler):
                 return
         waiting = len(self._messages)
         super().data_received(data)
+        if self._owed is not None:
+            self._owed = _owed(self._owed, data, list(self._messages)[waiting:])
         if self._messages:
             self._last_body = self._messages[-1][1]
             self._await_no_head()
         elif self._head_timer is None and self._is_idle():
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
-        ends = (self._last_body is None or self._last_body.is_eof()) and not self._buffer_paused
-        self._owed = boundaries.owed(self._owed, data, list(self._messages)[waiting:], has_ended=ends)
         if self._min_body_rate and self._last_body is not None and not self._last_body.is_eof():
             if self._pace_timer is None:
                 self._watch_pace()
@@ -390,6 +349,20 @@ def _closing(document: Document) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": document.request_id,
     }
+
+
+def _owed(owed: int, data: bytes, messages: Sequence[Any]) -> int | None:
+    """How many bytes are to come before the next request begins, after `data` that made these messages."""
+    if owed == 0 and (data or messages):
+        if len(messages) != 1 or isinstance(messages[0][0], _ErrInfo):
+            return None
+        message, end = messages[0][0], data.find(b"\r\n\r\n")
+        if end < 0 or message.chunked or message.upgrade:
+            return None
+        owed = end + 4 + int(message.headers.get(hdrs.CONTENT_LENGTH, 0))
+    elif messages:
+        return None
+    return owed - len(data) if owed >= len(data) else None
 
 
 def _explained(error: HttpProcessingError) -> UnreadableRequest:

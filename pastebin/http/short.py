@@ -11,19 +11,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 from aiohttp.helpers import parse_content_type, rfc822_formatted_time
 from aiohttp.http_writer import _serialize_headers
+from multidict import CIMultiDict
 
-from pastebin import surrogates
 from pastebin.errors import PastebinError
-from pastebin.http import caching, middleware, problems
+from pastebin.http import caching, dialects, middleware, problems
 from pastebin.http.consistency import Tokens, token_for
-from pastebin.http.dialects import translate
 from pastebin.http.middleware import Observer
 from pastebin.http.protocol import Finish
 from pastebin.log import REQUEST_ID
@@ -44,10 +41,6 @@ _HEADERS = frozenset(
 )
 
 
-# Of the few paths that have a short road.
-_keys_of = lru_cache(maxsize=64)(surrogates.of_path)
-
-
 class Short(NamedTuple):
     """A request of the short road; names of headers are in lower case, none is there twice."""
 
@@ -64,6 +57,9 @@ class Short(NamedTuple):
         given = self.headers.get("content-type")
         return "application/octet-stream" if given is None else parse_content_type(given)[0]
 
+
+# What stands before the application is told of an answer: host, target, status, and headers to add to (see `offer`).
+Changed = Callable[[str, str, int, CIMultiDict[str]], None]
 
 # Looks at a request without changing anything, and says what would answer it: None where the full road has to.
 Handler = Callable[[Short], Callable[[], Awaitable[web.Response]] | None]
@@ -93,24 +89,6 @@ def read(data: bytes) -> tuple[str, Short] | None:
     return line, Short(headers, body)
 
 
-@dataclass(frozen=True, slots=True)
-class Signing:
-    """What puts its mark on every answer of an application, in this order: see `app.build`."""
-
-    tokens: Tokens | None = None
-    front: Callable[[str, Short, web.Response], None] | None = None
-    dialects: Collection[Dialect] = ()
-
-    def sign(self, path: str, request: Short, response: web.Response, session: Session | None) -> None:
-        if self.tokens is not None and session is not None:
-            caching.guard(response.headers, _keys_of(path), in_session=False)
-            token_for(session, response, self.tokens, now=time.time())
-        if self.front is not None:
-            self.front(path, request, response)
-        if self.dialects:
-            translate(response.headers, self.dialects)
-
-
 class ShortRoad:
     """The short road through one door; `handlers` are by path, and for POST."""
 
@@ -118,15 +96,19 @@ class ShortRoad:
         self,
         handlers: Mapping[str, Handler],
         observer: Observer,
-        signing: Signing,
+        tokens: Tokens | None,
         is_draining: Callable[[], bool],
+        changed: Changed | None = None,
+        spoken: Collection[Dialect] = (),
     ) -> None:
         self._handlers = {f"POST {path} HTTP/1.1": (path, handler) for path, handler in handlers.items()}
         self._first_lines = tuple(line.encode() + b"\r\n" for line in self._handlers)
         self._loop = asyncio.get_running_loop()
         self._observer = observer
-        self._signing = signing
+        self._tokens = tokens
         self._is_draining = is_draining
+        self._changed = changed
+        self._spoken = spoken
 
     def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
         """See `protocol.ShortRoad`."""
@@ -140,15 +122,15 @@ class ShortRoad:
             return None  # the full road will tell
         if work is None:
             return None
-        return self._loop.create_task(self._answer(path, request, work, finish))
+        request_id = middleware.request_id(request.headers.get("x-request-id"))
+        return self._loop.create_task(self._answer(path, request.host, request_id, work, finish))
 
     async def _answer(
-        self, path: str, request: Short, work: Callable[[], Awaitable[web.Response]], finish: Finish
+        self, path: str, host: str, request_id: str, work: Callable[[], Awaitable[web.Response]], finish: Finish
     ) -> None:
-        request_id = middleware.request_id(request.headers.get("x-request-id"))
         REQUEST_ID.set(request_id)  # for this task alone
-        session = Session() if self._signing.tokens is not None else None
-        SESSION.set(session)
+        session = Session()
+        SESSION.set(session if self._tokens is not None else None)
         answer, stays, status = b"", False, middleware.WENT_AWAY
         started = time.perf_counter()
         task = self._observer.traffic.enter()
@@ -162,27 +144,32 @@ class ShortRoad:
                 log.exception("unforeseen error in POST %s", path)
                 response = middleware.as_json(problems.describe_crash(request_id), path)
             status = response.status
-            stays = response.keep_alive is not False and not self._is_draining()
-            self._head(response, request_id, stays=stays)
-            self._signing.sign(path, request, response, session)
-            answer = _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", response.headers)
-            answer += _body(response)
+            answer, stays = self._encoded(response, path, host, request_id, session)
         finally:
             self._observer.traffic.leave(task)
             self._observer.note(path, hdrs.METH_POST, status, started)
             finish(answer, stays)
 
-    def _head(self, response: web.Response, request_id: str, *, stays: bool) -> None:
-        """What aiohttp adds, in the same order, and what the middleware does."""
-        headers = response.headers
-        headers[hdrs.CONTENT_LENGTH] = str(len(_body(response)))
+    def _encoded(
+        self, response: web.Response, path: str, host: str, request_id: str, session: Session
+    ) -> tuple[bytes, bool]:
+        """What aiohttp makes of it, in the same order, with what is added to every answer."""
+        headers, body = response.headers, response.body
+        assert isinstance(body, bytes)  # noqa: S101  (other kinds are for streams)
+        stays = response.keep_alive is not False and not self._is_draining()
+        headers[hdrs.CONTENT_LENGTH] = str(len(body))
         headers[hdrs.DATE] = rfc822_formatted_time()
         headers[hdrs.SERVER] = middleware.SERVER
-        if not stays:
+        if response.keep_alive is False:
             headers[hdrs.CONNECTION] = "close"
         headers.setdefault(middleware.REQUEST_ID_HEADER, request_id)
-
-
-def _body(response: web.Response) -> bytes:
-    assert isinstance(response.body, bytes)  # noqa: S101  (other kinds are for streams)
-    return response.body
+        if not stays:
+            headers[hdrs.CONNECTION] = "close"
+        if self._tokens is not None:
+            caching.guard(path, headers, in_session=False)  # who has a session takes the full road
+            token_for(session, response, self._tokens, now=time.time())
+        if self._changed is not None:
+            self._changed(host, path, response.status, headers)
+        if self._spoken:
+            dialects.translate(headers, self._spoken)
+        return _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers) + body, stays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from aiohttp import web
 
@@ -16,11 +16,22 @@ log = logging.getLogger(__name__)
 async def send(
     request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
 ) -> web.StreamResponse:
-    """Send head and chunks.
+    """Send head and chunks, and close what they come from.
 
     A failure before the first byte is raised, so that it becomes a problem document; a later one aborts the connection,
     because the head has promised a whole body.
     """
+    try:
+        return await _sent(request, response, chunks, idle_seconds)
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            # left to the garbage collector, each generator inside of it would be closed by a task of its own
+            await chunks.aclose()
+
+
+async def _sent(
+    request: web.Request, response: web.StreamResponse, chunks: AsyncIterator[bytes], idle_seconds: float
+) -> web.StreamResponse:
     first = b"" if request.method == "HEAD" else await anext(chunks, b"")
     await response.prepare(request)
     if request.method == "HEAD":

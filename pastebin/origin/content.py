@@ -67,7 +67,8 @@ class ContentReader:
         if size > self._limits.max_paste_bytes or kind == "multipart/form-data":
             return None
         if kind != "application/json":
-            return payloads.text_options({}, None) if taken.add_whole(request.body, name=None) else None
+            plain = payloads.text_options({}, None, PasteOptions)
+            return plain if taken.add_whole(request.body, name=None) else None
         if size > min(_INLINE_BYTES, self._limits.max_json_bytes):
             return None
         options, parts = self._take_apart(request.body, CreatePaste, None)

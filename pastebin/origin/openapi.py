@@ -59,7 +59,7 @@ OPERATIONS = (
         query=PasteOptions,
         takes_content=True,
         headers_in=("Idempotency-Key",),
-        headers_out=("Location", "Pastebin-Token", "Pastebin-Expires"),
+        headers_out=("Location", "Pastebin-Token", "Pastebin-Expires", "Pastebin-Purge"),
         refusals=(*_WRITE_REFUSALS, "slug-taken", "idempotency-mismatch", "paste-not-found"),
     ),
     Operation(
@@ -82,7 +82,7 @@ OPERATIONS = (
         takes_content=True,
         owner=True,
         headers_in=("If-Match",),
-        headers_out=("ETag",),
+        headers_out=("ETag", "Pastebin-Purge"),
         refusals=(*_WRITE_REFUSALS, *_OWNER_REFUSALS, "revision-conflict"),
     ),
     Operation(

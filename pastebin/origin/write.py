@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,7 +15,7 @@ from pastebin.http.negotiation import prefers_html, prefers_json
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Short
-from pastebin.models import Published
+from pastebin.models import Published, Purge
 from pastebin.origin import tokens
 from pastebin.origin.content import ContentReader
 from pastebin.origin.forms import FormHandlers
@@ -25,7 +24,6 @@ from pastebin.origin.raw import headers_of
 from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
 from pastebin.services.publishing import REVEAL_BYTES, Publishing
-from pastebin.services.purging import Purge
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
@@ -133,17 +131,14 @@ class WriteHandlers:
         await self._publishing.authorise(slug, token)  # before a large body is taken from a stranger
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, struct=RevisePaste)
-            paste = await self._publishing.revise(slug, token, taken, options, _if_match(request))
-        return json_answer(views.paste_view(paste, base), headers={"ETag": f'"{paste.revision}"'})
+            paste, purge = await self._publishing.revise(slug, token, taken, options, _if_match(request))
+        return json_answer(
+            views.paste_view(paste, base), headers={"ETag": f'"{paste.revision}"', **_purge_headers(purge)}
+        )
 
     async def delete(self, request: web.Request) -> web.Response:
-        started = time.perf_counter()
         purge = await self._publishing.delete(request.match_info["slug"], tokens.bearer(request))
-        milliseconds = round((time.perf_counter() - started) * 1000)
-        return web.Response(
-            status=204,
-            headers={"Pastebin-Purge": _purge_status(purge, milliseconds), "Cache-Control": "no-store"},
-        )
+        return web.Response(status=204, headers={**_purge_headers(purge), "Cache-Control": "no-store"})
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
         """JSON with the content inside, or the bytes themselves of a single file that was asked for as bytes.
@@ -180,13 +175,15 @@ def _created_headers(published: Published, url: str) -> dict[str, str]:
     headers = {"Location": url, "Pastebin-Token": published.token, "Cache-Control": "no-store"}
     if published.paste.expires_at is not None:
         headers["Pastebin-Expires"] = published.paste.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return headers
+    return headers | (_purge_headers(published.purge) if published.purge is not None else {})
 
 
-def _purge_status(purge: Purge, milliseconds: int) -> str:
-    if purge.is_confirmed:
-        return f"confirmed; edges={purge.known}; ms={milliseconds}"
-    return f"partial; edges={purge.confirmed}/{purge.known}; ms={milliseconds}"
+def _purge_headers(purge: Purge) -> dict[str, str]:
+    """How many caches know of the change, and the milliseconds that were waited for them."""
+    told = (
+        f"confirmed; edges={purge.known}" if purge.is_confirmed else f"partial; edges={purge.confirmed}/{purge.known}"
+    )
+    return {"Pastebin-Purge": f"{told}; ms={round(purge.seconds * 1000)}"}
 
 
 def _if_match(request: web.Request) -> str | None:

@@ -23,12 +23,12 @@ from pastebin.errors import (
     TokenRequired,
 )
 from pastebin.metrics import Metrics
-from pastebin.models import Changes, Draft, File, Options, Paste, Published
+from pastebin.models import Changes, Draft, File, Options, Paste, Published, Purge
 from pastebin.sections import LimitsSection
 from pastebin.services import intake, syntaxes
 from pastebin.services.intake import Intake
 from pastebin.services.passwords import Passwords
-from pastebin.services.purging import Purge, Purging
+from pastebin.services.purging import Purging
 from pastebin.store.blobs import Blobs
 from pastebin.store.leftovers import Leftovers
 from pastebin.store.pastes import Pastes
@@ -111,9 +111,9 @@ class Publishing:
             # a retry found the first request's paste: its bytes are these bytes, stored twice
             await taken.abandon(taken.blob_keys)
         self._created.inc()
-        if draft.is_named:  # somebody may have asked for that name before, and been told that there is none
-            await self._purged(paste.change, paste.slug)
-        return Published(paste, token)
+        # somebody may have asked for a chosen name before, and been told that there is none
+        purge = await self._purged(paste.change, paste.slug) if draft.is_named else None
+        return Published(paste, token, purge)
 
     async def _insert(self, draft: Draft, *, own_slug: bool) -> Paste:
         for _ in range(_SLUG_TRIES):
@@ -127,8 +127,8 @@ class Publishing:
 
     async def revise(
         self, slug: str, token: str | None, taken: Intake, options: Options, if_match: str | None
-    ) -> Paste:
-        """Change a paste; new content makes a new revision, the old ones are kept.
+    ) -> tuple[Paste, Purge]:
+        """Change a paste, and say how many caches know it; new content makes a new revision, the old ones are kept.
 
         `if_match` is the revision, or `revision.version`, that the caller believes to be current. What was judged on
         an earlier look is judged again when somebody else was faster; only who lost a race about the content, or
@@ -155,8 +155,7 @@ class Publishing:
                 self._judge_change(paste, files, options, mistakes)
             else:
                 self._revised.inc()
-                await self._purged(revised.change, slug)
-                return revised
+                return revised, await self._purged(revised.change, slug)
         raise Overloaded("The paste is being changed too often; try again shortly.")
 
     def _judge_change(

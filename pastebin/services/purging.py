@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
+
 from pastebin import surrogates
 from pastebin.errors import PastebinError
+from pastebin.models import Purge
 from pastebin.store.batching import Batcher, Bounds
 from pastebin.store.cursors import Cursors, Progress
 
@@ -17,19 +20,6 @@ log = logging.getLogger(__name__)
 
 _BOUNDS = Bounds(flight_rows=1024, flight_bytes=1024**2, flights=1)
 _PAUSE_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Purge:
-    """What became of one change: how many of the caches have confirmed it, and how long that took."""
-
-    confirmed: int
-    known: int
-    seconds: float
-
-    @property
-    def is_confirmed(self) -> bool:
-        return self.confirmed >= self.known
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +83,7 @@ class Purging:
                     await _either(moved)
         except TimeoutError:
             pass
-        except PastebinError as error:
+        except (PastebinError, asyncpg.PostgresError) as error:  # the change is made, whatever this is
             log.warning("whether caches know of a change cannot be told: %s", error)
         return Purge(latest.confirmed, max(latest.known, latest.confirmed + 1), loop.time() - began)
 

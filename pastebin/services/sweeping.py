@@ -57,6 +57,9 @@ class Sweeping:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat("sweeping", self.sweep, self._section.interval_seconds), name="sweep")
             tasks.create_task(self._reconcile_for_ever(), name="reconcile")
+            if self._partitions is not None:  # workers of the purge queue do the same, but there may be none
+                keeping = self._repeat("keeping room", self._partitions.keep, self._section.interval_seconds)
+                tasks.create_task(keeping, name="partitions")
 
     async def _reconcile_for_ever(self) -> None:
         # what a node that was killed has left is older than its restart, but for the last hour
@@ -91,8 +94,6 @@ class Sweeping:
 
     async def sweep(self) -> None:
         """Everything that is due, in batches; blobs for one interval at most, so that the rest has its turn again."""
-        if self._partitions is not None:  # a worker does it more often, but there may be none
-            await self._partitions.keep()
         batch = self._section.batch_size
         rounds: tuple[tuple[str, Callable[[], Awaitable[int]]], ...] = (
             ("expired", lambda: self._leftovers.expire(batch)),

@@ -1,4 +1,4 @@
-"""Calling those in this process who wait for changes."""
+"""A bell within this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Bell:
-    """Within this process: ringing it calls everybody who answers it. It says that, not what."""
+    """Ringing it calls everybody who answers it. It says that something happened, not what."""
 
     def __init__(self) -> None:
         self._calls: list[Callable[[], None]] = []

@@ -33,20 +33,21 @@ from unnest($3::text[], $4::bigint[]) as c (name, fence)
 where t.name = c.name and t.fence = c.fence and t.holder = $1
 returning t.name
 """
-# What nobody has wanted for a whole lease is taken by whoever sees it first, assigned or not.
+# What nobody has wanted for a whole lease is taken by whoever sees it first, assigned or not; what an earlier process
+# of the same node has left is taken at once.
 _CLAIM = """
 update feed_targets t
 set holder = $1, fence = t.fence + 1, lease_until = now() + make_interval(secs => $2)
 where t.name in (
     select name from feed_targets
-    where (holder is null or lease_until < now())
+    where (holder is null or lease_until < now() or name = any($5))
       and (name = any($3) or name = any($4) and lease_until < now() - make_interval(secs => $2))
     for update skip locked
 )
 returning t.name, t.fence, t.epoch, t.confirmed
 """
 _RELEASE = """
-update feed_targets t set holder = null, lease_until = now()
+update feed_targets t set holder = null, lease_until = case node when '' then now() else now() - interval '1 h' end
 from unnest($2::text[], $3::bigint[]) as c (name, fence)
 where t.name = c.name and t.fence = c.fence and t.holder = $1
 """
@@ -69,7 +70,12 @@ select t.name, t.node, t.holder, t.lease_until > now() as is_held, t.confirmed, 
         where f.tell and f.sequence > t.confirmed order by f.sequence limit 1) as oldest_seconds
 from feed_targets t, feed_state s order by t.name
 """
-_FORGET = "delete from feed_targets where name = $1 and (holder is null or lease_until < now()) returning name"
+_FORGET = """
+delete from feed_targets where name = $1 and case node
+    when '' then holder is null or lease_until < now()
+    else lease_until < now() - make_interval(secs => $2) end
+returning name
+"""
 _FORGET_GONE = "delete from feed_targets where node <> '' and lease_until < now() - make_interval(secs => $1)"
 # A target that lives in a process has gone with it, once it has been unheard of for long enough.
 _PROGRESS = """
@@ -181,15 +187,24 @@ class Cursors:
         return {row["name"] for row in rows}
 
     async def claim(
-        self, worker: str, assigned: Collection[str], others: Collection[str], lease_seconds: float
+        self,
+        worker: str,
+        assigned: Collection[str],
+        others: Collection[str],
+        lease_seconds: float,
+        *,
+        left: Collection[str] = (),
     ) -> list[Claim]:
-        """Take what is free of `assigned`, and of `others` what has been free for a whole lease."""
+        """Take what is free of `assigned`, and of `others` what has been free for a whole lease.
+
+        Those of `assigned` that an earlier process has `left` need not be free.
+        """
         async with self._database.primary() as connection:
-            rows = await connection.fetch(_CLAIM, worker, lease_seconds, list(assigned), list(others))
+            rows = await connection.fetch(_CLAIM, worker, lease_seconds, list(assigned), list(others), list(left))
         return [Claim(row["name"], row["fence"], row["epoch"], row["confirmed"]) for row in rows]
 
     async def release(self, worker: str, claims: Iterable[Claim]) -> None:
-        """Give targets back before the lease is over."""
+        """Give targets back before the lease is over; those that live in the process of the worker end with it."""
         claims = list(claims)
         async with self._database.primary() as connection:
             await connection.execute(
@@ -229,10 +244,13 @@ class Cursors:
         async with self._database.primary() as connection:
             return [TargetReport(**row) for row in await connection.fetch(_REPORT)]
 
-    async def forget(self, name: str) -> bool:
-        """Have nobody wait for a target that is not there any more; False if it is unknown, or a worker has it."""
+    async def forget(self, name: str, gone_seconds: float) -> bool:
+        """Have nobody wait for a target that is not there any more; False if it is unknown, or a worker has it.
+
+        One that lives in a node may serve for `gone_seconds` after it was last heard of, and is waited for until then.
+        """
         async with self._database.primary() as connection:
-            return await connection.fetchval(_FORGET, name) is not None
+            return await connection.fetchval(_FORGET, name, gone_seconds) is not None
 
     async def forget_gone(self, seconds: float) -> None:
         """The same for those whose process has not been heard of for so long."""

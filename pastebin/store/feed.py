@@ -18,7 +18,7 @@ from typing import Any
 
 import asyncpg
 
-from pastebin.errors import Overloaded
+from pastebin.errors import DatabaseUnavailable, Overloaded
 from pastebin.positions import Position
 from pastebin.store.connections import LSN, Connection
 from pastebin.store.database import Database, position_at
@@ -234,7 +234,10 @@ async def _adopt(connection: Connection, here: Position) -> None:
         assert state is not None  # noqa: S101  (the state always has its row)
         if (state["system_id"], state["timeline"]) == (here.system_id, here.timeline):
             return  # somebody else was faster
-        if state["system_id"] != here.system_id:
+        is_copy = state["system_id"] != here.system_id
+        if not here.timeline or (not is_copy and here.timeline < state["timeline"]):
+            raise DatabaseUnavailable("The database is changing its primary; try again shortly.")
+        if is_copy:
             await connection.execute(_COPY_REST)
             await connection.execute(_DROP_ALIENS)
         await connection.execute(_ADOPT, secrets.token_hex(8), here.system_id, here.timeline)

@@ -1,4 +1,7 @@
-"""What goes into the outbox beside the changes of pastes, which note themselves."""
+"""What goes into the outbox beside changes of pastes, which note themselves in their own statements.
+
+Kinds: create, revise, delete, burn, expire, take-down; push (payload: `region`, `urls`).
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,32 @@ from collections.abc import Sequence
 
 from pastebin.store.database import Database
 
-# Two nodes that ask in the same moment may both be the first: then the edges find the second time that they have it.
+REST_SECONDS = 60.0
+
+# Two nodes may ask at the very same moment: then it is fetched twice.
 _PUSH = """
 insert into outbox (kind, slug, payload)
-select 'push', $1, jsonb_build_object('region', $2::text, 'urls', to_jsonb($3::text[]))
-where not exists (
-    select from outbox
-    where kind = 'push' and slug = $1 and payload ->> 'region' = $2 and created_at > now() - make_interval(secs => $4)
+select 'push', $1, $2 where not exists (
+    select from outbox where kind = 'push' and slug = $1 and created_at > now() - make_interval(secs => $3)
 )
+returning id
 """
 
 
 class Outbox:
-    """Enqueues pushes, once for each paste and region within `rest_seconds`, whoever asks."""
+    """Notes what is to be done for a paste. Everything raises as `Database.primary` does."""
 
-    def __init__(self, database: Database, rest_seconds: float) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._rest_seconds = rest_seconds
 
     async def enqueue_push(self, slug: str, region: str, urls: Sequence[str]) -> bool:
-        """Have every edge fetch `urls`; False if somebody has asked for that just before.
+        """Have every cache fetch these addresses of a paste that is hot in `region`.
 
-        Raises Unavailable, StorageFull.
+        False where that was asked for the same paste within REST_SECONDS.
         """
         async with self._database.primary() as connection:
-            status = await connection.execute(_PUSH, slug, region, list(urls), self._rest_seconds)
-        is_first = not status.endswith(" 0")
-        if is_first:
+            payload = {"region": region, "urls": list(urls)}
+            made = await connection.fetchval(_PUSH, slug, payload, REST_SECONDS)
+        if made is not None:
             self._database.changes.ring()
-        return is_first
+        return made is not None

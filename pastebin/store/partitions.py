@@ -45,15 +45,6 @@ _REST_IS_OVER = {
     "outbox": "select max(created_at) < now() - make_interval(secs => $1) from outbox_rest",
     "feed": "select max(sequenced_at) < now() - make_interval(secs => $1) from feed_rest",
 }
-_RAISE_FLOOR = """
-update feed_state set floor = gone.last + 1
-from (select max(sequence) as last from {name}) gone where gone.last >= floor
-"""
-# What nobody has numbered in all this time was told to nobody.
-_START_AFRESH = """
-update feed_state s set epoch = $1
-where exists (select from {name} o where not pg_visible_in_snapshot(o.xid, s.snapshot))
-"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,16 +67,24 @@ def slot_seconds(retention_seconds: float) -> int:
 
 
 def missing(slots: Iterable[Slot], now: float, length: int) -> list[Slot]:
-    """What is to be made so that there is room ahead. Nothing that has begun: its rows may be elsewhere already."""
-    end = max((slot.end for slot in slots), default=0)
-    if end <= now:
-        end = (math.floor(now / length) + 1) * length
-    wanted = []
-    while end < now + _AHEAD * length:
+    """What is to be made so that there is room ahead. Nothing that has begun: its rows may be elsewhere already.
+
+    What is there may be of another length, or far ahead because a clock was wrong: the gap before it is filled in time.
+    """
+    known = sorted(slot for slot in slots if slot.end > now)
+    current = known.pop(0) if known and known[0].start <= now else None
+    end = current.end if current is not None else (math.floor(now / length) + 1) * length
+    wanted: list[Slot] = []
+    while True:
+        while known and known[0].start <= end:
+            end = max(end, known.pop(0).end)
+        if end >= now + _AHEAD * length:
+            return wanted
         following = (end // length + 1) * length
+        if known:
+            following = min(following, known[0].start)
         wanted.append(Slot(end, following))
         end = following
-    return wanted
 
 
 def outdated(slots: Iterable[Slot], now: float, retention_seconds: float) -> list[Slot]:
@@ -157,9 +156,16 @@ async def _drop(connection: Connection, table: Table, slot: Slot) -> None:
 async def _note_loss(connection: Connection, table: Table, name: str) -> None:
     """Let those who have not read it know that they have missed something."""
     if table == "feed":
-        await connection.execute(_RAISE_FLOOR.format(name=name))
-    else:
-        await connection.execute(_START_AFRESH.format(name=name), secrets.token_hex(8))
+        await connection.execute(
+            f"update feed_state set floor = gone.last + 1 from (select max(sequence) as last from {name}) gone"
+            " where gone.last >= floor"
+        )
+    else:  # what nobody has numbered in all this time was told to nobody
+        await connection.execute(
+            f"update feed_state s set epoch = $1 where exists (select from {name} o"
+            " where not pg_visible_in_snapshot(o.xid, s.snapshot))",
+            secrets.token_hex(8),
+        )
 
 
 def _name(table: Table, slot: Slot) -> str:

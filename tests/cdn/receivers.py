@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from pastebin.cdn.feed import Feed
+from pastebin.cdn.generations import Requirement
+from pastebin.cdn.targets.edge import EdgeTarget, LocalCarrier
 from pastebin.errors import PastebinError
 from pastebin.http import problems
 from pastebin.http.signing import SignedRoutes, Verifier
@@ -25,6 +28,7 @@ class Remembered:
 
     purges: list[str] = field(default_factory=list)
     positions: dict[str, Position | None] = field(default_factory=dict)
+    required: list[Requirement] = field(default_factory=list)
     flushes: int = 0
     noted: tuple[str, int] | None = None
 
@@ -64,6 +68,9 @@ class Clock:
         del position
         return 0
 
+    def require(self, required: Requirement) -> None:
+        self.remembered.required.append(required)
+
 
 def feed(remembered: Remembered | None = None, **options: object) -> Feed:
     """The receiving side over something that only remembers."""
@@ -74,26 +81,49 @@ def feed(remembered: Remembered | None = None, **options: object) -> Feed:
 class EdgeProcess:
     """One edge behind a real door; while `away` is set nobody gets an answer."""
 
-    def __init__(self) -> None:
-        self.remembered = Remembered()
+    def __init__(self, remembered: Remembered | None = None, secret: bytes = SECRET) -> None:
+        self.remembered = remembered or Remembered()
         self.feed = feed(self.remembered)
         self.url = ""
         self.away = False
+        self._wait = asyncio.Event()
         self.calls = 0
         self.metrics = Metrics()
+        self._signed = SignedRoutes(Verifier(secret), self.metrics, 2000.0)
 
     @property
     def keys(self) -> set[str]:
         return set(self.remembered.purges)
 
+    @property
+    def is_held(self) -> bool:
+        return self.feed.is_held(time.monotonic())
+
+    def let_go(self) -> None:
+        """Answer those who came while it was away."""
+        self._wait.set()
+
+    def restart(self, receiving: Feed) -> None:
+        """Go on as another process would, from what that knows."""
+        self.feed = receiving
+
+    def here(self) -> EdgeTarget:
+        """As a target in the same process."""
+        return EdgeTarget("local:node", LocalCarrier(lambda: self.feed), "node")
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        """Whatever feed there is now."""
+        route = next(route for route in self.feed.routes(self._signed) if route.path == request.path)  # type: ignore[attr-defined]
+        response: web.StreamResponse = await route.handler(request)  # type: ignore[attr-defined]
+        return response
+
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[EdgeProcess]:
-        signed = SignedRoutes(Verifier(SECRET), self.metrics, 2000.0)
+    async def open(self, port: int = 0) -> AsyncIterator[EdgeProcess]:
         application = web.Application(middlewares=[self._middleware], client_max_size=1)
-        application.add_routes(self.feed.routes(signed))
+        application.router.add_route("*", "/{path:.*}", self._take)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         try:
             await site.start()
             self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -105,7 +135,7 @@ class EdgeProcess:
     async def _middleware(self, request: web.Request, handler: object) -> web.StreamResponse:
         self.calls += 1
         if self.away:
-            await asyncio.sleep(3600)
+            await self._wait.wait()
         try:
             response: web.StreamResponse = await handler(request)  # type: ignore[operator]
         except PastebinError as error:
@@ -114,7 +144,7 @@ class EdgeProcess:
 
 
 @asynccontextmanager
-async def edges(count: int) -> AsyncIterator[list[EdgeProcess]]:
+async def edges(count: int, secret: bytes = SECRET) -> AsyncIterator[list[EdgeProcess]]:
     """So many of them."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(EdgeProcess().open()) for _ in range(count)]
+        yield [await stack.enter_async_context(EdgeProcess(secret=secret).open()) for _ in range(count)]

@@ -57,6 +57,19 @@ async def test_a_gap_is_noticed_and_closed() -> None:
     assert receiving.sequence == 12
 
 
+async def test_what_is_fetched_after_a_restart_is_as_new_as_what_was_told_before_it() -> None:
+    remembered = Remembered()
+    receiving = feed(remembered, noted=("one", 10))
+    assert remembered.required == ["primary"]
+    assert (await receiving.receive(message(12, 13, "p-a", position=(1, 1, 80))))["behind"]
+    assert not (await receiving.receive(message(10, 11)))["behind"]
+    await receiving.receive(message(7, 9, "p-a", position=(1, 1, 60)))  # it took its time
+    assert remembered.required == ["primary"]
+    await receiving.receive(message(11, 14, position=(1, 1, 90), complete=(1, 1, 70)))
+    await receiving.receive(message(14, 15, "p-b", position=(1, 1, 95)))
+    assert remembered.required == ["primary", Position(1, 1, 90)]
+
+
 async def test_another_feed_means_another_history() -> None:
     remembered = Remembered()
     receiving = await started(remembered)
@@ -128,6 +141,19 @@ async def test_the_clock_of_another_life_says_nothing() -> None:
     assert receiving.heard_at == -math.inf
 
 
+@pytest.mark.parametrize("shown", ["", "abc", "nan", "inf", "1:2", "\0"])
+async def test_a_clock_that_cannot_be_read_was_not_heard(shown: str) -> None:
+    receiving = await started(now=Time())
+    reply = await receiving.receive(message(10, 10))
+    life, _, _ = reply["clock"].partition(":")
+    for since in (f"{life}:{shown}", shown, ":"):
+        answer = await receiving.carry(
+            PURGES, {"epoch": "one", "previous": 10, "sequence": 11, "keys": ["p-a"], "since": since}
+        )
+        assert (answer["behind"], answer["sequence"]) == (False, 11)
+    assert not receiving.is_held(0.0)
+
+
 async def test_without_a_lease_it_always_trusts() -> None:
     assert feed(lease_seconds=0.0).is_held(1e9)
 
@@ -172,6 +198,7 @@ async def test_addresses_are_dropped_and_warmed_beside_the_feed() -> None:
         {"position": [1, 2, 2**64]},
         {"complete": [-1, 0, 0]},
         {"epoch": None},
+        {"epoch": "x" * 65},
     ],
 )
 async def test_what_is_no_message_is_refused_and_changes_nothing(strange: dict[str, Any]) -> None:

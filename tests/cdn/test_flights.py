@@ -81,8 +81,8 @@ async def test_large_bodies_go_out_while_they_come_in(client: Client, origin: Or
             assert await response.content.readexactly(400_000) == LARGE[:400_000]
         async with client.http.get(f"{client.url}/large", headers={"Range": "bytes=100000-199999"}) as part:
             assert (part.status, await part.read()) == (206, LARGE[100_000:200_000])
-        async with client.http.head(f"{client.url}/large") as head:
-            assert (head.status, head.headers["Content-Length"]) == (200, str(len(LARGE)))
+        async with client.http.head(f"{client.url}/large") as described:
+            assert (described.status, described.headers["Content-Length"]) == (200, str(len(LARGE)))
         go.set()
         for response in (first, second):
             assert await response.content.read() == LARGE[400_000:]
@@ -290,3 +290,40 @@ async def test_an_origin_that_goes_away_for_a_moment(client: Client, origin: Ori
     origin.script("/moment", NOTHING, NOTHING, answer(200, FRESH, b"x"))
     assert (await client.ask("/moment")).status == 502
     assert (await client.ask("/moment")).body == b"x"
+
+
+async def test_what_outgrows_the_cache_still_goes_out(origin: Origin) -> None:
+    """Nobody has said how much is to come; who asked first gets all of it, and nobody else waits for that again."""
+    async with edge_before(origin.url, edge__disk_bytes=0) as client:
+        origin.script("/outgrown", chunked(FRESH, *[LARGE] * 20))
+        for times in (1, 2):
+            assert (await client.ask("/outgrown")).body == LARGE * 20
+            assert len(origin.asked("/outgrown")) == times
+        seen = await asyncio.gather(*(client.ask("/outgrown") for _ in range(5)))
+        assert {len(one.body) for one in seen} == {20 * len(LARGE)}
+
+
+async def test_a_change_overtakes_what_is_revalidated_behind(client: Client, origin: Origin) -> None:
+    go = asyncio.Event()
+    stale = {"Cache-Control": "max-age=0, stale-while-revalidate=600", "ETag": '"a"'}
+    origin.script(
+        "/swr",
+        answer(200, stale, b"old"),
+        answer(304, FRESH, before=[go]),
+        answer(204),
+        answer(200, FRESH, b"new"),
+    )
+    assert [(await client.ask("/swr")).body for _ in range(2)] == [b"old"] * 2
+    await origin.when_asked("/swr", 2)
+    assert (await client.ask("/swr", method="DELETE")).status == 204
+    assert (await client.ask("/swr")).body == b"new"
+    go.set()
+    assert {(await client.ask("/swr")).body for _ in range(10)} == {b"new"}
+
+
+async def test_a_failed_revalidation_is_not_repeated_for_every_request(client: Client, origin: Origin) -> None:
+    stale = {"Cache-Control": "max-age=0, stale-while-revalidate=600", "ETag": '"a"'}
+    origin.script("/resting", answer(200, stale, b"old"), answer(503, {}, b"down"))
+    for _ in range(20):
+        assert (await client.ask("/resting")).body == b"old"
+    assert len(origin.asked("/resting")) == 2

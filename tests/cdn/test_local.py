@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -78,6 +79,33 @@ async def test_one_connection_serves_one_request_after_the_other() -> None:
             assert (await reply.headed()).status == 200
             assert await body_of(reply) == target.encode()
     assert len(rooms.connections) == 1
+
+
+async def test_who_asks_and_is_gone_in_the_same_breath_leaves_no_trace() -> None:
+    class Hasty(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+
+    loop = asyncio.get_running_loop()
+    complaints: list[object] = []
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    application = app.build("local", Rooms().routes(), Traffic(), Metrics(), page, lambda: False, LIMITS)
+    local = LocalOrigin()
+    try:
+        async with local.serving(application, DoorsSection(), 5):
+            hasty = Hasty()
+            await local.connect(lambda: hasty)
+            await asyncio.sleep(0)  # the other side waits for a request now
+            hasty.transport.write(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+            hasty.transport.close()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        gc.collect()
+        assert not complaints
+    finally:
+        loop.set_exception_handler(before)
 
 
 async def test_what_is_asked_at_the_same_time_is_answered_at_the_same_time() -> None:

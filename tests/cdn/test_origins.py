@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -15,6 +17,7 @@ from tests.cdn.origins import NOTHING, Origin, answer, chunked, raw, scripted
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"a"'}
 HEAD = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n"
 LARGE = bytes(range(256)) * 2048
+OF_ANOTHER = f"sha-256=:{base64.b64encode(hashlib.sha256(b'another').digest()).decode()}:"
 
 # What is refused before a byte of it is passed on.
 LIES = {
@@ -45,13 +48,23 @@ LIES = {
     "a part nobody asked for": answer(206, {**FRESH, "Content-Range": "bytes 0-2/9"}, b"abc"),
     "a 304 nobody asked for": answer(304, FRESH),
     "another protocol's switch": raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
+    "more than its length": raw(HEAD + b"Content-Length: 3\r\n\r\nabcdef", asyncio.Event()),
+    "a second answer": raw((HEAD + b"Content-Length: 3\r\n\r\nabc") * 2, asyncio.Event()),
+    "a second answer after an empty one": raw((HEAD + b"Content-Length: 0\r\n\r\n") * 2, asyncio.Event()),
+    "more than the last chunk": raw(
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nx", asyncio.Event()
+    ),
+    "a body that must be empty": raw(b"HTTP/1.1 204 No Content\r\nCache-Control: max-age=600\r\n\r\nabc"),
+    "a chunk without a size": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n0\r\n\r\n"),
     "nothing but interim answers": raw(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100),
 }
 # What nobody can know before some of it is on its way.
 LATE_LIES = {
     "chunks that break off": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n10\r\nabc"),
     "no last chunk": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
-    "a chunk without a size": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nabc\r\n0\r\n\r\n"),
+    "more than a large body": raw(
+        HEAD + b"Content-Length: %d\r\n\r\n" % len(LARGE) + LARGE[:100_000], LARGE[100_000:] + b"x", asyncio.Event()
+    ),
 }
 
 
@@ -90,10 +103,19 @@ async def test_a_lie_that_comes_late_is_no_short_answer(client: Client, origin: 
     assert (await client.ask(target)).body == b"better"
 
 
-async def test_what_is_longer_than_promised_is_cut_and_not_trusted_further(client: Client, origin: Origin) -> None:
-    origin.script("/longer", raw(HEAD + b"Content-Length: 3\r\n\r\n", b"abcdef", closes=False))
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=1-1"}])
+async def test_another_body_than_its_digest_is_a_502(client: Client, origin: Origin, headers: dict[str, str]) -> None:
+    lie = answer(200, {**FRESH, "Content-Digest": OF_ANOTHER}, b"abc")
+    target = f"/digest/{len(headers)}"
+    origin.script(target, lie, answer(200, FRESH, b"abc"))
+    assert (await client.ask(target, headers)).status == 502
+    assert (await client.ask(target)).body == b"abc"
+
+
+async def test_a_connection_that_sends_too_much_is_not_used_again(client: Client, origin: Origin) -> None:
+    origin.script("/longer", raw(HEAD + b"Content-Length: 3\r\n\r\nabcdef", closes=False))
     origin.script("/another", answer(200, {}, b"x"))
-    assert (await client.ask("/longer")).body == b"abc"
+    assert (await client.ask("/longer")).status == 502
     before = origin.connections
     assert (await client.ask("/another")).body == b"x"
     assert origin.connections == before + 1
@@ -139,6 +161,19 @@ async def test_chunks_are_kept_and_trailers_are_not(client: Client, origin: Orig
     assert len(origin.asked("/chunks")) == 1
 
 
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+@pytest.mark.parametrize(("said", "asked"), [(b"whole", 1), (b"other", 2)])
+async def test_a_body_that_is_not_what_its_digest_says_is_not_kept(
+    client: Client, origin: Origin, name: str, said: bytes, asked: int
+) -> None:
+    target = f"/{name}-{asked}"
+    digest = base64.b64encode(hashlib.sha256(said).digest()).decode()
+    origin.script(target, answer(200, {**FRESH, name: f"sha-256=:{digest}:"}, b"whole"))
+    for _ in range(2):
+        assert (await client.ask(target)).status == (200 if said == b"whole" else 502)
+    assert len(origin.asked(target)) == asked
+
+
 async def test_interim_answers_are_swallowed(client: Client, origin: Origin) -> None:
     origin.script(
         "/early", raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + HEAD + b"Content-Length: 1\r\n\r\na")
@@ -165,7 +200,7 @@ async def test_what_follows_an_answer_is_no_answer_to_the_next_request(client: C
     smuggled = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nevil"
     origin.script("/split", raw(HEAD + b"Content-Length: 4\r\n\r\ngood" + smuggled, closes=False))
     origin.script("/next", answer(200, FRESH, b"mine"))
-    assert (await client.ask("/split")).body == b"good"
+    assert (await client.ask("/split")).status == 502
     assert (await client.ask("/next")).body == b"mine"
 
 

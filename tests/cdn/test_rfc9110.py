@@ -224,7 +224,7 @@ async def test_15_3_7_a_part_from_an_origin_is_not_the_whole(client: Client, ori
 @pytest.mark.parametrize("status", [200, 404])
 async def test_9_3_2_a_head_for_what_is_not_here(client: Client, origin: Origin, status: int) -> None:
     target = f"/head/{len(origin.requests)}"
-    origin.script(target, answer(status, FRESH, b"0123456789"))
+    origin.script(target, answer(status, FRESH, b"0123456789", is_head=True), answer(status, FRESH, b"0123456789"))
     head = await client.ask(target, method="HEAD")
     assert (head.status, head.body, head.headers["Content-Length"]) == (status, b"", "10")
     assert (await client.ask(target)).body == b"0123456789"
@@ -232,3 +232,10 @@ async def test_9_3_2_a_head_for_what_is_not_here(client: Client, origin: Origin,
 
 async def test_4_3_5_a_head_can_confirm(client: Client, origin: Origin) -> None:
     await play(client, origin, [miss({**TAGGED, "Age": "700"}), unchanged(TAGGED, method="HEAD"), hit(like=0)])
+
+
+async def test_4_3_5_a_head_past_the_cache_can_end_what_is_stored(client: Client, origin: Origin) -> None:
+    past = {"If-Match": "*"}
+    head = miss(TAGGED, content=TEN, method="HEAD", headers=past, status=200)
+    other = miss({**TAGGED, "ETag": '"b"'}, content=TEN, method="HEAD", headers=past)
+    await play(client, origin, [miss(TAGGED, content=TEN), head, hit(body=TEN), other, miss(TAGGED)])

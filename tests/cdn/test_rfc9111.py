@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.cdn.clauses import Client, Turn, clause, hit, miss, play, unchanged
-from tests.cdn.origins import Fields, Origin
+from tests.cdn.edges import edge_before
+from tests.cdn.origins import Fields, Origin, answer
 
 FRESH = {"Cache-Control": "max-age=600"}
 STALE = {"Cache-Control": "max-age=10", "Age": "60", "ETag": '"a"'}
@@ -43,7 +44,7 @@ STORING = [
     clause("3", "without freshness nothing is stored (no heuristics)", *not_kept({"Last-Modified": "{-90000}"})),
     *[
         clause("3", f"a fresh {status} is stored", *kept(FRESH, status=status))
-        for status in (203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599)
+        for status in (203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499)
     ],
     *[
         clause("3", f"a {status} is not stored", *not_kept({"Cache-Control": "public, max-age=600"}, status=status))
@@ -130,6 +131,15 @@ STORING = [
 @pytest.mark.parametrize("turns", STORING)
 async def test_storing(client: Client, origin: Origin, turns: Sequence[Turn]) -> None:
     await play(client, origin, turns)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+async def test_3_failures_are_stored_for_a_moment(client: Client, origin: Origin, status: int) -> None:
+    target = f"/failing/{status}"
+    origin.script(target, answer(status, FRESH, b"x"))
+    asked = [await client.ask(target) for _ in range(20)]
+    assert {seen.status for seen in asked} == {status}
+    assert any("; hit" in seen.headers["Cache-Status"] for seen in asked)
 
 
 FRESHNESS = [
@@ -245,3 +255,10 @@ FRESHNESS = [
 @pytest.mark.parametrize("turns", FRESHNESS)
 async def test_freshness(client: Client, origin: Origin, turns: Sequence[Turn]) -> None:
     await play(client, origin, turns)
+
+
+async def test_4_2_2_heuristics_have_to_be_asked_for(origin: Origin) -> None:
+    async with edge_before(origin.url, edge__heuristics=True) as client:
+        await play(client, origin, [miss({"Last-Modified": "{-1000}"}), hit()])
+        await play(client, origin, [miss({"Last-Modified": "{-1000}", "Age": "101"}), unchanged()])
+        await play(client, origin, not_kept({"Last-Modified": "{-1000}"}, status=403))

@@ -322,7 +322,7 @@ ENDING = [
             miss(FRESH, target="/x?y"),
         )
         for name in ("Location", "Content-Location")
-        for reference in ("{address}/x?y", "{address}/x?y#z")
+        for reference in ("{address}/x?y", "{address}/x?y#z", "{address}/./z/../x?y", "{relative}/x?y")
     ],
     *[
         clause(

@@ -120,6 +120,7 @@ def test_answers_that_do_not(status: int) -> None:
         ({"ETag": '"b"'}, False),
         ({"Last-Modified": date(-8)}, False),
         ({"Content-Length": "11"}, False),
+        ({"Content-Length": "11", "ETag": '"b"', "Content-Encoding": "gzip"}, True),
     ],
 )
 def test_what_a_head_describes(received: dict[str, str], describes: bool) -> None:  # section 4.3.5

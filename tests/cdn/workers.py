@@ -15,7 +15,7 @@ from pastebin.cdn.targets.edge import EdgeTarget, HttpCarrier
 from pastebin.cdn.worker import Aimed, Worker
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
-from pastebin.sections import CdnSection
+from pastebin.sections import CdnSection, DatabaseSection
 from pastebin.services.purging import Purging
 from pastebin.store import cursors as cursor_rows
 from pastebin.store.batching import Batcher
@@ -52,15 +52,18 @@ async def working(
     node: str = "node",
     beat_seconds: float = 0.2,
     is_soft: bool = False,
+    database_section: DatabaseSection = SECTION,
 ) -> AsyncIterator[Working]:
     """Run a worker while the block lasts."""
     metrics = Metrics()
     aimed = {name: Aimed(target, is_soft) for name, target in targets.items()}
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.opened(SECTION, dsn))
+        database = await stack.enter_async_context(Database.opened(database_section, dsn))
         cursors = Cursors(database)
         confirms = await stack.enter_async_context(Batcher.running("confirms", cursors.confirm, cursor_rows.BOUNDS))
-        purging = await stack.enter_async_context(Purging.opened(cursors, seconds=5.0, gone_seconds=20.0))
+        purging = await stack.enter_async_context(
+            Purging.opened(cursors, seconds=section.confirm_seconds, gone_seconds=20.0)
+        )
         letters = DeadLetters(database)
         desk = Desk(Feed(database), Heads(), cursors, confirms, letters, purging, section, beat_seconds, metrics)
         worker = Worker(node, lambda: aimed, desk, Partitions(database, section.retention_seconds), lambda: None)

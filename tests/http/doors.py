@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +12,11 @@ import aiohttp
 from aiohttp import web
 
 from pastebin.http import app, door
-from pastebin.http.app import Routes
+from pastebin.http.app import Fronted, Routes
+from pastebin.http.consistency import Tokens
 from pastebin.http.door import Traffic
 from pastebin.http.problems import Document
+from pastebin.http.protocol import Connection
 from pastebin.metrics import Metrics
 from pastebin.sections import DoorsSection, LimitsSection
 
@@ -50,13 +52,28 @@ class Door:
 
 @asynccontextmanager
 async def behind(
-    routes: Routes, *, address: str = "127.0.0.1:0", shutdown_seconds: float = 20.0, **options: Any
+    routes: Routes,
+    *,
+    address: str = "127.0.0.1:0",
+    shutdown_seconds: float = 20.0,
+    connection: Callable[..., Connection] | None = None,
+    tokens: Tokens | None = None,
+    front: Fronted | None = None,
+    **options: Any,
 ) -> AsyncIterator[Door]:
     """Open a door for the time of the block; the options are those of the section."""
     metrics, traffic, hurried, draining = Metrics(), Traffic(), asyncio.Event(), asyncio.Event()
-    application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS)
+    application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS, tokens, front)
     section = DoorsSection(origin=address, **options)
-    opening = door.opened("origin", application, traffic, section, shutdown_seconds=shutdown_seconds, hurried=hurried)
+    opening = door.opened(
+        "origin",
+        application,
+        traffic,
+        section,
+        shutdown_seconds=shutdown_seconds,
+        hurried=hurried,
+        connection=connection,
+    )
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http, opening as real:
         yield Door(real, http, metrics, traffic, hurried, draining)
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
-from pastebin import surrogates
 from pastebin.http import caching
 from pastebin.models import Paste
 
@@ -101,9 +100,9 @@ def test_an_answer_that_says_nothing_is_not_shared() -> None:
 
 def guarded(path: str, headers: dict[str, str], *, in_session: bool = False) -> dict[str, str]:
     """What becomes of an answer before its head is sent."""
-    response = web.Response(headers=headers)
-    caching.guard(response.headers, surrogates.of_path(path), in_session=in_session)
-    return dict(response.headers)
+    found = CIMultiDict(headers)
+    caching.guard(path, found, in_session=in_session)
+    return dict(found)
 
 
 def test_what_nobody_opened_is_closed() -> None:

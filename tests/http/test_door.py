@@ -180,6 +180,21 @@ async def test_while_draining_connections_end_with_their_answer() -> None:
             assert response.headers["Connection"] == "close"
 
 
+async def test_while_draining_a_streamed_answer_ends_its_connection_too() -> None:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"piece")
+        return response
+
+    async with behind([web.get("/stream", stream)]) as door:
+        door.draining.set()
+        async with door.connected(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n") as (reader, _):
+            answer = await reader.read()
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b"5\r\npiece\r\n0\r\n\r\n")
+
+
 async def test_expect_100_continue_is_answered_before_the_body_is_sent() -> None:
     hall = Hall()
     async with behind(hall.routes()) as door:

@@ -108,6 +108,16 @@ async def test_who_may_change(node: Node) -> None:
     assert (await call(node, "DELETE", private["slug"], "wrong"))[:2][0] == 404
 
 
+async def test_changes_and_chosen_names_say_what_caches_know(node: Node) -> None:
+    created = await node.paste("one\n")
+    _, _, headers = await call(node, "PATCH", created["slug"], created["token"], json={"content": "two"})
+    assert headers["Pastebin-Purge"].startswith("confirmed; edges=0; ms=")
+    for name, is_told in ((None, False), ("chosen-and-told", True)):
+        options = {"content": "x"} if name is None else {"content": "x", "slug": name}
+        async with node.http.post(f"{node.url}/api/v1/pastes", json=options) as response:
+            assert (response.status, "Pastebin-Purge" in response.headers) == (201, is_told)
+
+
 async def test_deleted_is_gone_everywhere_at_once(node: Node) -> None:
     created = await node.paste("one\n")
     status, _, headers = await call(node, "DELETE", created["slug"], created["token"])

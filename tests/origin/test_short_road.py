@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -25,22 +24,13 @@ _VARIES = re.compile(
 _SLUG = re.compile(rb"(?:p\.example|Location: )/([A-Za-z0-9]{11,22})\b")
 
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "every role, so an edge too": {},
-    "speaking to other caches": {
-        "node__roles": ["web", "read", "write"],
-        "cdn__dialects": ["fastly", "cloudflare", "cloudfront", "bunny"],
-    },
-}
+_ROLES = {"origin": ["web", "read", "write"], "edge": ["web", "read", "write", "cdn-worker", "edge"]}
 
 
-@pytest_asyncio.fixture(loop_scope="session", scope="module", params=SETTINGS)
-async def node(request: pytest.FixtureRequest, session_database_dsn: str) -> AsyncIterator[Node]:
-    settings = SETTINGS[request.param]
-    async with (
-        directory() as path,
-        started(session_database_dsn, path, limits__max_paste_bytes=70_000, **settings) as running,
-    ):
+@pytest_asyncio.fixture(loop_scope="session", scope="module", params=_ROLES)
+async def node(session_database_dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Node]:
+    settings = {"limits__max_paste_bytes": 70_000, "node__roles": _ROLES[request.param]}
+    async with directory() as path, started(session_database_dsn, path, **settings) as running:
         yield running
 
 
@@ -128,7 +118,8 @@ NOT_TAKEN = {
     "two hosts": post("/", b"x", "Host: q.example"),
     "host with a path": post("/", b"x").replace(b"p.example", b"p.example/q"),
     "incomplete": post("/", b"x")[:-1],
-    "a second one": post("/", b"x") + b"GET /api/v1/pastes HTTP/1.1\r\nHost: p.example\r\nConnection: close\r\n\r\n",
+    "a second one": post("/", b"x")
+    + b"DELETE /api/v1/pastes/x HTTP/1.1\r\nHost: p.example\r\nConnection: close\r\n\r\n",
     "chunked": post("/", b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"1\r\nx\r\n0\r\n\r\n",
     "old": post("/", b"x").replace(b"HTTP/1.1", b"HTTP/1.0"),
     "expecting": post("/", b"x", "Expect: 100-continue"),
@@ -188,7 +179,7 @@ _HEADER = st.sampled_from(
 _PATHS = st.sampled_from(["/", "/api/v1/pastes", "/api/v1/pastes?title=t", "//", "/%2F", "/api/v1/Pastes", "/?"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=_PATHS,
     headers=st.lists(_HEADER, max_size=3),

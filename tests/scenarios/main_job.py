@@ -29,6 +29,9 @@ MIB = 1024 * 1024
 _CONNECTIONS = 24
 _BLOCK = os.urandom(MIB)
 
+# sizes are compared, so nothing is to come compressed
+PLAIN = {"Accept-Encoding": "identity"}
+
 
 @dataclass
 class Kept:
@@ -235,7 +238,7 @@ async def kill_in_the_middle(node: NodeProcess, files: list[Path], kept: list[Ke
         except (aiohttp.ClientError, OSError):
             return
 
-    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+    async with aiohttp.ClientSession(headers=PLAIN) as http, asyncio.TaskGroup() as tasks:
         for index in range(8):
             tasks.create_task(writer(http, index))
         tasks.create_task(half_upload(http))
@@ -245,7 +248,7 @@ async def kill_in_the_middle(node: NodeProcess, files: list[Path], kept: list[Ke
     report.add("kill -9 of node and database while writing", f"{len(acknowledged)} acknowledged in that round")
     seconds = await node.start()
     report.add("  start afterwards, with recovery", f"{seconds:.2f} s")
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600), headers=PLAIN) as http:
         everything = [*kept, *acknowledged]
         await all_at_once([check(http, node.url, one, page=False) for one in everything if one.size < 64 * MIB])
         for one in everything:
@@ -292,7 +295,7 @@ async def run(data_dir: Path, *, limit: int | None, mib: int) -> Report:
         report.add("stop", f"exit code {await node.stop()}")
         report.add("second start (goal: < 3 s)", f"{await node.start():.2f} s")
         report.add("idle memory of the node (goal: < 90 MiB)", f"{node.rss_bytes() / MIB:.0f} MiB")
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600), headers=PLAIN) as http:
             kept = await paste_library(http, node, files, report)
             await highlight_undisturbed(http, node, report)
             kept.append(await one_stream(http, node, mib, report))

@@ -17,6 +17,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.cdn.origins import answer, scripted
 from tests.nodes import SECRET, directory
 from tests.programs import lack
 from tests.scenarios.processes import NodeProcess, free_port, node_process
@@ -105,6 +106,31 @@ async def test_two_nodes_on_one_directory(place: Path) -> None:
         code, output = await serve(f"--data-dir={place / 'data'}")
         assert code == 73
         assert_one_clear_line(output, f"in use by the pastebin with process id {first.pid}")
+
+
+async def test_an_edge_alone_names_the_door_it_has_and_answers_there(place: Path) -> None:
+    door = f"127.0.0.1:{free_port()}"
+    async with scripted() as origin, aiohttp.ClientSession() as http:
+        origin.script("/x", answer(body=b"from the origin"))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "pastebin", "serve", "--role=edge", f"--data-dir={place / 'data'}"),
+            *(f"--internal-port={free_port()}", f"--set=doors.edge={door}", f"--set=edge.origin={origin.url}"),
+            *("--set", f"node.secret={SECRET}"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(_SECONDS):
+                greeting = (await process.stdout.readline()).decode()
+                assert greeting == f"pastebin is ready at http://{door} (roles: edge)\n"
+                async with http.get(f"http://{door}/x") as response:
+                    assert (response.status, await response.read()) == (200, b"from the origin")
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            code = await process.wait()
+    assert code == 0
 
 
 async def test_a_schema_that_is_newer_than_the_code(place: Path) -> None:

@@ -171,12 +171,13 @@ async def test_a_node_killed_at_every_step_of_an_upload(
         settings |= {
             "database__primary": database_dsn,
             "node__secret": SECRET,
-            "sweeping__abandoned_seconds": 0.01,
             "sweeping__interval_seconds": 3600,
         }
         options = options_of(settings)
         node = NodeProcess(place / "data", *options)
-        killed = Killed(node, proxy, database_dsn, [f"--data-dir={place / 'data'}", *options], seaweed_client, prefix)
+        # the node's own sweep, when it starts, must not take an upload under way for abandoned
+        sweep = [f"--data-dir={place / 'data'}", *options, "--set=sweeping.abandoned_seconds=0.01"]
+        killed = Killed(node, proxy, database_dsn, sweep, seaweed_client, prefix)
         await node.start()
         try:
             async with aiohttp.ClientSession() as http:

@@ -34,7 +34,8 @@ def options(servers: Servers, **more: Any) -> list[str]:
 @asynccontextmanager
 async def node_on(servers: Servers, **more: Any) -> AsyncIterator[NodeProcess]:
     async with directory() as path:
-        process = NodeProcess(path / "data", *options(servers, **more))
+        # what an edge has would never reach the database
+        process = NodeProcess(path / "data", "--role=web,read,write", *options(servers, **more))
         await process.start()
         try:
             yield process

@@ -90,6 +90,14 @@ async def test_what_nobody_wants_is_taken_after_a_while(stored: Stored, cursors:
     assert [claim.name for claim in await cursors.claim("two", (), ["a"], LEASE)] == ["a"]
 
 
+async def test_a_process_takes_at_once_what_an_earlier_one_has_left(cursors: Cursors) -> None:
+    await claims(cursors, "here:one", "a", "local:here")
+    claimed = await cursors.claim("here:two", ["local:here"], ["a"], LEASE, left=["local:here"])
+    assert [(claim.name, claim.fence) for claim in claimed] == [("local:here", 2)]
+    await cursors.release("here:two", claimed)
+    assert (await cursors.progress([], [], 20.0)).confirmed.keys() == {"a", "b"}  # it ended with its process
+
+
 async def test_workers_come_and_go(stored: Stored, cursors: Cursors) -> None:
     assert await cursors.appear("one", {"a"}, LEASE) == {"one": ["a"]}
     assert await cursors.appear("two", {"b", "a"}, LEASE) == {"one": ["a"], "two": ["a", "b"]}
@@ -102,9 +110,11 @@ async def test_workers_come_and_go(stored: Stored, cursors: Cursors) -> None:
 async def test_a_target_that_is_gone_is_waited_for_no_more(stored: Stored, cursors: Cursors) -> None:
     await claims(cursors, "one", "a", "local:here")
     assert (await cursors.progress([], [], 20.0)).confirmed.keys() == {"a", "b", "local:here"}
-    assert not await cursors.forget("a")  # a worker has it
-    assert await cursors.forget("b")
-    assert not await cursors.forget("b")
+    assert not await cursors.forget("a", 20.0)  # a worker has it
+    await stored.sql("update feed_targets set lease_until = now() - interval '10 s' where name = 'local:here'")
+    assert not await cursors.forget("local:here", 20.0)  # it may serve without asking
+    assert await cursors.forget("b", 20.0)
+    assert not await cursors.forget("b", 20.0)
     await lapse(stored, 30.0)
     assert (await cursors.progress([], [], 20.0)).confirmed.keys() == {"a"}
     await cursors.forget_gone(20.0)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
+from asyncpg.transaction import Transaction
+
+from pastebin.errors import DatabaseUnavailable
 from pastebin.store.database import Database
 from pastebin.store.feed import Feed
 from tests.store.stores import connected
@@ -92,6 +96,44 @@ async def test_many_at_once_number_everything_once(stored: Stored) -> None:
         assert slugs[: len(prefix)] == prefix
 
 
+@pytest.mark.parametrize("seed", range(12))
+async def test_any_schedule_is_numbered_as_it_became_visible(stored: Stored, seed: int) -> None:
+    """Against a model: what several transactions commit between two numberings comes in the order of its ids."""
+    chance = random.Random(seed)  # noqa: S311  (a schedule, not a secret)
+    numbering = [Feed(stored.database), Feed(stored.database)]
+    expected: list[str] = []
+    visible: list[tuple[int, str]] = []
+    async with AsyncExitStack() as stack:
+        writers = [await stack.enter_async_context(connected(stored.dsn)) for _ in range(3)]
+        open_now: list[tuple[Transaction, list[tuple[int, str]]] | None] = [None] * 3
+        for step in range(60):
+            number = chance.randrange(3)
+            held = open_now[number]
+            match chance.choice(["write", "write", "end", "number"]):
+                case "write":
+                    if held is None:
+                        held = open_now[number] = (writers[number].transaction(), [])
+                        await held[0].start()
+                    ((row_id,),) = await writers[number].fetch(f"{_INSERT} returning id", f"row-{step}")
+                    held[1].append((row_id, f"row-{step}"))
+                case "end" if held is not None:
+                    open_now[number] = None
+                    if chance.random() < 0.3:
+                        await held[0].rollback()
+                    else:
+                        await held[0].commit()
+                        visible += held[1]
+                case "number":
+                    head = await chance.choice(numbering).advance()
+                    expected += [slug for _, slug in sorted(visible)]
+                    visible.clear()
+                    assert head.sequence == len(expected)
+        for held in filter(None, open_now):
+            await held[0].rollback()
+    rows = await stored.sql(_SEQUENCES)
+    assert [row["slug"] for row in rows] == expected
+
+
 async def test_a_backlog_is_numbered_in_rounds(stored: Stored) -> None:
     async with connected(stored.dsn) as slow:
         transaction = slow.transaction()
@@ -133,6 +175,16 @@ async def test_a_restored_copy_goes_on_under_another_name(stored: Stored) -> Non
     await stored.sql(_INSERT, "new")
     await Feed(stored.database).advance()
     assert [row["slug"] for row in await stored.sql(_SEQUENCES)] == ["restored", "new"]
+
+
+async def test_a_server_that_was_replaced_numbers_nothing(stored: Stored) -> None:
+    feed = Feed(stored.database)
+    await feed.advance()
+    await stored.sql("update feed_state set timeline = timeline + 1")
+    await stored.sql(_INSERT, "late")
+    with pytest.raises(DatabaseUnavailable):
+        await feed.advance()
+    assert await stored.count("feed") == 0
 
 
 async def test_a_promoted_copy_goes_on_under_another_name_and_loses_nothing(stored: Stored) -> None:

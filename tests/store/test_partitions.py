@@ -35,9 +35,35 @@ def test_a_change_of_length_leaves_no_gap(lengths: list[int], now: int) -> None:
     made: list[Slot] = []
     moment = float(now)
     for length in lengths:
-        made += missing(made, moment, length)
+        made = sorted(made + missing(made, moment, length))
+        assert all(one.end <= other.start and one.start < one.end for one, other in itertools.pairwise(made))
+        assert has_room(made, moment, length)
         moment += 1
-    assert all(one.end == other.start and one.start < one.end for one, other in itertools.pairwise(made))
+
+
+def has_room(made: list[Slot], now: float, length: int) -> bool:
+    """Whether there are slots without a gap from the next boundary at the latest until far enough ahead."""
+    reached = now + length
+    for slot in made:
+        if slot.start <= reached:
+            reached = max(reached, slot.end)
+    return reached >= now + 2 * length
+
+
+@given(
+    now=st.floats(1, 2e9),
+    length=st.integers(5, 21_600),
+    far=st.floats(1, 2e9),
+    later=st.lists(st.floats(0, 1), min_size=1, max_size=5),
+)
+def test_a_wrong_clock_leaves_room_for_the_right_one(now: float, length: int, far: float, later: list[float]) -> None:
+    made = missing([], now + far, length)
+    moment = now
+    for share in later:
+        made = sorted(made + missing(made, moment, length))
+        assert all(one.end <= other.start for one, other in itertools.pairwise(made))
+        assert has_room(made, moment, length)
+        moment += share * length
 
 
 def test_what_is_outdated_goes_oldest_first() -> None:

@@ -71,6 +71,13 @@ async def test_an_absent_database_server_is_named_in_one_line() -> None:
         await schema.check("postgresql://pastebin@127.0.0.1:1/pastebin")
 
 
+# Statements about one partition, and which one will do.
+PARTITIONS = {
+    "pastebin.store.partitions._RAISE_FLOOR": "feed_rest",
+    "pastebin.store.partitions._START_AFRESH": "outbox_rest",
+}
+
+
 def statements() -> list[tuple[str, str]]:
     """Every SQL constant of the store: names of module constants that hold a statement."""
     found = []
@@ -103,7 +110,7 @@ async def test_every_statement_of_the_store_fits_the_schema(database_dsn: str) -
         assert len(known) > 15
         for name, sql in known:
             try:
-                await connection.prepare(sql)
+                await connection.prepare(sql.replace("{name}", PARTITIONS.get(name, "")))
             except asyncpg.PostgresError as error:
                 pytest.fail(f"{name}: {error}")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -153,7 +154,7 @@ class HttpCarrier:
         except TimeoutError:
             raise TargetUnreachable(f"{self._name}: no answer within {self._seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise TargetUnreachable(f"{self._name}: {str(error) or type(error).__name__}") from error
+            raise TargetUnreachable(f"{self._name}: {_reason(error)}") from error
         if response.status in (429, 503):
             raise TargetBusy(f"{self._name}: has enough to do", retry_after_seconds=1.0)
         try:
@@ -188,6 +189,12 @@ class LocalCarrier:
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The edge whose internal door `section.url` is."""
     yield EdgeTarget(section.name, HttpCarrier(section.name, section.url, equipment), equipment.node)
+
+
+def _reason(error: Exception) -> str:
+    """The system's words, without those of the library and without addresses."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number is not None and number > 0 else type(error).__name__
 
 
 def _numbers(position: Position | None) -> list[int] | None:
