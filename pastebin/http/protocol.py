@@ -35,7 +35,7 @@ Finish = Callable[[bytes, bool], None]
 class ShortRoad(Protocol):
     """What answers requests that are small and complete without aiohttp (see `short`)."""
 
-    def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
+    def begin(self, data: bytes, finish: Finish) -> object | None:
         """Answer `data` if that is one such request, else return None; `finish` is called once, and later."""
 
 
@@ -82,7 +82,7 @@ class Connection(RequestHandler):
     ) -> None:
         super().__init__(manager, **kwargs)
         self._short_road = short_road
-        self._short: asyncio.Task[None] | None = None  # answers a request that came by the short road
+        self._short: object | None = None  # answers a request that came by the short road
         self._behind = b""  # what came after that request
         self._owed: int | None = 0  # bytes until the next request begins, None where nobody knows
         self._capacity = capacity

@@ -7,24 +7,24 @@ is any less plain, and whatever a handler declines before it has changed somethi
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from aiohttp.helpers import parse_content_type, rfc822_formatted_time
 from aiohttp.http_writer import _serialize_headers
+from aiohttp.web_response import REASON_PHRASES
 from multidict import CIMultiDict
 
 from pastebin.errors import PastebinError
 from pastebin.http import caching, dialects, middleware, problems
-from pastebin.http.consistency import Tokens, token_for
+from pastebin.http.consistency import Tokens, put_token
 from pastebin.http.middleware import Observer
 from pastebin.http.protocol import Finish
 from pastebin.log import REQUEST_ID
-from pastebin.positions import SESSION, Session
+from pastebin.positions import Position
 from pastebin.sections import Dialect
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,23 @@ class Short(NamedTuple):
         return "application/octet-stream" if given is None else parse_content_type(given)[0]
 
 
+class Said(NamedTuple):
+    """An answer, and where in the history of the database its client is with it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seen: Position | None = None
+
+
 # What stands before the application is told of an answer: host, target, status, and headers to add to (see `offer`).
 Changed = Callable[[str, str, int, CIMultiDict[str]], None]
 
-# Looks at a request without changing anything, and says what would answer it: None where the full road has to.
-Handler = Callable[[Short], Callable[[], Awaitable[web.Response]] | None]
+# Hears what is to be answered, once, and never before the handler has returned.
+Tell = Callable[[Said | Exception], None]
+# Begins what answers a request: returns what ends it early, so that nobody is told. None where the full road has to
+# answer: then nothing was changed.
+Handler = Callable[[Short, Tell], Callable[[], None] | None]
 
 
 def read(data: bytes) -> tuple[str, Short] | None:
@@ -103,73 +115,98 @@ class ShortRoad:
     ) -> None:
         self._handlers = {f"POST {path} HTTP/1.1": (path, handler) for path, handler in handlers.items()}
         self._first_lines = tuple(line.encode() + b"\r\n" for line in self._handlers)
-        self._loop = asyncio.get_running_loop()
-        self._observer = observer
+        self.observer = observer
         self._tokens = tokens
         self._is_draining = is_draining
         self._changed = changed
         self._spoken = spoken
 
-    def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
+    def begin(self, data: bytes, finish: Finish) -> object | None:
         """See `protocol.ShortRoad`."""
         if not data.startswith(self._first_lines) or (found := read(data)) is None:
             return None
         line, request = found
         path, handler = self._handlers[line]
+        answering = _Answering(self, path, request, finish)
         try:
-            work = handler(request)
+            stop = handler(request, answering.tell)
         except PastebinError:
             return None  # the full road will tell
-        if work is None:
+        if stop is None:
             return None
-        request_id = middleware.request_id(request.headers.get("x-request-id"))
-        return self._loop.create_task(self._answer(path, request.host, request_id, work, finish))
+        answering.stop = stop
+        self.observer.traffic.enter(answering)
+        return answering
 
-    async def _answer(
-        self, path: str, host: str, request_id: str, work: Callable[[], Awaitable[web.Response]], finish: Finish
-    ) -> None:
-        REQUEST_ID.set(request_id)  # for this task alone
-        session = Session()
-        SESSION.set(session if self._tokens is not None else None)
-        answer, stays, status = b"", False, middleware.WENT_AWAY
-        started = time.perf_counter()
-        task = self._observer.traffic.enter()
+    def described(self, error: Exception, path: str, request_id: str) -> Said:
+        """What is said of an error, as the middleware does."""
+        reset = REQUEST_ID.set(request_id)
         try:
-            try:
-                response = await work()
-            except PastebinError as error:
+            if isinstance(error, PastebinError):
                 document = middleware.document_of(error, hdrs.METH_POST, path, request_id)
-                response = middleware.as_json(document, path)
-            except Exception:
-                log.exception("unforeseen error in POST %s", path)
-                response = middleware.as_json(problems.describe_crash(request_id), path)
-            status = response.status
-            answer, stays = self._encoded(response, path, host, request_id, session)
+            else:
+                log.error("unforeseen error in POST %s", path, exc_info=error)
+                document = problems.describe_crash(request_id)
         finally:
-            self._observer.traffic.leave(task)
-            self._observer.note(path, hdrs.METH_POST, status, started)
-            finish(answer, stays)
+            REQUEST_ID.reset(reset)
+        response = middleware.as_json(document, path)
+        assert isinstance(response.body, bytes)  # noqa: S101  (other kinds are for streams)
+        return Said(response.status, response.headers, response.body)
 
-    def _encoded(
-        self, response: web.Response, path: str, host: str, request_id: str, session: Session
-    ) -> tuple[bytes, bool]:
-        """What aiohttp makes of it, in the same order, with what is added to every answer."""
-        headers, body = response.headers, response.body
-        assert isinstance(body, bytes)  # noqa: S101  (other kinds are for streams)
-        stays = response.keep_alive is not False and not self._is_draining()
+    def encoded(self, said: Said, path: str, host: str, request_id: str) -> tuple[bytes, bool]:
+        """What aiohttp makes of it, in the same order, with what is added to every answer; whether more may come."""
+        status, body = said.status, said.body
+        headers = CIMultiDict(said.headers)
+        stays = not self._is_draining()
         headers[hdrs.CONTENT_LENGTH] = str(len(body))
         headers[hdrs.DATE] = rfc822_formatted_time()
         headers[hdrs.SERVER] = middleware.SERVER
-        if response.keep_alive is False:
-            headers[hdrs.CONNECTION] = "close"
         headers.setdefault(middleware.REQUEST_ID_HEADER, request_id)
         if not stays:
             headers[hdrs.CONNECTION] = "close"
         if self._tokens is not None:
             caching.guard(path, headers, in_session=False)  # who has a session takes the full road
-            token_for(session, response, self._tokens, now=time.time())
+            put_token(headers, status, said.seen, self._tokens, now=time.time())
         if self._changed is not None:
-            self._changed(host, path, response.status, headers)
+            self._changed(host, path, status, headers)
         if self._spoken:
             dialects.translate(headers, self._spoken)
-        return _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers) + body, stays
+        return _serialize_headers(f"HTTP/1.1 {status} {REASON_PHRASES[status]}", headers) + body, stays
+
+
+class _Answering:
+    """A request that is being answered."""
+
+    __slots__ = ("_finish", "_host", "_path", "_request_id", "_road", "_started", "stop")
+
+    stop: Callable[[], None]
+
+    def __init__(self, road: ShortRoad, path: str, request: Short, finish: Finish) -> None:
+        self._road = road
+        self._path = path
+        self._host = request.host
+        self._request_id = middleware.request_id(request.headers.get("x-request-id"))
+        self._finish = finish
+        self._started = time.perf_counter()
+
+    def tell(self, outcome: Said | Exception) -> None:
+        """See `Tell`."""
+        road, path = self._road, self._path
+        answer, stays, status = b"", False, middleware.WENT_AWAY
+        try:
+            said = outcome if isinstance(outcome, Said) else road.described(outcome, path, self._request_id)
+            status = said.status
+            answer, stays = road.encoded(said, path, self._host, self._request_id)
+        finally:
+            self._leave(status, answer, stays)
+
+    def cancel(self) -> None:
+        """Give it up; what is on its way to the database may still happen."""
+        self.stop()
+        self._leave(middleware.WENT_AWAY, b"", stays=False)
+
+    def _leave(self, status: int, answer: bytes, stays: bool) -> None:
+        observer = self._road.observer
+        observer.traffic.leave(self)
+        observer.note(self._path, hdrs.METH_POST, status, self._started)
+        self._finish(answer, stays)
