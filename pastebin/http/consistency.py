@@ -127,7 +127,12 @@ def seen_by(request: web.Request) -> Position | None:
 
 
 def put_token(
-    headers: MutableMultiMapping[str], status: int, seen: Position | None, tokens: Tokens, *, now: float
+    headers: MutableMultiMapping[str] | caching.Headers,
+    status: int,
+    seen: Position | None,
+    tokens: Tokens,
+    *,
+    now: float,
 ) -> str | None:
     """Put the token of what was seen on a good answer for one client; returns it, None where there is none.
 

@@ -8,6 +8,7 @@ is any less plain, and whatever a handler declines before it has changed somethi
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
@@ -31,38 +32,53 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
 _HEAD_BYTES = 4096
-# Whoever gives one of them another meaning takes it off this list: then such requests take the full road.
-_HEADERS = frozenset(
-    {
-        *("accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "host"),
-        *("user-agent", "via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"),
-        "x-request-id",
-    }
-)
+_FIELDS = 48
+
+_PATH, _HOST, _LENGTH, _TYPE, _ACCEPT, _ID = range(1, 7)
+
+_VALUE = rb"[ -~]*+"
+# Both spellings that occur; a field that is read may not be there twice: a group that has matched, (?(N)(?!)), may not
+# match again. Those that are not read mean nothing here: whoever gives one of them another meaning takes it off this
+# list, then such requests take the full road.
+_FIELD = (
+    rb"(?:"
+    rb"[Hh]ost:(?(2)(?!))(%(value)b)"
+    rb"|[Cc]ontent-(?:[Ll]ength:(?(3)(?!)) *+([0-9]++) *+|[Tt]ype:(?(4)(?!))(%(value)b))"
+    rb"|[Aa]ccept(?::(?(5)(?!))(%(value)b)|-(?:[Ee]ncoding|[Ll]anguage):%(value)b)"
+    rb"|[Xx]-(?:[Rr]equest-[Ii][Dd]:(?(6)(?!))(%(value)b)"
+    rb"|(?:[Ff]orwarded-(?:[Ff]or|[Hh]ost|[Pp]roto)|[Rr]eal-[Ii][Pp]):%(value)b)"
+    rb"|(?:[Uu]ser-[Aa]gent|[Vv]ia|[Ff]orwarded):%(value)b"
+    rb"|[Cc]onnection: *+[Kk]eep-[Aa]live *+"
+    rb")\r\n"
+) % {b"value": _VALUE}
+_HEAD = re.compile(rb"POST (/[A-Za-z0-9/._-]*+) HTTP/1\.1\r\n(?:%b){1,%d}+\r\n" % (_FIELD, _FIELDS))
 
 
 class Short(NamedTuple):
-    """A request of the short road; names of headers are in lower case, none is there twice."""
+    """A request of the short road; fields that were not sent are None."""
 
-    headers: Mapping[str, str]
+    path: str
+    host: str
+    content_type: str | None
+    accept: str | None
+    request_id: str | None
     body: bytes
-
-    @property
-    def host(self) -> str:
-        return self.headers["host"]
 
     @property
     def media_type(self) -> str:
         """As `web.Request.content_type`."""
-        given = self.headers.get("content-type")
+        given = self.content_type
         return "application/octet-stream" if given is None else parse_content_type(given)[0]
 
 
 class Said(NamedTuple):
-    """An answer, and where in the history of the database its client is with it."""
+    """An answer, and where in the history of the database its client is with it.
+
+    The headers have their usual spelling, and are this answer's own: others are added.
+    """
 
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDict[str] | dict[str, str]
     body: bytes
     seen: Position | None = None
 
@@ -77,28 +93,21 @@ Tell = Callable[[Said | Exception], None]
 Handler = Callable[[Short, Tell], Callable[[], None] | None]
 
 
-def read(data: bytes) -> tuple[str, Short] | None:
-    """The request line and the request, if `data` is one plain request and nothing else."""
-    end = data.find(b"\r\n\r\n", 0, _HEAD_BYTES)
-    if end < 0:
+def read(data: bytes) -> Short | None:
+    """The request, if `data` is one plain request and nothing else."""
+    head = _HEAD.match(data)
+    if head is None or (end := head.end()) > _HEAD_BYTES:
         return None
-    try:
-        line, *fields = data[:end].decode("ascii").split("\r\n")
-    except UnicodeDecodeError:
+    path, host, length, kind, accept, request_id = head.groups()
+    body = data[end:]
+    if not host or length != b"%d" % len(body) or len(body) > MAX_BODY_BYTES:
         return None
-    headers: dict[str, str] = {}
-    for field in fields:
-        name, colon, value = field.partition(":")
-        name = name.lower()
-        if not colon or name not in _HEADERS or name in headers or not field.isprintable():
-            return None
-        headers[name] = value.strip(" ")
-    body = data[end + 4 :]
-    if not headers.get("host") or headers.get("content-length") != str(len(body)) or len(body) > MAX_BODY_BYTES:
-        return None
-    if headers.get("connection", "keep-alive").lower() != "keep-alive":
-        return None
-    return line, Short(headers, body)
+    return Short(path.decode(), _text(host) or "", _text(kind), _text(accept), _text(request_id), body)
+
+
+def _text(value: bytes | None) -> str | None:
+    """Spaces at its ends are not part of it (RFC 9110, 5.5)."""
+    return None if value is None else value.strip(b" ").decode()
 
 
 class ShortRoad:
@@ -113,8 +122,8 @@ class ShortRoad:
         changed: Changed | None = None,
         spoken: Collection[Dialect] = (),
     ) -> None:
-        self._handlers = {f"POST {path} HTTP/1.1": (path, handler) for path, handler in handlers.items()}
-        self._first_lines = tuple(line.encode() + b"\r\n" for line in self._handlers)
+        self._handlers = handlers
+        self._first_lines = tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in handlers)
         self.observer = observer
         self._tokens = tokens
         self._is_draining = is_draining
@@ -123,13 +132,11 @@ class ShortRoad:
 
     def begin(self, data: bytes, finish: Finish) -> object | None:
         """See `protocol.ShortRoad`."""
-        if not data.startswith(self._first_lines) or (found := read(data)) is None:
+        if not data.startswith(self._first_lines) or (request := read(data)) is None:
             return None
-        line, request = found
-        path, handler = self._handlers[line]
-        answering = _Answering(self, path, request, finish)
+        answering = _Answering(self, request, finish)
         try:
-            stop = handler(request, answering.tell)
+            stop = self._handlers[request.path](request, answering.tell)
         except PastebinError:
             return None  # the full road will tell
         if stop is None:
@@ -156,7 +163,7 @@ class ShortRoad:
     def encoded(self, said: Said, path: str, host: str, request_id: str) -> tuple[bytes, bool]:
         """What aiohttp makes of it, in the same order, with what is added to every answer; whether more may come."""
         status, body = said.status, said.body
-        headers = CIMultiDict(said.headers)
+        headers = said.headers
         stays = not self._is_draining()
         headers[hdrs.CONTENT_LENGTH] = str(len(body))
         headers[hdrs.DATE] = rfc822_formatted_time()
@@ -167,11 +174,18 @@ class ShortRoad:
         if self._tokens is not None:
             caching.guard(path, headers, in_session=False)  # who has a session takes the full road
             put_token(headers, status, said.seen, self._tokens, now=time.time())
+        if self._changed is not None or self._spoken:
+            headers = self._told(CIMultiDict(headers), path, host, status)
+        line = f"HTTP/1.1 {status} {REASON_PHRASES[status]}"
+        return _serialize_headers(line, headers) + body, stays  # type: ignore[arg-type]  # any mapping will do
+
+    def _told(self, headers: CIMultiDict[str], path: str, host: str, status: int) -> CIMultiDict[str]:
+        """The headers after whoever stands before the application has heard of them."""
         if self._changed is not None:
             self._changed(host, path, status, headers)
         if self._spoken:
             dialects.translate(headers, self._spoken)
-        return _serialize_headers(f"HTTP/1.1 {status} {REASON_PHRASES[status]}", headers) + body, stays
+        return headers
 
 
 class _Answering:
@@ -181,11 +195,11 @@ class _Answering:
 
     stop: Callable[[], None]
 
-    def __init__(self, road: ShortRoad, path: str, request: Short, finish: Finish) -> None:
+    def __init__(self, road: ShortRoad, request: Short, finish: Finish) -> None:
         self._road = road
-        self._path = path
+        self._path = request.path
         self._host = request.host
-        self._request_id = middleware.request_id(request.headers.get("x-request-id"))
+        self._request_id = middleware.request_id(request.request_id)
         self._finish = finish
         self._started = time.perf_counter()
 

@@ -107,12 +107,13 @@ class WriteHandlers:
         return self._short(request, _created, tell)
 
     def drop_short(self, request: Short, tell: Tell) -> Callable[[], None] | None:
-        accept = request.headers.get("accept")
-        if prefers_html(accept):
+        if prefers_html(request.accept):
             return None
-        return self._short(request, _created if prefers_json(accept) else _dropped, tell)
+        return self._short(request, _created if prefers_json(request.accept) else _dropped, tell)
 
-    def _short(self, request: Short, answer: Callable[[Published, str], Said], tell: Tell) -> Callable[[], None] | None:
+    def _short(
+        self, request: Short, answer: Callable[[Published, str, Position | None], Said], tell: Tell
+    ) -> Callable[[], None] | None:
         """Make the paste of a small request. Nothing of it is in the blob store, so nothing is to be given up."""
         base = self._addresses.seen("http", request.host)
         taken = self._publishing.intake()
@@ -122,7 +123,7 @@ class WriteHandlers:
 
         def landed(outcome: Published | Exception, position: Position | None) -> None:
             if isinstance(outcome, Published):
-                tell(answer(outcome, base)._replace(seen=position))
+                tell(answer(outcome, base, position))
             else:
                 tell(outcome)
 
@@ -169,16 +170,16 @@ def created(published: Published, base: str) -> web.Response:
     return _response(_created(published, base))
 
 
-def _created(published: Published, base: str) -> Said:
+def _created(published: Published, base: str, seen: Position | None = None) -> Said:
     view = views.created_view(published, base)
     headers = {**JSON_HEADERS, **caching.secret(), **_created_headers(published, view["url"])}
-    return Said(201, headers, views.encode(view))
+    return Said(201, headers, views.encode(view), seen)
 
 
-def _dropped(published: Published, base: str) -> Said:
+def _dropped(published: Published, base: str, seen: Position | None = None) -> Said:
     url = f"{base}/{published.paste.slug}"
     headers = {**_created_headers(published, url), hdrs.CONTENT_TYPE: "text/plain; charset=utf-8"}
-    return Said(201, headers, f"{url}\n".encode())
+    return Said(201, headers, f"{url}\n".encode(), seen)
 
 
 def _response(said: Said) -> web.Response:

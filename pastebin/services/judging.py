@@ -56,6 +56,8 @@ def unless_named(problems: list[Problem], options: Options) -> list[Problem]:
 
 
 def content_problems(files: tuple[File, ...]) -> list[Problem]:
+    if len(files) == 1 and files[0].size and files[0].syntax is None:
+        return []
     if not files or not any(file.size for file in files):
         return [Problem("content", "must not be empty")]
     found = []

@@ -25,7 +25,7 @@ from pastebin.errors import (
     TokenRequired,
 )
 from pastebin.metrics import Metrics
-from pastebin.models import Changes, Draft, File, Options, Paste, Published, Purge
+from pastebin.models import NO_OPTIONS, Changes, Draft, File, Options, Paste, Published, Purge
 from pastebin.positions import Position
 from pastebin.sections import LimitsSection
 from pastebin.services import intake, judging, syntaxes
@@ -247,6 +247,8 @@ class Publishing:
 
     def _mistakes(self, options: Options) -> list[Problem]:
         """The same but for a moment of expiry, which only the database's clock can judge."""
+        if options is NO_OPTIONS:
+            return []
         found = list(options.problems)
         if options.name is not None:
             found += intake.name_problems(options.name, "name")
