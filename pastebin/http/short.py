@@ -220,6 +220,7 @@ class _Answering:
         self._leave(middleware.WENT_AWAY, b"", stays=False)
 
     def _leave(self, status: int, answer: bytes, stays: bool) -> None:
+        del self.stop  # which leads back here: nothing is to be left to the collector of cycles
         observer = self._road.observer
         observer.traffic.leave(self)
         observer.note(self._path, hdrs.METH_POST, status, self._started)

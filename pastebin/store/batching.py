@@ -168,12 +168,7 @@ class Batcher(Generic[Item, Result]):
         Cancelling the caller takes an item back, too; one that flies goes on.
         """
         future: asyncio.Future[Result | Exception] = self._loop.create_future()
-
-        def tell(outcome: Result | Exception) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        entry = self._enter(item, cost_bytes, tell)
+        entry = self._enter(item, cost_bytes, future.set_result)
         timer = None if deadline is None else self._loop.call_at(deadline, self._expire, entry)
         try:
             outcome = await future
@@ -335,6 +330,8 @@ class Batcher(Generic[Item, Result]):
         if tell is not None:
             try:
                 tell(outcome)
+            except asyncio.InvalidStateError:
+                pass  # whoever waited has been cancelled, and does not know it yet
             except Exception:  # the others aboard have to hear of theirs
                 log.exception("%s: somebody could not be told what became of it", self.name)
 
