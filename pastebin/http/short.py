@@ -130,6 +130,10 @@ class ShortRoad:
         self._changed = changed
         self._spoken = spoken
 
+    def may_take(self, data: bytes) -> bool:
+        """See `protocol.ShortRoad`."""
+        return data.startswith(self._first_lines)
+
     def begin(self, data: bytes, finish: Finish) -> object | None:
         """See `protocol.ShortRoad`."""
         if not data.startswith(self._first_lines) or (request := read(data)) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 
 import pytest
 from hypothesis import given
@@ -184,3 +185,14 @@ async def test_both_roads_say_the_same_while_the_door_drains() -> None:
         heads.append([line.partition(b":")[0] for line in head.split(b"\r\n")])
     assert heads[0] == heads[1]
     assert heads[0][-1] == b"Connection"
+
+
+async def test_the_first_request_of_a_connection_takes_it_though_nobody_waits_for_it_yet() -> None:
+    loop = asyncio.get_running_loop()
+    async with behind(Rooms().routes()) as door:
+        for _ in range(20):
+            with socket.create_connection(door.address) as client:  # before the server has heard of it
+                client.sendall(post(b"ab"))
+                client.setblocking(False)
+                async with asyncio.timeout(10):
+                    assert (await loop.sock_recv(client, 65536)).endswith(b"short 2.")
