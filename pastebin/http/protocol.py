@@ -151,7 +151,9 @@ class Connection(RequestHandler):
         That is so on a new connection, and after an answer of the full road that was read at once.
         """
         has_waited, self._has_waited = self._has_waited, False
-        return not has_waited and self._owed == 0 and self._short_road is not None and self._short_road.may_take(data)
+        if has_waited or self._owed != 0 or self._buffer_paused or self._short_road is None:
+            return False
+        return self._short_road.may_take(data)
 
     def _look_again(self) -> None:
         data, self._short, self._behind, self._has_waited = self._behind, None, b"", True
