@@ -118,6 +118,10 @@ class Options:
     problems: tuple[Problem, ...] = ()
 
 
+# Of somebody who asks for nothing.
+NO_OPTIONS = Options()
+
+
 @model
 class Draft:
     """A validated paste that is not in the database yet; the bytes of its files are stored already.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from pastebin import slugs
@@ -33,6 +34,7 @@ def of_paste(slug: str) -> str:
     return f"p-{slug}"
 
 
+@lru_cache(maxsize=512)
 def of_path(path: str) -> frozenset[str]:
     """The keys of the pastes that a request target names; none for an address that can name no paste.
 

@@ -93,9 +93,10 @@ class Server:
     async def told(self, sql: str, http: aiohttp.ClientSession | None = None) -> str:
         """Ask it directly."""
         headers = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": KEY}
-        async with aiohttp.ClientSession() as own, (http or own).post(
-            f"http://127.0.0.1:{self.port}/", data=sql.encode(), headers=headers
-        ) as answer:
+        async with (
+            aiohttp.ClientSession() as own,
+            (http or own).post(f"http://127.0.0.1:{self.port}/", data=sql.encode(), headers=headers) as answer,
+        ):
             text = await answer.text()
             assert answer.status == 200, text
             return text

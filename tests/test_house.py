@@ -45,9 +45,7 @@ ENVIRONMENT_READERS = {
     "pastebin.cli.environment": "the client's configuration",
 }
 # Module -> why it may start a task that no TaskGroup owns.
-TASK_STARTERS: dict[str, str] = {
-    "pastebin.http.short": "requests of the short road have tasks as those of aiohttp have: Traffic waits for them",
-}
+TASK_STARTERS: dict[str, str] = {}
 FORBIDDEN_NAMES = re.compile(r"(util|helper|common|base|manager|misc)s?")
 
 FILE_LINES = 400

@@ -81,7 +81,7 @@ def is_anonymous(request: web.Request) -> bool:
     return hdrs.AUTHORIZATION not in request.headers and hdrs.COOKIE not in request.headers
 
 
-def guard(path: str, headers: MutableMultiMapping[str], *, in_session: bool) -> None:
+def guard(path: str, headers: MutableMultiMapping[str] | Headers, *, in_session: bool) -> None:
     """Close what nobody opened for shared caches, and put the surrogate keys of the address on an answer's headers.
 
     They are made of the address because that is what a cache knows before it has an answer. What depends on pastes is

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
+from multidict import MutableMultiMapping
 
 from pastebin.allowance import Allowance
 from pastebin.http import caching
@@ -125,25 +126,32 @@ def seen_by(request: web.Request) -> Position | None:
     return None if session is None else session.seen
 
 
-def token_for(session: Session, response: web.StreamResponse, tokens: Tokens, *, now: float) -> str | None:
-    """Put the token of what the session has seen on a good answer for one client; returns it, None where there is none.
+def put_token(
+    headers: MutableMultiMapping[str] | caching.Headers,
+    status: int,
+    seen: Position | None,
+    tokens: Tokens,
+    *,
+    now: float,
+) -> str | None:
+    """Put the token of what was seen on a good answer for one client; returns it, None where there is none.
 
     Call it when nothing is to be said any more about what shared caches may do.
     """
-    if caching.is_shared(response.headers):
+    if caching.is_shared(headers):
         return None
-    token = _sealed(session, response.status, tokens, now)
+    token = _sealed(seen, status, tokens, now)
     if token is not None:
-        response.headers[HEADER] = token
+        headers[HEADER] = token
     return token
 
 
-def _sealed(session: Session, status: int, tokens: Tokens, now: float) -> str | None:
-    """What the session has seen, if an answer of that status shows anything."""
+def _sealed(seen: Position | None, status: int, tokens: Tokens, now: float) -> str | None:
+    """What was seen, if an answer of that status shows anything."""
     says_nothing = status >= 400 and status not in _ABSENCES
-    if session.seen is None or session.seen.timeline == 0 or says_nothing:
+    if seen is None or seen.timeline == 0 or says_nothing:
         return None
-    return tokens.seal(session.seen, now=now)
+    return tokens.seal(seen, now=now)
 
 
 def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
@@ -161,10 +169,11 @@ def answering(tokens: Tokens) -> Callable[[web.Request, web.StreamResponse], Awa
             return
         caching.guard(request.rel_url.raw_path, response.headers, in_session=_in_session(request))
         if SEEN_HEADER in request.headers and caching.is_shared(response.headers):
-            if (seen := _sealed(session, response.status, tokens, time.time())) is not None:
+            if (seen := _sealed(session.seen, response.status, tokens, time.time())) is not None:
                 response.headers[SEEN_HEADER] = seen
             return
-        if (token := token_for(session, response, tokens, now=time.time())) is None:
+        token = put_token(response.headers, response.status, session.seen, tokens, now=time.time())
+        if token is None:
             return
         writes = request.method not in ("GET", "HEAD")
         has_cookie = COOKIE in request.cookies

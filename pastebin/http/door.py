@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from aiohttp import web
 
@@ -21,11 +22,18 @@ _BACKLOG = 1024
 _READ_BYTES = 16 * 1024
 
 
+class Request(Protocol):
+    """What answers a request, most often a task."""
+
+    def cancel(self) -> object:
+        """Give it up."""
+
+
 class Traffic:
     """The requests inside a door, known so that the last one can be waited for."""
 
     def __init__(self) -> None:
-        self._inside: set[asyncio.Task[object]] = set()
+        self._inside: set[Request] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -34,16 +42,13 @@ class Traffic:
         """How many there are."""
         return len(self._inside)
 
-    def enter(self, task: asyncio.Task[object] | None = None) -> asyncio.Task[object]:
-        """A request is inside from now on, that of the current task or of another one, until `leave`."""
-        task = task or asyncio.current_task()
-        assert task is not None  # noqa: S101  (requests are tasks)
-        self._inside.add(task)
-        return task
+    def enter(self, request: Request) -> None:
+        """A request is inside from now on, until `leave`."""
+        self._inside.add(request)
 
-    def leave(self, task: asyncio.Task[object]) -> None:
+    def leave(self, request: Request) -> None:
         """See `enter`."""
-        self._inside.discard(task)
+        self._inside.discard(request)
         if not self._inside:
             self._empty.set()
 
@@ -55,8 +60,8 @@ class Traffic:
 
     def cut(self) -> None:
         """Cancel whoever is inside."""
-        for task in self._inside:
-            task.cancel()
+        for request in list(self._inside):
+            request.cancel()
 
 
 @asynccontextmanager

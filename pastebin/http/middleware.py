@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import re
@@ -66,7 +67,9 @@ def observed(observer: Observer, error_page: ErrorPage) -> Middleware:
         reset = REQUEST_ID.set(identity)
         status = WENT_AWAY
         started = request[STARTED] = time.perf_counter()
-        task = observer.traffic.enter()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (requests are tasks)
+        observer.traffic.enter(task)
         try:
             try:
                 response = await handler(request)

@@ -21,12 +21,11 @@ from msgspec import Meta
 from pastebin.decoding import MOST_PROBLEMS, Decoded, Findings, decode, shortened
 from pastebin.errors import InvalidPaste, Problem, UnreadableRequest
 from pastebin.http import durations
-from pastebin.models import Analytics, Options, Visibility
+from pastebin.models import NO_OPTIONS, Analytics, Options, Visibility
 
 # what a lone surrogate has to be written with; half of an emoji's escapes looks the same
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = "holds half of a surrogate pair, which is not text"
-_NOTHING = Options()
 _Place = tuple["_Place", str | int] | None
 
 
@@ -183,7 +182,7 @@ def text_options(
     """Options from form fields or a query; an empty field is one left out. Raises InvalidPaste for what is no text."""
     given: dict[str, Any] = {name: value for name, value in fields.items() if value != ""}
     if not given:
-        return _NOTHING if idempotency_key is None else Options(idempotency_key=idempotency_key)
+        return NO_OPTIONS if idempotency_key is None else Options(idempotency_key=idempotency_key)
     if broken := list(_lone_surrogates(given)):
         raise InvalidPaste([Problem(shortened(place), _HALF) for place in broken])
     if "encryption" in given:

@@ -36,7 +36,10 @@ Finish = Callable[[bytes, bool], None]
 class ShortRoad(Protocol):
     """What answers requests that are small and complete without aiohttp (see `short`)."""
 
-    def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
+    def may_take(self, data: bytes) -> bool:
+        """Whether `data` begins like such a request."""
+
+    def begin(self, data: bytes, finish: Finish) -> object | None:
         """Answer `data` if that is one such request, else return None; `finish` is called once, and later."""
 
 
@@ -54,6 +57,7 @@ class Connection(RequestHandler):
         "_behind",
         "_capacity",
         "_half_closed",
+        "_has_waited",
         "_head_timer",
         "_heard",
         "_last_body",
@@ -86,8 +90,9 @@ class Connection(RequestHandler):
     ) -> None:
         super().__init__(manager, **kwargs)
         self._short_road = short_road
-        self._short: asyncio.Task[None] | None = None  # answers a request that came by the short road
+        self._short: object | None = None  # answers a request that came by the short road
         self._behind = b""  # what came after that request
+        self._has_waited = False  # for a turn of the loop, with what is here
         self._owed: int | None = 0  # bytes until the next request begins, None where nobody knows
         self._capacity = capacity
         self._address: str | None = None  # under which it is counted
@@ -145,11 +150,31 @@ class Connection(RequestHandler):
             and (self._last_body is None or self._last_body.is_eof())
         )
 
+    def _is_soon_between(self, data: bytes) -> bool:
+        """Whether aiohttp has only to take its next turn before the short road is open to `data`.
+
+        That is so on a new connection, and after an answer of the full road that was read at once.
+        """
+        has_waited, self._has_waited = self._has_waited, False
+        if has_waited or self._owed != 0 or self._buffer_paused or self._short_road is None:
+            return False
+        return self._short_road.may_take(data)
+
+    def _look_again(self) -> None:
+        data, self._short, self._behind, self._has_waited = self._behind, None, b"", True
+        if self.transport is not None:
+            self._resume_reading_for_buffer()
+            self.data_received(data)
+
     def data_received(self, data: bytes) -> None:
         self._heard = True
         if self._short is not None:
             self._behind += data
             self._pause_reading_for_buffer()
+            return
+        if self._waiter is None and self._is_soon_between(data):
+            self._short, self._behind = self, data
+            self._loop.call_soon(self._look_again)
             return
         if self._short_road is not None and self.is_between:
             self._short = self._short_road.begin(data, self._finish_short)

@@ -13,7 +13,7 @@ from pastebin.errors import InvalidPaste, Overloaded, Problem
 from pastebin.http import bodies, payloads
 from pastebin.http.payloads import CreatePaste, Part, PasteChanges, PasteOptions, RevisePaste
 from pastebin.http.short import Short
-from pastebin.models import Options
+from pastebin.models import NO_OPTIONS, Options
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
 
@@ -67,8 +67,7 @@ class ContentReader:
         if size > self._limits.max_paste_bytes or kind == "multipart/form-data":
             return None
         if kind != "application/json":
-            plain = payloads.text_options({}, None, PasteOptions)
-            return plain if taken.add_whole(request.body, name=None) else None
+            return NO_OPTIONS if taken.add_whole(request.body, name=None) else None
         if size > min(_INLINE_BYTES, self._limits.max_json_bytes):
             return None
         options, parts = self._take_apart(request.body, CreatePaste, None)

@@ -12,7 +12,7 @@ import orjson
 from pastebin import __version__
 from pastebin.http import problems, views
 from pastebin.http.payloads import CreatePaste, PasteChanges, PasteOptions, ReadQuery, RevealPaste, RevisePaste
-from pastebin.services.publishing import REVEAL_BYTES
+from pastebin.services.judging import REVEAL_BYTES
 
 _COMPONENT = "#/components/schemas/{name}"
 _PROBLEM = "ProblemView"

@@ -28,7 +28,7 @@ from pastebin.services.publishing import TITLE_CHARACTERS
 from pastebin.services.reading import Reading
 from pastebin.services.warming import Warming
 
-_HEADERS = {
+JSON_HEADERS = {
     "Content-Type": "application/json",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -94,7 +94,7 @@ class ReadHandlers:
         else:
             paste = await self._reading.find(slug, token)
         headers = {
-            **_HEADERS,
+            **JSON_HEADERS,
             **caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic()),
         }
         etag = self._etag(paste, base, with_content=query.content)
@@ -161,7 +161,7 @@ class ReadHandlers:
         return await self._of_site(request, openapi.document(self._addresses.base(request)), 300)
 
     async def _of_site(self, request: web.Request, body: bytes, seconds: int) -> web.Response:
-        headers = {**_HEADERS, **caching.of_site(seconds, browsers=f"public, max-age={seconds}")}
+        headers = {**JSON_HEADERS, **caching.of_site(seconds, browsers=f"public, max-age={seconds}")}
         etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
         return await self._representations.answer(request, body, headers, etag=etag)
 
@@ -171,5 +171,5 @@ def json_answer(view: object, *, status: int = 200, headers: dict[str, str] | No
     return web.Response(
         status=status,
         body=views.encode(view),
-        headers={**_HEADERS, **caching.secret(), **(headers or {})},
+        headers={**JSON_HEADERS, **caching.secret(), **(headers or {})},
     )

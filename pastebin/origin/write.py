@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from pastebin.errors import InvalidPaste, Problem
 from pastebin.http import asking, bodies, caching, payloads, streaming, views
@@ -14,15 +14,17 @@ from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html, prefers_json
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
-from pastebin.http.short import Short
+from pastebin.http.short import Said, Short, Tell
 from pastebin.models import Published, Purge
 from pastebin.origin.content import ContentReader
 from pastebin.origin.forms import FormHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
-from pastebin.origin.read import json_answer
+from pastebin.origin.read import JSON_HEADERS, json_answer
+from pastebin.positions import Position
 from pastebin.resources import Resources
-from pastebin.services.publishing import REVEAL_BYTES, Publishing
+from pastebin.services.judging import REVEAL_BYTES
+from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
@@ -97,20 +99,20 @@ class WriteHandlers:
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, name=request.match_info.get("name"))
             published = await self._publishing.create(taken, options)
-        return created(published, base) if prefers_json(request.headers.get("Accept")) else _dropped(published, base)
+        answer = _created if prefers_json(request.headers.get("Accept")) else _dropped
+        return _response(answer(published, base))
 
-    def create_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
-        return self._short(request, created)
+    def create_short(self, request: Short, tell: Tell) -> Callable[[], None] | None:
+        return self._short(request, _created, tell)
 
-    def drop_short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
-        accept = request.headers.get("accept")
-        if prefers_html(accept):
+    def drop_short(self, request: Short, tell: Tell) -> Callable[[], None] | None:
+        if prefers_html(request.accept):
             return None
-        return self._short(request, created if prefers_json(accept) else _dropped)
+        return self._short(request, _created if prefers_json(request.accept) else _dropped, tell)
 
     def _short(
-        self, request: Short, answer: Callable[[Published, str], web.Response]
-    ) -> Callable[[], Awaitable[web.Response]] | None:
+        self, request: Short, answer: Callable[[Published, str, Position | None], Said], tell: Tell
+    ) -> Callable[[], None] | None:
         """Make the paste of a small request. Nothing of it is in the blob store, so nothing is to be given up."""
         base = self._addresses.seen("http", request.host)
         taken = self._publishing.intake()
@@ -118,10 +120,13 @@ class WriteHandlers:
         if options is None:
             return None
 
-        async def work() -> web.Response:
-            return answer(await self._publishing.create(taken, options), base)
+        def landed(outcome: Published | Exception, position: Position | None) -> None:
+            if isinstance(outcome, Published):
+                tell(answer(outcome, base, position))
+            else:
+                tell(outcome)
 
-        return work
+        return self._publishing.begin(taken, options, landed)
 
     async def revise(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
@@ -161,13 +166,23 @@ class WriteHandlers:
 
 def created(published: Published, base: str) -> web.Response:
     """201 with everything the owner needs to know, the token for the only time."""
+    return _response(_created(published, base))
+
+
+def _created(published: Published, base: str, seen: Position | None = None) -> Said:
     view = views.created_view(published, base)
-    return json_answer(view, status=201, headers=_created_headers(published, view["url"]))
+    headers = {**JSON_HEADERS, **caching.secret(), **_created_headers(published, view["url"])}
+    return Said(201, headers, views.encode(view), seen)
 
 
-def _dropped(published: Published, base: str) -> web.Response:
+def _dropped(published: Published, base: str, seen: Position | None = None) -> Said:
     url = f"{base}/{published.paste.slug}"
-    return web.Response(status=201, text=f"{url}\n", headers=_created_headers(published, url))
+    headers = {**_created_headers(published, url), hdrs.CONTENT_TYPE: "text/plain; charset=utf-8"}
+    return Said(201, headers, f"{url}\n".encode(), seen)
+
+
+def _response(said: Said) -> web.Response:
+    return web.Response(status=said.status, headers=said.headers, body=said.body)
 
 
 def _created_headers(published: Published, url: str) -> dict[str, str]:

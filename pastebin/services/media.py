@@ -33,6 +33,8 @@ def media_type(head: bytes, *, complete: bool) -> str:
             return "image/webp"
     if b"\0" in head:
         return BINARY
+    if head.isascii():
+        return TEXT
     try:
         codecs.utf_8_decode(head, "strict", complete)
     except UnicodeDecodeError:

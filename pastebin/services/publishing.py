@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import orjson
+from prometheus_client import Counter
 
 from pastebin import slugs
 from pastebin.errors import (
     EditForbidden,
     InvalidPaste,
     Overloaded,
+    PastebinError,
     PasteNotFound,
     Problem,
     RevisionConflict,
@@ -23,13 +25,15 @@ from pastebin.errors import (
     TokenRequired,
 )
 from pastebin.metrics import Metrics
-from pastebin.models import Changes, Draft, File, Options, Paste, Published, Purge
+from pastebin.models import NO_OPTIONS, Changes, Draft, File, Options, Paste, Published, Purge
+from pastebin.positions import Position
 from pastebin.sections import LimitsSection
-from pastebin.services import intake, syntaxes
+from pastebin.services import intake, judging, syntaxes
 from pastebin.services.intake import Intake
 from pastebin.services.passwords import Passwords
 from pastebin.services.purging import Purging
 from pastebin.store.blobs import Blobs
+from pastebin.store.creations import Landed
 from pastebin.store.leftovers import Leftovers
 from pastebin.store.pastes import Pastes
 
@@ -37,12 +41,14 @@ TITLE_CHARACTERS = 200
 PASSWORD_CHARACTERS = 1024
 MAX_READS = 1_000_000
 IDEMPOTENCY_CHARACTERS = (16, 255)
-ENCRYPTION_BYTES = 4096
-# What a reveal can hand out in one answer when the paste has several files (see `_protected_problems`).
-REVEAL_BYTES = 1024 * 1024
 _SLUG_TRIES = 8
 _CHANGE_TRIES = 8
 _FIXED = frozenset({"slug", "parent", "encryption"})
+# Options that have more to be waited for than the commit: a slow hash, the database's clock, a purge.
+_WAITED_FOR = frozenset({"password", "expires_at", "slug"})
+
+# Hears what became of a create, and where in the history of the database.
+Tell = Callable[[Published | Exception, Position | None], None]
 
 
 class Publishing:
@@ -80,13 +86,38 @@ class Publishing:
         """Make the paste durable and visible. Raises InvalidPaste with all problems, SlugTaken, IdempotencyMismatch,
         StorageFull.
         """
-        files = _named(taken.files, options)
-        problems = await self._problems(options) + _unless_named(taken.problems, options)
-        if not problems or not any(problem.field.startswith(("content", "files")) for problem in problems):
-            problems += [*_content_problems(files), *_protected_problems(options, files)]
-        if problems:
-            raise InvalidPaste(problems)
+        files = judging.named(taken.files, options)
+        _refuse(await self._problems(options), taken, files, options)
         await self._blobs.require_room()
+        hashed = await self._passwords.hash(options.password) if options.password else None
+        draft, token = self._drafted(files, options, hashed)
+        with taken.committing():
+            paste = await self._insert(draft, own_slug=options.slug is not None)
+        if taken.blob_keys and {file.blob_key for file in paste.files}.isdisjoint(taken.blob_keys):
+            # a retry found the first request's paste: its bytes are these bytes, stored twice
+            await taken.abandon(taken.blob_keys)
+        self._created.inc()
+        # somebody may have asked for a chosen name before, and been told that there is none
+        purge = await self._purged(paste.change, paste.slug) if draft.is_named else None
+        return Published(paste, token, purge)
+
+    def begin(self, taken: Intake, options: Options, tell: Tell) -> Callable[[], None] | None:
+        """`create` without waiting, where nothing but its commit is to be waited for; None: it takes `create`.
+
+        `tell` is called once, in a later turn of the loop. Returns what takes back a paste that is not on its way to
+        the database yet: nobody is told then. Raises InvalidPaste, Overloaded.
+        """
+        if options.asked & _WAITED_FOR or options.idempotency_key is not None:
+            return None
+        if taken.blob_keys or not self._blobs.knows_room:
+            return None
+        files = judging.named(taken.files, options)
+        _refuse(self._mistakes(options), taken, files, options)
+        draft, token = self._drafted(files, options, None)
+        return _Beginning(self._pastes, self._created, draft, token, tell).begin()
+
+    def _drafted(self, files: tuple[File, ...], options: Options, password_hash: str | None) -> tuple[Draft, str]:
+        """What is to be committed, and the owner token."""
         key = options.idempotency_key
         token = slugs.derive_token(self._secret, key) if key else slugs.generate_token()
         draft = Draft(
@@ -98,7 +129,7 @@ class Publishing:
             lifetime=self._lifetime(options),
             expires_at=options.expires_at,
             max_reads=options.max_reads,
-            password_hash=await self._passwords.hash(options.password) if options.password else None,
+            password_hash=password_hash,
             encryption=options.encryption,
             parent=options.parent,
             idempotency_hash=slugs.hash_token(key) if key else None,
@@ -106,15 +137,7 @@ class Publishing:
             is_named=options.slug is not None,
             analytics=options.analytics or "owner",
         )
-        with taken.committing():
-            paste = await self._insert(draft, own_slug=options.slug is not None)
-        if taken.blob_keys and {file.blob_key for file in paste.files}.isdisjoint(taken.blob_keys):
-            # a retry found the first request's paste: its bytes are these bytes, stored twice
-            await taken.abandon(taken.blob_keys)
-        self._created.inc()
-        # somebody may have asked for a chosen name before, and been told that there is none
-        purge = await self._purged(paste.change, paste.slug) if draft.is_named else None
-        return Published(paste, token, purge)
+        return draft, token
 
     async def _insert(self, draft: Draft, *, own_slug: bool) -> Paste:
         for _ in range(_SLUG_TRIES):
@@ -123,7 +146,7 @@ class Publishing:
             except SlugTaken:
                 if own_slug:
                     raise
-                draft = replace(draft, slug=slugs.generate(protected=len(draft.slug) == slugs.PROTECTED_LENGTH))
+                draft = _renamed(draft)
         raise SlugTaken
 
     async def revise(
@@ -139,10 +162,10 @@ class Publishing:
         paste = await self.authorise(slug, token)
         if if_match not in (None, str(paste.revision), f"{paste.revision}.{paste.version}"):
             raise RevisionConflict(revision=paste.revision)
-        files = _named(taken.files, options)
+        files = judging.named(taken.files, options)
         if files:
             await self._blobs.require_room()
-        mistakes = await self._problems(options) + _unless_named(taken.problems, options)
+        mistakes = await self._problems(options) + judging.unless_named(taken.problems, options)
         self._judge_change(paste, files, options, mistakes)
         changes = Changes(files or None, await self._members(options))
         for _ in range(_CHANGE_TRIES):
@@ -165,13 +188,13 @@ class Publishing:
         """Raise InvalidPaste with the `mistakes` of the request itself, and what this paste does not allow."""
         problems = list(mistakes)
         if files:
-            problems += _content_problems(files)
+            problems += judging.content_problems(files)
             if paste.revision >= self._limits.max_revisions:
                 problems.append(Problem("files", f"a paste has at most {self._limits.max_revisions} revisions"))
         problems += [Problem(member, "cannot be changed") for member in sorted(_FIXED & options.asked)]
         if not files and ("name" in options.asked or "syntax" in options.asked):
             problems.append(Problem("name", "comes with new content only"))
-        problems += _protected_problems(_merged(paste, options), files or paste.files)
+        problems += judging.protected_problems(_merged(paste, options), files or paste.files)
         if problems:
             raise InvalidPaste(problems)
 
@@ -223,6 +246,12 @@ class Publishing:
 
     async def _problems(self, options: Options) -> list[Problem]:
         """Everything wrong with the options of a create or a change."""
+        return self._mistakes(options) + await self._moment_problems(options)
+
+    def _mistakes(self, options: Options) -> list[Problem]:
+        """The same but for a moment of expiry, which only the database's clock can judge."""
+        if options is NO_OPTIONS:
+            return []
         found = list(options.problems)
         if options.name is not None:
             found += intake.name_problems(options.name, "name")
@@ -239,7 +268,7 @@ class Publishing:
         if options.password is not None and len(options.password) > PASSWORD_CHARACTERS:
             found.append(Problem("password", f"must be at most {PASSWORD_CHARACTERS} characters"))
         if options.encryption is not None:
-            found += _encryption_problems(options.encryption)
+            found += judging.encryption_problems(options.encryption)
         shortest, longest = IDEMPOTENCY_CHARACTERS
         if (key := options.idempotency_key) is not None and not (
             shortest <= len(key) <= longest and key.isascii() and key.isprintable()
@@ -250,9 +279,9 @@ class Publishing:
                     f"must be {shortest} to {longest} printable ASCII characters, such as a UUID",
                 )
             )
-        return found + await self._expiry_problems(options)
+        return found + self._lifetime_problems(options)
 
-    async def _expiry_problems(self, options: Options) -> list[Problem]:
+    def _lifetime_problems(self, options: Options) -> list[Problem]:
         longest = self._limits.max_lifetime_seconds
         if not longest:
             return []
@@ -261,82 +290,71 @@ class Publishing:
             return [Problem("expires_in", f"must be at most {longest} seconds here, so not 'never'")]
         if options.lifetime is not None and options.lifetime.total_seconds() > longest:
             return [Problem("expires_in", f"must be at most {longest} seconds here")]
-        if options.expires_at is not None:
+        return []
+
+    async def _moment_problems(self, options: Options) -> list[Problem]:
+        longest = self._limits.max_lifetime_seconds
+        if longest and options.expires_at is not None:
             latest = await self._pastes.now() + timedelta(seconds=longest)
             if options.expires_at > latest:
                 return [Problem("expires_at", f"must be at most {longest} seconds from now")]
         return []
 
 
-def _encryption_problems(parameters: dict[str, Any]) -> list[Problem]:
-    """They come back as they were given, so they must be what JSON, orjson and jsonb can all hold."""
-    try:
-        text = orjson.dumps(parameters)
-        is_kept = orjson.loads(text) == parameters  # 1e400 would not be
-    except TypeError:
-        is_kept = False
-    if not is_kept:
-        return [Problem("encryption", "must hold numbers of 64 bits and few levels only")]
-    if len(text) > ENCRYPTION_BYTES:
-        return [Problem("encryption", f"must be at most {ENCRYPTION_BYTES} bytes of JSON")]
-    if b"\\u0000" in text.replace(rb"\\", b""):
-        return [Problem("encryption", "must not contain NUL")]
-    return []
+def _refuse(problems: list[Problem], taken: Intake, files: tuple[File, ...], options: Options) -> None:
+    """Raise InvalidPaste with the `problems` of the options and those of the content, if there are any."""
+    problems += judging.unless_named(taken.problems, options)
+    if not problems or not any(problem.field.startswith(("content", "files")) for problem in problems):
+        problems += [*judging.content_problems(files), *judging.protected_problems(options, files)]
+    if problems:
+        raise InvalidPaste(problems)
+
+
+class _Beginning:
+    """A create that no task waits for; see `Publishing.begin`."""
+
+    __slots__ = ("_created", "_draft", "_pastes", "_take_back", "_tell", "_token", "_tries_left")
+
+    def __init__(self, pastes: Pastes, created: Counter, draft: Draft, token: str, tell: Tell) -> None:
+        self._pastes = pastes
+        self._created = created
+        self._draft = draft
+        self._token = token
+        self._tell = tell
+        self._tries_left = _SLUG_TRIES
+
+    def begin(self) -> Callable[[], None]:
+        self._try()
+        return self._stop
+
+    def _try(self) -> None:
+        self._tries_left -= 1
+        self._take_back = self._pastes.begin(self._draft, self._land)
+
+    def _stop(self) -> None:
+        self._take_back()
+
+    def _land(self, landed: Landed | Exception) -> None:
+        if isinstance(landed, SlugTaken) and self._tries_left:
+            self._draft = _renamed(self._draft)
+            try:
+                self._try()
+            except PastebinError as error:
+                self._tell(error, None)
+        elif isinstance(landed, Exception):
+            self._tell(landed, None)
+        else:
+            assert landed.paste is not None  # noqa: S101  (only an Idempotency-Key finds an earlier one)
+            self._created.inc()
+            self._tell(Published(landed.paste, self._token), landed.position)
+
+
+def _renamed(draft: Draft) -> Draft:
+    return replace(draft, slug=slugs.generate(protected=len(draft.slug) == slugs.PROTECTED_LENGTH))
 
 
 def _is_protected(options: Options) -> bool:
     return options.max_reads is not None or bool(options.password) or options.visibility == "private"
-
-
-def _named(files: list[File], options: Options) -> tuple[File, ...]:
-    """Apply `name` and `syntax` to a single file; give unnamed files among several a name to be addressed by."""
-    chosen = syntaxes.find(options.syntax) if options.syntax else None
-    if len(files) == 1:
-        file = files[0]
-        name = options.name if options.name is not None else file.name
-        syntax = chosen.name if chosen else file.syntax
-        if not chosen and options.name is not None and file.is_text and file.body is not None and file.syntax is None:
-            guessed = syntaxes.guess(name, file.body[:4096])
-            syntax = guessed.name if guessed else None
-        is_changed = (name, syntax) != (file.name, file.syntax)
-        return (replace(file, name=name, syntax=syntax) if is_changed else file,)
-    return tuple(
-        replace(file, name=file.name or f"file-{file.position + 1}", syntax=chosen.name if chosen else file.syntax)
-        for file in files
-    )
-
-
-def _unless_named(problems: list[Problem], options: Options) -> list[Problem]:
-    """The option `name` stands for the name of a single file, so it is told once."""
-    return [] if options.name is not None else problems
-
-
-def _content_problems(files: tuple[File, ...]) -> list[Problem]:
-    if not files or not any(file.size for file in files):
-        return [Problem("content", "must not be empty")]
-    found = []
-    seen: dict[str | None, int] = {}
-    for file in files:
-        if len(files) > 1 and file.name in seen:
-            found.append(Problem(f"files[{file.position}].name", f"is the name of files[{seen[file.name]}] too"))
-        seen.setdefault(file.name, file.position)
-        if file.syntax is not None and syntaxes.find(file.syntax) is None:
-            found.append(Problem(f"files[{file.position}].syntax", "is not known; /api/v1/syntaxes lists what is"))
-    return found
-
-
-def _protected_problems(options: Options, files: tuple[File, ...]) -> list[Problem]:
-    """A reveal is one answer, and it may be the last: several files have to fit into it, a single one is streamed."""
-    protected = options.max_reads is not None or options.password
-    if protected and len(files) > 1 and sum(file.size for file in files) > REVEAL_BYTES:
-        return [
-            Problem(
-                "files",
-                "with a read limit or a password a paste holds one file of any size, "
-                f"or several of up to {REVEAL_BYTES} bytes together",
-            )
-        ]
-    return []
 
 
 def _merged(paste: Paste, options: Options) -> Options:

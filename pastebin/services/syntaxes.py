@@ -178,6 +178,7 @@ _EDITOR_NAMES = {
     "typescriptreact": "tsx",
 }
 
+_BEFORE_DECLARATION = b"< \t\n\r\v\f"
 _SHEBANG = re.compile(rb"#![ \t]*(\S+)((?:[ \t]+\S+){0,8})")
 _VERSION = re.compile(r"-?[\d.]+$")
 _VIM = re.compile(
@@ -202,7 +203,7 @@ def guess(file_name: str | None, head: bytes) -> Syntax | None:
         _from_modeline(head)
         or (_from_name(file_name, head) if file_name else None)
         or (_from_shebang(head) if head.startswith(b"#!") else None)
-        or (_from_declaration(head) if head.lstrip().startswith(b"<") else None)
+        or (_from_declaration(head) if head[:1] in _BEFORE_DECLARATION and head.lstrip().startswith(b"<") else None)
     )
 
 
@@ -264,7 +265,7 @@ def _from_declaration(head: bytes) -> Syntax | None:
 
 def _from_modeline(head: bytes) -> Syntax | None:
     # what every modeline holds is looked for first, because hardly any file has one
-    if b"-*-" not in head and not (b"=" in head and b":" in head):
+    if not (b"=" in head and b":" in head) and not (b"*" in head and b"-*-" in head):
         return None
     for line in head.split(b"\n", 5)[:5]:
         found = _EMACS.search(line[:400]) if b"-*-" in line else None

@@ -82,7 +82,7 @@ class _Entry(Generic[Item, Result]):
     item: Item
     cost_bytes: int
     keys: Collection[Hashable]
-    outcome: asyncio.Future[Result | Exception]
+    tell: Callable[[Result | Exception], None] | None  # until it has been told
     latest: float
     stage: _Stage = _Stage.IN_LINE
 
@@ -126,6 +126,7 @@ class Batcher(Generic[Item, Result]):
         self._busy: set[Hashable] = set()
         self._held_bytes = 0
         self._workers = 0
+        self._flying = 0
         self._is_open = True
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -166,10 +167,8 @@ class Batcher(Generic[Item, Result]):
         taken back: Overloaded. If the deadline passes while it flies nobody knows what became of it: Unavailable.
         Cancelling the caller takes an item back, too; one that flies goes on.
         """
-        latest = self._loop.time() + self.bounds.wait_seconds
         future: asyncio.Future[Result | Exception] = self._loop.create_future()
-        entry = _Entry(item, cost_bytes, self.keys_of(item), future, latest)
-        self._admit(entry)
+        entry = self._enter(item, cost_bytes, future.set_result)
         timer = None if deadline is None else self._loop.call_at(deadline, self._expire, entry)
         try:
             outcome = await future
@@ -183,6 +182,25 @@ class Batcher(Generic[Item, Result]):
             # one exception may be everybody's: each caller's traceback begins here
             raise outcome.with_traceback(None)
         return outcome
+
+    def hand_in(self, item: Item, cost_bytes: int, tell: Callable[[Result | Exception], None]) -> Callable[[], None]:
+        """The same without a task that waits: `tell` is called once, in a later turn of the loop.
+
+        Returns what takes the item back, as cancelling does: nobody is told then. Raises Overloaded, Unavailable.
+        """
+        entry = self._enter(item, cost_bytes, tell)
+
+        def take_back() -> None:
+            entry.tell = None
+            self._withdraw(entry)
+
+        return take_back
+
+    def _enter(self, item: Item, cost_bytes: int, tell: Callable[[Result | Exception], None]) -> _Entry[Item, Result]:
+        latest = self._loop.time() + self.bounds.wait_seconds
+        entry: _Entry[Item, Result] = _Entry(item, cost_bytes, self.keys_of(item), tell, latest)
+        self._admit(entry)
+        return entry
 
     def _admit(self, entry: _Entry[Item, Result]) -> None:
         if not self._is_open:
@@ -218,24 +236,33 @@ class Batcher(Generic[Item, Result]):
     async def _work(self) -> None:
         try:
             while True:
-                if self._workers > 1:
+                if self._flying:
                     await self._board()
                 if not (batch := self._take()):
                     return
                 keys = [key for entry in batch for key in entry.keys]
                 self._busy.update(keys)
+                self._flying += 1
                 try:
                     await self._fly(batch)
                 finally:
+                    self._flying -= 1
                     self._busy.difference_update(keys)
         finally:
             self._workers -= 1
 
     async def _board(self) -> None:
-        """Wait while more and more come, so that few flights carry many: each of them costs as much as several rows."""
+        """Wait while others fly and more and more come: each flight costs as much as several rows, and a server
+        that has one to work on is not idle.
+        """
         until = self._loop.time() + self.bounds.boarding_seconds
         waiting, still = 0, 0
-        while still < _STILL_TURNS and len(self._queue) < self.bounds.flight_rows and self._loop.time() < until:
+        while (
+            self._flying
+            and still < _STILL_TURNS
+            and len(self._queue) < self.bounds.flight_rows
+            and self._loop.time() < until
+        ):
             still = 0 if len(self._queue) > waiting else still + 1
             waiting = len(self._queue)
             await asyncio.sleep(0)
@@ -245,7 +272,13 @@ class Batcher(Generic[Item, Result]):
         chosen = choose(((entry.cost_bytes, entry.keys) for entry in queue), self._busy, self.bounds)
         if not chosen:
             return []
-        batch: list[_Entry[Item, Result]] = []
+        if len(chosen) == chosen[-1] + 1:
+            batch = [queue.popleft() for _ in chosen]
+            for entry in batch:
+                entry.stage = _Stage.FLYING
+            self._let_in()
+            return batch
+        batch = []
         kept: list[_Entry[Item, Result]] = []
         indexes = iter([*chosen, -1])
         index = next(indexes)
@@ -290,8 +323,17 @@ class Batcher(Generic[Item, Result]):
         if entry.stage in (_Stage.QUEUED, _Stage.FLYING):
             self._held_bytes -= entry.cost_bytes
         entry.stage = _Stage.SETTLED
-        if not entry.outcome.done():
-            entry.outcome.set_result(outcome)
+        self._tell(entry, outcome)
+
+    def _tell(self, entry: _Entry[Item, Result], outcome: Result | Exception) -> None:
+        tell, entry.tell = entry.tell, None
+        if tell is not None:
+            try:
+                tell(outcome)
+            except asyncio.InvalidStateError:
+                pass  # whoever waited has been cancelled, and does not know it yet
+            except Exception:  # the others aboard have to hear of theirs
+                log.exception("%s: somebody could not be told what became of it", self.name)
 
     def _abandon(self) -> None:
         """After the last flight: somebody waits still only if the flights were cancelled."""
@@ -313,8 +355,8 @@ class Batcher(Generic[Item, Result]):
         self._let_in()
 
     def _expire(self, entry: _Entry[Item, Result]) -> None:
-        if entry.stage is _Stage.FLYING and not entry.outcome.done():
-            entry.outcome.set_result(Unavailable())  # it stays aboard: its bytes are held until the flight lands
+        if entry.stage is _Stage.FLYING:
+            self._tell(entry, Unavailable())  # it stays aboard: its bytes are held until the flight lands
             return
         if entry.stage is not _Stage.SETTLED:
             self.figures.refused += 1

@@ -43,6 +43,10 @@ class Blobs(Protocol):
     async def require_room(self) -> None:
         """Raise StorageFull if no more should be stored now, here or by others on the same disk."""
 
+    @property
+    def knows_room(self) -> bool:
+        """Whether `require_room` would return at once."""
+
     async def remove(self, key: str) -> None:
         """Remove a blob; one that is not there is no error."""
 

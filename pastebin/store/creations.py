@@ -35,9 +35,8 @@ with draft as (
 ), paste as (
     insert into pastes (slug, visibility, title, token_hash, password_hash, encryption, parent, max_reads, expires_at,
                         idempotency_hash, fingerprint, analytics)
-    select slug, visibility, title, token_hash, password_hash, encryption, parent, max_reads,
-           coalesce(expires_at, now() + lifetime), idempotency_hash, fingerprint,
-           coalesce(analytics, 'owner')
+    select slug, coalesce(visibility, 'unlisted'), title, token_hash, password_hash, encryption, parent, max_reads,
+           coalesce(expires_at, now() + lifetime), idempotency_hash, fingerprint, coalesce(analytics, 'owner')
     from draft where expires_at is null or expires_at > now()
     on conflict do nothing
     returning *
@@ -207,7 +206,7 @@ def _arrays(drafts: Sequence[Draft]) -> tuple[list[Any] | None, ...]:
     """One array for each of _DRAFT_COLUMNS."""
     return (
         [draft.slug for draft in drafts],
-        [draft.visibility for draft in drafts],
+        rows.unless_empty([None if draft.visibility == "unlisted" else draft.visibility for draft in drafts]),
         rows.unless_empty([draft.title for draft in drafts]),
         [draft.token_hash for draft in drafts],
         rows.unless_empty([draft.password_hash for draft in drafts]),

@@ -103,6 +103,11 @@ class DirectoryBlobs:
                 await _finished(self._readers, self._shelves.require_room)
             self._room_until = now + _ROOM_SECONDS
 
+    @property
+    def knows_room(self) -> bool:
+        """See `Blobs.knows_room`."""
+        return time.monotonic() < self._room_until
+
     async def remove(self, key: str) -> None:
         """See `Blobs.remove`; not forced to the disk: what a crash brings back is an orphan like others."""
         place = self._shelves.place(checked(key))

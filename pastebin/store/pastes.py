@@ -6,7 +6,7 @@ many requests share their statements.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Literal
@@ -123,6 +123,13 @@ class Pastes:
             return landed.paste
         assert landed.earlier is not None  # noqa: S101  (a draft that landed made a paste or found one)
         return await self._lookups.find(Wish(landed.earlier), from_primary=True)
+
+    def begin(self, draft: Draft, tell: Callable[[Landed | Exception], None]) -> Callable[[], None]:
+        """`create` for a caller who does not wait but is told, once and later; the position is for the caller to note.
+
+        Returns what takes back a draft that has not been sent yet: nobody is told then. Raises Overloaded.
+        """
+        return self._creations.hand_in(draft, creations.bytes_of(draft), tell)
 
     async def revise(self, paste: Paste, changes: Changes) -> Paste:
         """Apply changes to the paste as it was read. Raises RevisionConflict if it has changed since, PasteNotFound."""

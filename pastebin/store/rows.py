@@ -21,7 +21,8 @@ LIVE = "p.state = 'live' and (p.expires_at is null or p.expires_at > now())"
 # What `arrays_of` makes, behind the array that says whose the files are.
 CONTENT_COLUMNS = "position, name, media_type, syntax, size, sha256, body, blob_key"
 # The same to be inserted from `content f`: a blob that is not `kept`, because it was given up, breaks a check of files.
-CONTENT_VALUES = "f.position, f.name, f.media_type, f.syntax, f.size, f.sha256, f.body, kept.key"
+CONTENT_VALUES = """coalesce(f.position, 0), f.name, coalesce(f.media_type, 'text/plain'), f.syntax,
+    coalesce(f.size, length(f.body)), f.sha256, f.body, kept.key"""
 CONTENT_TYPES = ("int[]", "text[]", "text[]", "text[]", "bigint[]", "bytea[]", "bytea[]", "text[]")
 
 
@@ -31,14 +32,14 @@ def unless_empty(values: list[Any]) -> list[Any] | None:
 
 
 def arrays_of(files: Iterable[File]) -> tuple[list[Any] | None, ...]:
-    """Files as one array for each of CONTENT_COLUMNS."""
+    """Files as one array for each of CONTENT_COLUMNS; what CONTENT_VALUES finds out by itself is left out."""
     files = list(files)
     return (
-        [file.position for file in files],
+        unless_empty([file.position or None for file in files]),
         unless_empty([file.name for file in files]),
-        [file.media_type for file in files],
+        unless_empty([None if file.media_type == "text/plain" else file.media_type for file in files]),
         unless_empty([file.syntax for file in files]),
-        [file.size for file in files],
+        unless_empty([file.size if file.body is None else None for file in files]),
         [file.sha256 for file in files],
         unless_empty([file.body for file in files]),
         unless_empty([file.blob_key for file in files]),

@@ -70,6 +70,11 @@ class S3Blobs:
     async def require_room(self) -> None:
         """See `Blobs.require_room`; the bucket says so itself when it is full."""
 
+    @property
+    def knows_room(self) -> bool:
+        """See `Blobs.knows_room`."""
+        return True
+
     async def remove(self, key: str) -> None:
         """See `Blobs.remove`."""
         with suppress(BlobMissing):

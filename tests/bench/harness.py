@@ -8,7 +8,8 @@ import os
 import statistics
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from pastebin.embedded import binaries
 from pastebin.embedded.server import Server, primary
 from pastebin.sections import EmbeddedSection
+from tests.bench import accounts
 
 _WARM_UP_SECONDS = 2.0
 
@@ -27,11 +29,15 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True)
 class Contest:
-    """A case that is set up: two measurements to be taken in turns, each for the given seconds, in operations/s."""
+    """A case that is set up: two measurements to be taken in turns, each for the given seconds, in operations/s.
+
+    `parties` names the processes whose processor time is accounted for beside that of the load generator.
+    """
 
     ours: Callable[[float], Awaitable[float]]
     reference: Callable[[float], Awaitable[float]]
     check: Callable[[], Awaitable[None]]
+    parties: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Result:
     ours: list[float] = field(default_factory=list)
     reference: list[float] = field(default_factory=list)
     failure: str | None = None
+    # Of each round: microseconds of processor time for one operation, by who used it.
+    used: dict[str, list[dict[str, float]]] = field(default_factory=lambda: {"ours": [], "reference": []})
 
     @property
     def ratio(self) -> float:
@@ -89,14 +97,23 @@ async def run(case: Case, rounds: int, seconds: float) -> Result:
                 await contest.ours(min(seconds, _WARM_UP_SECONDS))
                 await contest.reference(min(seconds, _WARM_UP_SECONDS))
                 for number in range(1, rounds + 1):
-                    result.ours.append(await contest.ours(seconds))
-                    result.reference.append(await contest.reference(seconds))
+                    result.ours.append(await _measured(contest, "ours", seconds, result))
+                    result.reference.append(await _measured(contest, "reference", seconds, result))
                     print(f"  round {number}: {result.ours[-1]:>10,.0f} {result.reference[-1]:>10,.0f}", flush=True)
                 await contest.check()
     except (WrongAnswer, TimeoutError, OSError, subprocess.SubprocessError) as error:
         result.failure = f"{type(error).__name__}: {error}"
     _tell(result)
     return result
+
+
+async def _measured(contest: Contest, side: str, seconds: float, result: Result) -> float:
+    parties = {**contest.parties, "load generator": os.getpid()}
+    before, began = accounts.account(parties), time.perf_counter()
+    rate = await (contest.ours if side == "ours" else contest.reference)(seconds)
+    operations = rate * (time.perf_counter() - began)
+    result.used[side].append(accounts.account(parties).since(before, operations))
+    return rate
 
 
 def _tell(result: Result) -> None:
@@ -111,6 +128,9 @@ def _tell(result: Result) -> None:
         f" {'reached' if result.is_good else 'MISSED'}",
         flush=True,
     )
+    for side, rounds in result.used.items():
+        spent = {party: statistics.median(used[party] for used in rounds) for party in rounds[0]}
+        print(f"  {side} used: " + ", ".join(f"{party} {spent[party]:,.0f} us" for party in spent), flush=True)
 
 
 def processors() -> tuple[set[int], set[int]]:
@@ -120,8 +140,8 @@ def processors() -> tuple[set[int], set[int]]:
 
 
 @asynccontextmanager
-async def durable_postgres(directory: Path) -> AsyncIterator[Server]:
-    """A PostgreSQL that loses nothing, on a real disk, free to run on every processor."""
+async def durable_postgres(directory: Path, *, is_pinned: bool = False) -> AsyncIterator[Server]:
+    """A PostgreSQL that loses nothing, on a real disk, free to run on every processor unless it is pinned."""
     home = directory / "server"
     home.mkdir()
     home.chmod(0o755)
@@ -130,6 +150,9 @@ async def durable_postgres(directory: Path) -> AsyncIterator[Server]:
             for name in ("fsync", "full_page_writes", "synchronous_commit"):
                 if (value := await connection.fetchval("select current_setting($1)", name)) != "on":
                     raise WrongAnswer(f"{name} is {value}: nothing durable would be measured")
+        if is_pinned and server.pid is not None:
+            for pid in accounts.descendants(server.pid):
+                pin_server(pid)
         yield server
 
 
@@ -145,7 +168,7 @@ async def as_client() -> AsyncIterator[None]:
 
 
 def pin_server(pid: int) -> None:
-    """Keep a process, with the threads it has so far, on the server's processor."""
+    """Keep a process, with the threads it has so far and whatever it starts, on the server's processor."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), processors()[0])
 

@@ -113,6 +113,8 @@ def on_short_road(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 async def test_what_is_stored_of_the_address_ends(node: Node, on_short_road: list[bool]) -> None:
     """RFC 9111, section 4.4."""
     await until_hit(node, "/")
+    await create(node, "/api/v1/pastes", b"hello\n")  # the road is open for a moment after a look for room
+    on_short_road.clear()
     assert b"\r\nCache-Status: pastebin; fwd=method\r\n" in await create(node, "/", b"hello\n")
     assert (await get(node, "/"))[1].startswith("pastebin; fwd=uri-miss")
     assert on_short_road == [True]
@@ -122,7 +124,7 @@ async def test_a_create_that_failed_changes_nothing(node: Node, on_short_road: l
     await until_hit(node, "/")
     assert b"\r\nCache-Status: pastebin; fwd=method\r\n" in await create(node, "/", b"")
     assert (await get(node, "/"))[1].startswith("pastebin; hit")
-    assert on_short_road == [True]
+    assert on_short_road == []
 
 
 async def test_who_chose_a_name_is_answered_when_nobody_denies_it_any_more(
@@ -133,4 +135,4 @@ async def test_who_chose_a_name_is_answered_when_nobody_denies_it_any_more(
     head = await create(node, "/api/v1/pastes", body, "Content-Type: application/json")
     assert head.startswith(b"HTTP/1.1 201 ")
     assert (await get(node, "/raw/chosen-name"))[0] == 200
-    assert on_short_road == [True]
+    assert on_short_road == []

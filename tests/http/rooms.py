@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 
-from pastebin.http.short import Short
+from pastebin.http.short import Said, Short, Tell
 
 
 class Rooms:
@@ -22,18 +22,22 @@ class Rooms:
     async def full(self, request: web.Request) -> web.Response:
         return web.Response(text=f"full {len(await request.content.read())}.")
 
-    def short(self, request: Short) -> Callable[[], Awaitable[web.Response]] | None:
+    def short(self, request: Short, tell: Tell) -> Callable[[], None] | None:
         if request.body == b"decline":
             return None
 
-        async def work() -> web.Response:
+        async def work() -> None:
             self.entered.set()
             await self.go.wait()
-            if self.failure:
-                raise self.failure
-            return web.Response(text=f"short {len(request.body)}.")
+            body = f"short {len(request.body)}.".encode()
+            tell(self.failure or Said(200, {"Content-Type": "text/plain; charset=utf-8"}, body))
 
-        return work
+        working = asyncio.get_running_loop().create_task(work())
+
+        def stop() -> None:
+            working.cancel()
+
+        return stop
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/", self.full), web.post("/", self.full, short=self.short), web.post("/full", self.full)]

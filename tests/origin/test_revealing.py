@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pastebin.services.publishing import REVEAL_BYTES
+from pastebin.services.judging import REVEAL_BYTES
 from tests.nodes import Node
 
 JSON = {"Accept": "application/json"}

@@ -331,3 +331,47 @@ async def test_every_item_meets_one_fate(seed: int) -> None:
             assert item not in landed
     assert (batcher._held_bytes, batcher._busy, batcher._workers) == (0, set(), 0)
     assert not batcher._queue and not batcher._line
+
+
+async def test_who_hands_in_is_told_once_and_later() -> None:
+    told: list[str | Exception] = []
+    async with airborne(BOUNDS) as (batcher, air, _):
+        batcher.hand_in("a", 1, told.append)
+        assert told == []
+        air.gate.set()
+        await turns()
+    assert told == ["A"]
+
+
+async def test_who_takes_back_is_not_told_and_does_not_fly_if_there_is_time() -> None:
+    told: list[str | Exception] = []
+    async with airborne(Bounds(flight_rows=4, flight_bytes=100, flights=1)) as (batcher, air, _):
+        flying = batcher.hand_in("a", 1, told.append)
+        await turns()
+        waiting = batcher.hand_in("b", 1, told.append)
+        flying()
+        waiting()
+    assert (told, air.flown) == ([], [["a"]])
+
+
+async def test_who_cannot_be_told_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str | Exception] = []
+
+    def deaf(_outcome: str | Exception) -> None:
+        raise KeyError
+
+    async with airborne(BOUNDS) as (batcher, _, _):
+        for tell in (deaf, told.append):
+            batcher.hand_in("a", 1, tell)
+    assert told == ["A"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_somebody_cancelled_in_the_turn_of_the_landing_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    async with airborne(BOUNDS) as (batcher, air, callers):
+        callers_of = [callers.create_task(batcher.submit(item, 1)) for item in "ab"]
+        await turns()
+        air.gate.set()
+        callers_of[0].cancel()
+        assert await callers_of[1] == "B"
+    assert caplog.records == []

@@ -148,7 +148,9 @@ def _refusal(status: int, said: bytes) -> Refused:
     if "No space left on device" in text:
         reason = "its disk is full"
     else:
-        reason = _REASONS.get(code, f"ClickHouse error {code}" if match else f"status {status} is no answer of ClickHouse")
+        reason = _REASONS.get(
+            code, f"ClickHouse error {code}" if match else f"status {status} is no answer of ClickHouse"
+        )
     return Refused(code, reason)
 
 

@@ -181,7 +181,10 @@ class Intake:
         attempt = secrets.randbits(62)
         visits, changes = _events(fresh.values(), since_hour)
         if again := [batch for name, batch in fresh.items() if name in begun]:
-            visits, changes = await self._lacking("visits", again, visits), await self._lacking("changes", again, changes)
+            visits, changes = (
+                await self._lacking("visits", again, visits),
+                await self._lacking("changes", again, changes),
+            )
         day = int(group[0].received_at.timestamp()) // 86_400
         ledger = [{"id": name, "day": day, "attempt": attempt} for name in fresh]
         marks = [{"hour": hour, "attempt": attempt, "marks": 1} for hour in sorted(_touched(visits, changes))]
@@ -221,7 +224,11 @@ class Intake:
         there = await self._client.ask(
             f"select distinct node, number from {table} where hour between {first} and {last}"
             " and (node, number) in (select node, number from asked)",
-            [Table("asked", "node String, number Int64", [{"node": row.node, "number": row.number} for row in doubtful])],
+            [
+                Table(
+                    "asked", "node String, number Int64", [{"node": row.node, "number": row.number} for row in doubtful]
+                )
+            ],
             seconds=_WRITE_SECONDS,
         )
         known = {(node, int(number)) for node, number in there}

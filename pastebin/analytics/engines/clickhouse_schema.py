@@ -116,5 +116,7 @@ def _checked(version: str) -> tuple[int, int]:
     found = (int(match[1]), int(match[2])) if match else (0, 0)
     if found < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise ResourceUnavailable(f"analytics.database: ClickHouse {oldest} or later is needed, this is {version[:20]!r}")
+        raise ResourceUnavailable(
+            f"analytics.database: ClickHouse {oldest} or later is needed, this is {version[:20]!r}"
+        )
     return found

@@ -177,7 +177,9 @@ def _rolled(
     )
 
 
-def summed(parts: Sequence[str], *, by: str, order: str = "", limit: int | None = None, after: int | None = None) -> str:
+def summed(
+    parts: Sequence[str], *, by: str, order: str = "", limit: int | None = None, after: int | None = None
+) -> str:
     """Add pieces up. `after`: only what follows the row with so many visits and the value in `asked`, in the order."""
     sums = ", ".join(f"sum(s{index}) as t{index}" for index in range(len(MEASURES)))
     where = "" if after is None else f" having t0 < {after} or (t0 = {after} and value > (select value from asked))"

@@ -1,0 +1,85 @@
+"""What is wrong with the files and options of a paste, as problems to be told; and whose name a file bears."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from pastebin.errors import Problem
+from pastebin.models import File, Options
+from pastebin.services import syntaxes
+
+ENCRYPTION_BYTES = 4096
+# What a reveal can hand out in one answer when the paste has several files (see `protected_problems`).
+REVEAL_BYTES = 1024 * 1024
+
+
+def encryption_problems(parameters: dict[str, Any]) -> list[Problem]:
+    """They come back as they were given, so they must be what JSON, orjson and jsonb can all hold."""
+    try:
+        text = orjson.dumps(parameters)
+        is_kept = orjson.loads(text) == parameters  # 1e400 would not be
+    except TypeError:
+        is_kept = False
+    if not is_kept:
+        return [Problem("encryption", "must hold numbers of 64 bits and few levels only")]
+    if len(text) > ENCRYPTION_BYTES:
+        return [Problem("encryption", f"must be at most {ENCRYPTION_BYTES} bytes of JSON")]
+    if b"\\u0000" in text.replace(rb"\\", b""):
+        return [Problem("encryption", "must not contain NUL")]
+    return []
+
+
+def named(files: list[File], options: Options) -> tuple[File, ...]:
+    """Apply `name` and `syntax` to a single file; give unnamed files among several a name to be addressed by."""
+    chosen = syntaxes.find(options.syntax) if options.syntax else None
+    if len(files) == 1:
+        file = files[0]
+        name = options.name if options.name is not None else file.name
+        syntax = chosen.name if chosen else file.syntax
+        if not chosen and options.name is not None and file.is_text and file.body is not None and file.syntax is None:
+            guessed = syntaxes.guess(name, file.body[:4096])
+            syntax = guessed.name if guessed else None
+        is_changed = (name, syntax) != (file.name, file.syntax)
+        return (replace(file, name=name, syntax=syntax) if is_changed else file,)
+    return tuple(
+        replace(file, name=file.name or f"file-{file.position + 1}", syntax=chosen.name if chosen else file.syntax)
+        for file in files
+    )
+
+
+def unless_named(problems: list[Problem], options: Options) -> list[Problem]:
+    """The option `name` stands for the name of a single file, so it is told once."""
+    return [] if options.name is not None else problems
+
+
+def content_problems(files: tuple[File, ...]) -> list[Problem]:
+    if len(files) == 1 and files[0].size and files[0].syntax is None:
+        return []
+    if not files or not any(file.size for file in files):
+        return [Problem("content", "must not be empty")]
+    found = []
+    seen: dict[str | None, int] = {}
+    for file in files:
+        if len(files) > 1 and file.name in seen:
+            found.append(Problem(f"files[{file.position}].name", f"is the name of files[{seen[file.name]}] too"))
+        seen.setdefault(file.name, file.position)
+        if file.syntax is not None and syntaxes.find(file.syntax) is None:
+            found.append(Problem(f"files[{file.position}].syntax", "is not known; /api/v1/syntaxes lists what is"))
+    return found
+
+
+def protected_problems(options: Options, files: tuple[File, ...]) -> list[Problem]:
+    """A reveal is one answer, and it may be the last: several files have to fit into it, a single one is streamed."""
+    protected = options.max_reads is not None or options.password
+    if protected and len(files) > 1 and sum(file.size for file in files) > REVEAL_BYTES:
+        return [
+            Problem(
+                "files",
+                "with a read limit or a password a paste holds one file of any size, "
+                f"or several of up to {REVEAL_BYTES} bytes together",
+            )
+        ]
+    return []
