@@ -62,7 +62,7 @@ def row_of(error: errors.PastebinError) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One problem, ready to be shown as JSON or as a page."""
+    """One problem, ready to be shown as JSON or as a page. Without a `request_id` it is for more than one request."""
 
     type: str
     title: str
@@ -79,7 +79,7 @@ class Document:
             "title": self.title,
             "status": self.status,
             "detail": _text(self.detail),
-            "request_id": self.request_id,
+            **({"request_id": self.request_id} if self.request_id else {}),
             **(self.extensions or {}),
         }
         if self.errors:
