@@ -333,6 +333,9 @@ def _check_targets(cdn: CdnSection) -> Iterator[Problem]:
 
 def _check_edge(config: Config) -> Iterator[Problem]:
     origin = config.edge.origin
+    for host in config.edge.hosts:
+        if not is_site(f"http://{host}") or urlsplit(f"http://{host}").path:
+            yield Problem("edge.hosts", f"must be names of hosts, with a port if it is not 80: {host!r}")
     if origin == "local":
         if "edge" in config.node.roles and not {"web", "read", "write"} & set(config.node.roles):
             yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")

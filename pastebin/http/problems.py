@@ -40,6 +40,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.PasteTooLarge: Row(413, "paste-too-large", "Paste too large"),
     errors.UnsupportedMedia: Row(415, "unsupported-media", "Unsupported media type"),
     errors.RangeUnsatisfiable: Row(416, "range-unsatisfiable", "Range not satisfiable"),
+    errors.Misdirected: Row(421, "misdirected", "Misdirected request"),
     errors.InvalidPaste: Row(422, "invalid-paste", "Paste not acceptable"),
     errors.IdempotencyMismatch: Row(422, "idempotency-mismatch", "Idempotency-Key used for another paste"),
     errors.BadUpstream: Row(502, "bad-upstream", "Bad answer from the origin"),

@@ -100,6 +100,7 @@ class ShortRoad:
         is_draining: Callable[[], bool],
         changed: Changed | None = None,
         spoken: Collection[Dialect] = (),
+        takes: Callable[[str], bool] | None = None,
     ) -> None:
         self._handlers = {f"POST {path} HTTP/1.1": (path, handler) for path, handler in handlers.items()}
         self._first_lines = tuple(line.encode() + b"\r\n" for line in self._handlers)
@@ -109,12 +110,15 @@ class ShortRoad:
         self._is_draining = is_draining
         self._changed = changed
         self._spoken = spoken
+        self._takes = takes
 
     def begin(self, data: bytes, finish: Finish) -> asyncio.Task[None] | None:
         """See `protocol.ShortRoad`."""
         if not data.startswith(self._first_lines) or (found := read(data)) is None:
             return None
         line, request = found
+        if self._takes is not None and not self._takes(request.host):
+            return None
         path, handler = self._handlers[line]
         try:
             work = handler(request)
