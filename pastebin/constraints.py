@@ -115,6 +115,9 @@ def check_targets(cdn: CdnSection) -> Iterator[Problem]:
 def check_edge(edge: EdgeSection, node: NodeSection) -> Iterator[Problem]:
     """What the edge stands before."""
     origin = edge.origin
+    for host in edge.hosts:
+        if not is_site(f"http://{host}") or urlsplit(f"http://{host}").path:
+            yield Problem("edge.hosts", f"must be names of hosts, with a port if it is not 80: {host!r}")
     if origin == "local":
         if "edge" in node.roles and not {"web", "read", "write"} & set(node.roles):
             yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")

@@ -86,6 +86,10 @@ class UnreadableRequest(PastebinError):
     """The request could not be read."""
 
 
+class Misdirected(PastebinError):
+    """This server does not answer for the host that was asked."""
+
+
 class InvalidPaste(PastebinError):
     """The paste is not acceptable."""
 

@@ -23,7 +23,7 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.passing import UNTYPED, Passing, own_answer
 from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, appended
-from pastebin.errors import StoredDamaged
+from pastebin.errors import Misdirected, StoredDamaged
 from pastebin.http import consistency, counted, streaming
 from pastebin.http.consistency import Tokens
 from pastebin.http.outlets import Piece
@@ -65,6 +65,7 @@ class Edge:
         queries: Queries,
         idle_seconds: float,
         hidden: frozenset[str],
+        hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._cache = cache
         self._generations = generations
@@ -79,10 +80,13 @@ class Edge:
         self._queries = queries
         self._idle_seconds = idle_seconds
         self._hidden = hidden
+        self._hosts = hosts
 
     def middleware(self) -> Middleware:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not self.takes(request.headers.get(hdrs.HOST, "")):
+                raise Misdirected
             if not self._is_local and (answer := own_answer(request)) is not None:
                 return answer
             if request.method not in ("GET", "HEAD"):
@@ -92,6 +96,10 @@ class Edge:
             return await self.answer(request, handler)
 
         return middleware
+
+    def takes(self, host: str) -> bool:
+        """Whether requests with this Host are answered: it is part of every key, and anybody can make up many."""
+        return not self._hosts or intents.host_in_keys(host) in self._hosts
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """The handler of every address of an edge whose origin is elsewhere."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from multidict import CIMultiDictProxy, MultiMapping
 
 from pastebin.cdn.arrivals import Arrivals
+from pastebin.cdn.burials import Burials
 from pastebin.cdn.chores import FeedState
 from pastebin.cdn.disk import Disk
 from pastebin.cdn.figures import Figures
@@ -52,6 +53,7 @@ class Cache:
         self._tiers = Tiers(section, figures)
         self._arrivals = Arrivals(lambda stored: self._is_overtaken(stored, stored.born), self.unkept)
         self._restart = Restart(section, disk)
+        self._burials = Burials(self._take_out)
 
     @classmethod
     @asynccontextmanager
@@ -173,17 +175,15 @@ class Cache:
         Whoever calls has moved the purge clock in the same breath: `Generations.purge`.
         """
         tags = frozenset(tags)
-        found = self._index.of_tags(tags)
-        for stored in found:
-            if not stored.alive:
-                continue  # it made room for one that was marked before it
-            if soft:
-                self._exchange(stored, replace(stored, soft_purged=True, attached=None))
-            else:
-                self._bury(stored, remember=True)
-        for stored in self._arrivals:
-            if not tags.isdisjoint(stored.tags):
-                self._end(stored)
+        found = [stored for stored in self._index.of_tags(tags) if stored.alive]
+        if soft:
+            for stored in found:
+                if stored.alive:  # else it made room for one that was marked before it
+                    self._exchange(stored, replace(stored, soft_purged=True, attached=None))
+        else:
+            self._end(found)
+            self._burials.add(found)
+        self._end([stored for stored in self._arrivals if not tags.isdisjoint(stored.tags)])
         return len(found)
 
     def drop(self, key: str) -> int:
@@ -202,13 +202,10 @@ class Cache:
         """Remove everything; nothing asked for before will be stored."""
         self._generations.flush()
         everything = (*self._index, *self._arrivals)
-        for stored in everything:
-            _die(stored)
         self._tiers.clear()
         self._index.clear()
-        if self._disk is not None:
-            bodies = [stored.body for stored in everything if isinstance(stored.body, DiskBody)]
-            self._disk.chores.remove([body.path for body in bodies], sum(body.file_bytes for body in bodies))
+        self._burials.clear()
+        self._end(everything)
 
     def charge(self, stored: Stored, extra: int) -> None:
         """Count `extra` bytes of memory for what is attached to a response; they end with it."""
@@ -310,13 +307,13 @@ class Cache:
         victims = self._tiers.admit(stored, old, is_known=is_known)
         if victims is None:
             self.unkept("room")
-            self._end(stored)
+            self._end((stored,))
             if old is not None:
                 self._bury(old)
             return None
         self._index.add(stored)
         if old is not None:
-            self._end(old)
+            self._bury(old)
         self._evict(victims)
         return stored if stored.alive else None
 
@@ -342,16 +339,22 @@ class Cache:
             self._bury(stored)
 
     def _bury(self, stored: Stored, *, remember: bool = False) -> None:
+        self._take_out(stored, remember=remember)
+        self._end((stored,))
+
+    def _take_out(self, stored: Stored, *, remember: bool = True) -> None:
         self._index.remove(stored)
         self._tiers.remove(stored, remember=remember)
-        self._end(stored)
-
-    def _end(self, stored: Stored) -> None:
-        """It counts no more, and its body goes with it."""
-        _die(stored)
-        if self._disk is not None and isinstance(stored.body, DiskBody):
+        if isinstance(stored.body, DiskBody):
             self._tiers.hot.forget(stored.body)
-            self._disk.chores.remove((stored.body.path,), stored.body.file_bytes)
+
+    def _end(self, ended: Sequence[Stored]) -> None:
+        """They count no more, and their bodies go with them. What was ended before, or by a purge, is passed over."""
+        bodies = [stored.body for stored in ended if stored.alive and isinstance(stored.body, DiskBody)]
+        for stored in ended:
+            _die(stored)
+        if self._disk is not None and bodies:
+            self._disk.chores.remove([body.path for body in bodies], sum(body.file_bytes for body in bodies))
 
     def _lose(self, stored: Stored, body: DiskBody, error: OSError) -> None:
         """A body could not be read: unless it went for good reasons, that is the end of whatever has it."""

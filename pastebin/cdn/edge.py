@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from pastebin.cdn import intents
 from pastebin.cdn.answers import Edge
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
@@ -88,6 +89,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             queries=queries,
             idle_seconds=config.doors.body_idle_seconds,
             hidden=_FOR_CACHES,
+            hosts=frozenset(map(intents.host_in_keys, section.hosts)),
         )
         prepared = Prepared(cache, feed, _FOR_CACHES | {counted.ANALYTICS.lower()})
         figures.watch_shortcut(prepared.figures)
@@ -125,6 +127,7 @@ class EdgeFront:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
         self.changed = edge.changed
+        self.takes = edge.takes
         self._shortcut = shortcut
         self._local = local
         self._config = config

@@ -29,9 +29,10 @@ class Family:
         """
         if len(self.groups) == 1:
             names = self.groups[0]
-            return self.variants.get(variant_of(names, headers) if names else ())
+            only = self.variants.get(variant_of(names, headers) if names else ())
+            return only if only is not None and only.alive else None
         found = [self.variants.get(variant_of(names, headers) if names else ()) for names in self.groups]
-        matching = [stored for stored in found if stored is not None]
+        matching = [stored for stored in found if stored is not None and stored.alive]
         now = time.time()
         return max(
             matching,
@@ -48,7 +49,9 @@ def _is_fresh(stored: Stored, now: float) -> bool:
 
 
 class Index:
-    """All that is visible. What it holds has its text counted in `Stored.footprint`.
+    """All that is visible, and what is not `alive` any more until it is taken out: that is not found.
+
+    What it holds has its text counted in `Stored.footprint`.
 
     `on_change` is called with every address at which something else is found from now on.
     """
@@ -76,7 +79,7 @@ class Index:
     def of_key(self, key: str) -> list[Stored]:
         """Everything under one address."""
         family = self._families.get(key)
-        return [] if family is None else list(family.variants.values())
+        return [] if family is None else [stored for stored in family.variants.values() if stored.alive]
 
     def of_tags(self, tags: Iterable[str]) -> set[Stored]:
         """Everything with any of these surrogate keys."""

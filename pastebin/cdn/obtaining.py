@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pastebin.cdn import directives, freshness, intents
@@ -75,11 +76,16 @@ class Obtaining:
         return bool(self._cache.peek(key)) or key in self._fetching.flights
 
     def is_personal(self, intent: Intent) -> bool:
-        """Whether the node's own application is known to answer this only to who asks: then nothing is in between."""
-        key = intent.key
-        return (
-            self._fetching.personal(key, time.time()) and not self._cache.peek(key) and not intent.asked.only_if_cached
-        )
+        """Whether the node's own application answers this only to who asks: then nothing is in between.
+
+        So it does with credentials, unless something is stored that says otherwise; and without them where it is known.
+        """
+        if intent.asked.only_if_cached:
+            return False
+        stored = self._cache.peek(intent.key)
+        if hdrs.AUTHORIZATION in intent.headers:
+            return not any(one.policy.for_authorised for one in stored)
+        return not stored and self._fetching.personal(intent.key, time.time())
 
     def is_deep(self, intent: Intent, now: float) -> bool:
         """Whether parts of this address are asked of the origin, as far as nothing is stored."""

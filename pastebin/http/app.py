@@ -37,6 +37,8 @@ class Fronted(Protocol):
 
     def changed(self, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None: ...
 
+    def takes(self, host: str) -> bool: ...
+
 
 def build(
     door: str,
@@ -84,8 +86,8 @@ def build(
             short[route.path] = handler
         web.RouteDef(route.method, route.path, route.handler, options).register(application.router)
     if short:
-        changed = front.changed if front is not None else None
-        application[runner.SHORT_ROAD] = ShortRoad(short, observer, tokens, is_draining, changed, dialects)
+        changed, takes = (front.changed, front.takes) if front is not None else (None, None)
+        application[runner.SHORT_ROAD] = ShortRoad(short, observer, tokens, is_draining, changed, dialects, takes)
     return application
 
 

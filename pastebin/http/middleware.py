@@ -8,6 +8,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -141,12 +142,14 @@ def _shown(
 
     `kept` says what caches may do with the answer, if nothing in the request says who asks.
     """
+    if kept and not (caching.is_anonymous(request) and surrogates.of_path(request.rel_url.raw_path)):
+        kept = None
+    if kept:
+        document = replace(document, request_id="")  # whoever gets it next has another one, in the header
     if prefers_html(request.headers.get("Accept")) and not _is_for_programs(request.path):
         response = error_page(document)
     else:
         response = _in_json(document)
-    if kept and not (caching.is_anonymous(request) and surrogates.of_path(request.rel_url.raw_path)):
-        kept = None
     _headed(response, document, request.path, kept)
     if not request.content.at_eof() and document.status in (400, 408, 413, 415, 417, 503):
         response.force_close()

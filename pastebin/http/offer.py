@@ -30,6 +30,9 @@ class Front(Protocol):
     def changed(self, host: str, target: str, status: int, headers: CIMultiDict[str]) -> None:
         """What `middleware` and `sign` do about a POST that was answered past both: called last, with its headers."""
 
+    def takes(self, host: str) -> bool:
+        """Whether requests with this Host are answered; `middleware` refuses the others."""
+
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
         """One connection of the door; the options are those of Connection. While it drains every answer closes it."""
 

@@ -42,6 +42,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.PasteTooLarge: Row(413, "paste-too-large", "Paste too large"),
     errors.UnsupportedMedia: Row(415, "unsupported-media", "Unsupported media type"),
     errors.RangeUnsatisfiable: Row(416, "range-unsatisfiable", "Range not satisfiable"),
+    errors.Misdirected: Row(421, "misdirected", "Misdirected request"),
     errors.InvalidPaste: Row(422, "invalid-paste", "Paste not acceptable"),
     errors.IdempotencyMismatch: Row(422, "idempotency-mismatch", "Idempotency-Key used for another paste"),
     errors.InvalidQuestion: Row(422, "invalid-question", "Question not acceptable"),
@@ -66,7 +67,7 @@ def row_of(error: errors.PastebinError) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One problem, ready to be shown as JSON or as a page."""
+    """One problem, ready to be shown as JSON or as a page. Without a `request_id` it is for more than one request."""
 
     type: str
     title: str
@@ -83,7 +84,7 @@ class Document:
             "title": self.title,
             "status": self.status,
             "detail": _text(self.detail),
-            "request_id": self.request_id,
+            **({"request_id": self.request_id} if self.request_id else {}),
             **(self.extensions or {}),
         }
         if self.errors:

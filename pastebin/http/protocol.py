@@ -187,10 +187,11 @@ class Connection(RequestHandler):
         came = list(self._messages)[waiting:]
         if self._owed is not None:
             self._owed = None if self._upgraded else _owed(self._owed, data, came)
-        if came and not self._upgraded and self._owed != 0 and getattr(came[-1][0], "upgrade", False):
-            # aiohttp has dropped what came behind a request for a protocol that it does not know
-            message, payload = self._messages.pop()
-            self._messages.append((message._replace(should_close=True), payload))
+        if came and not self._upgraded and self._owed != 0:
+            message, payload = came[-1]
+            if not isinstance(message, _ErrInfo) and message.upgrade:
+                # aiohttp has dropped what came behind a request for a protocol that it does not know
+                self._messages[-1] = message._replace(should_close=True), payload
         if self._messages:
             self._last_body = self._messages[-1][1]
             self._await_no_head()

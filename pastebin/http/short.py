@@ -121,6 +121,7 @@ class ShortRoad:
         is_draining: Callable[[], bool],
         changed: Changed | None = None,
         spoken: Collection[Dialect] = (),
+        takes: Callable[[str], bool] | None = None,
     ) -> None:
         self._handlers = handlers
         self._first_lines = tuple(f"POST {path} HTTP/1.1\r\n".encode() for path in handlers)
@@ -129,6 +130,7 @@ class ShortRoad:
         self._is_draining = is_draining
         self._changed = changed
         self._spoken = spoken
+        self._takes = takes
 
     def may_take(self, data: bytes) -> bool:
         """See `protocol.ShortRoad`."""
@@ -137,6 +139,8 @@ class ShortRoad:
     def begin(self, data: bytes, finish: Finish) -> object | None:
         """See `protocol.ShortRoad`."""
         if not data.startswith(self._first_lines) or (request := read(data)) is None:
+            return None
+        if self._takes is not None and not self._takes(request.host):
             return None
         answering = _Answering(self, request, finish)
         try:

@@ -106,6 +106,22 @@ async def test_what_an_owner_sees_is_his(cached: Node, caches: list[Cache]) -> N
     assert kept(caches, cached, f"/{slug}?created") == []
 
 
+async def test_credentials_go_straight_to_the_application(cached: Node, caches: list[Cache]) -> None:
+    """From the first time on, whatever is stored for others; the answer is the same as behind a fetch."""
+    private, public = [await cached.paste("mine\n", visibility=one) for one in ("private", "unlisted")]
+    await ask(cached, f"/{public['slug']}/raw")
+    for made, others in ((private, []), (public, [b"mine\n"])):
+        path, owner = f"/{made['slug']}/raw", {"Authorization": f"Bearer {made['token']}"}
+        for _ in range(2):
+            status, body, headers = await ask(cached, path, headers=owner)
+            assert (status, body) == (200, b"mine\n")
+            assert headers["Cache-Status"] == "pastebin; fwd=uri-miss; detail=uncacheable"
+            assert "no-store" in headers["Cache-Control"]
+        assert kept(caches, cached, path) == others
+        asked = {**owner, "Cache-Control": "only-if-cached"}
+        assert (await ask(cached, path, headers=asked))[0] == 504
+
+
 async def test_every_answer_says_how_it_was_come_by(cached: Node) -> None:
     slug = (await cached.paste("told\n"))["slug"]
     for path, method, said in [

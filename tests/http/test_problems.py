@@ -109,7 +109,7 @@ async def test_json_for_programs_and_a_page_for_people() -> None:
         status, body, headers = await get(door, "/fail/x")
         assert (status, headers["Content-Type"]) == (404, "application/problem+json")
         assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
-        assert json.loads(body)["request_id"] == headers["X-Request-Id"]
+        assert json.loads(body)["title"] == "Paste not found"
         status, body, headers = await get(door, "/fail/x", **HTML)
         assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
         assert (headers["Cache-Control"], headers["Vary"]) == ("no-store", "Accept, Cookie")

@@ -222,7 +222,6 @@ async def test_missing_expired_deleted_and_private_look_the_same(node: Node) -> 
     for slug in ("unknown0000", expired["slug"], deleted["slug"], private["slug"]):
         async with node.http.get(f"{node.url}/api/v1/pastes/{slug}") as response:
             problem = json.loads(await response.read())
-            del problem["request_id"]
             answers.add((response.status, json.dumps(problem)))
     assert len(answers) == 1
 

@@ -32,6 +32,20 @@ async def test_what_everybody_may_see_is_for_shared_caches(node: Node) -> None:
                 assert SESSION not in answer.headers
 
 
+async def test_what_caches_keep_of_an_absence_is_nobody_s_in_particular(node: Node) -> None:
+    """The id of a request is that of whoever asked first, so it is in the header alone."""
+    for path in ("/unknown0000", "/unknown0000/raw", "/api/v1/pastes/unknown0000"):
+        for accept in ({}, HTML):
+            given = {"X-Request-Id": "somebodys-request", **accept}
+            answer = await ask(node, path, headers=given)
+            assert (answer.status, answer.shared) == (404, {"max-age": 5})
+            assert b"somebodys-request" not in answer.body
+            assert answer.headers["X-Request-Id"] == "somebodys-request"
+            alone = await ask(node, path, headers={**given, "Authorization": "Bearer x"})
+            assert (alone.status, alone.shared) == (404, None)
+            assert b"somebodys-request" in alone.body
+
+
 async def test_a_part_and_a_list_are_for_shared_caches_too(node: Node) -> None:
     _, paths = await paths_of(node)
     part = await ask(node, paths[2], headers={"Range": "bytes=0-9"})
