@@ -34,6 +34,10 @@ class PasteNotFound(PastebinError):
     """There is no such paste: it never existed, has expired, or was deleted."""
 
 
+class PasteTakenDown(PasteNotFound):
+    """This paste was taken down by those who run this service."""
+
+
 class TokenRequired(PastebinError):
     """This needs the owner token, sent as 'Authorization: Bearer <token>'."""
 
@@ -100,6 +104,14 @@ class UnsupportedMedia(PastebinError):
 
 class UploadTooSlow(PastebinError):
     """The body stopped arriving before it was complete."""
+
+
+class RateLimited(PastebinError):
+    """Too many requests of this kind come from your address; try again later."""
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 60) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StorageFull(PastebinError):

@@ -27,6 +27,7 @@ from pastebin.http.signing import Signer
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
+from pastebin.services.moderating import Moderating
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
@@ -45,6 +46,7 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.reports import Reports
 from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
 
@@ -138,6 +140,10 @@ class Resources:
             self.metrics,
             self.purging,
         )
+
+    @cached_property
+    def moderating(self) -> Moderating:
+        return Moderating(self.pastes, Reports(self.database), self.purging)
 
     @cached_property
     def partitions(self) -> Partitions:

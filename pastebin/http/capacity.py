@@ -29,7 +29,7 @@ class Capacity:
 
     def admit(self, address: str) -> bool:
         """Take in a connection from there; False, and nothing is counted, if there is no room for it."""
-        source = _source(address)
+        source = source_of(address)
         if self._most and self._held >= self._most:
             return False
         is_full = self._most_per_address and self._by_source.get(source, 0) >= self._most_per_address
@@ -41,14 +41,14 @@ class Capacity:
 
     def release(self, address: str) -> None:
         """A connection that was admitted has ended."""
-        source = _source(address)
+        source = source_of(address)
         self._held -= 1
         self._by_source[source] -= 1
         if not self._by_source[source]:
             del self._by_source[source]
 
 
-def _source(address: str) -> str:
+def source_of(address: str) -> str:
     """Who counts as one; what is no IP address, such as a local socket's peer, counts under its own name."""
     if ":" not in address:
         return address
