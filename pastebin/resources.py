@@ -236,7 +236,7 @@ async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStac
     config = resources.config
     source = SaltStore(resources.database) if Needs.DATABASE in needs else None
     resources.salting = Salting(source, resources.statistics, passes_on="write" in config.node.roles)
-    if config.visits.count:
+    if config.visits.count and (config.visits.url or "analytics" in config.node.roles):
         await stack.enter_async_context(resources.loops.running(resources.salting.run(), name="salting"))
 
 
