@@ -42,7 +42,7 @@ _SESSION = web.RequestKey("session", Session)
 # The same as the header, from who stands before the application in this process.
 MIN_LSN = web.RequestKey("min-lsn", str)
 _UNTRUSTED_PER_SECOND = 50.0
-_ABSENCES = (404, 410)  # errors that show something of the history
+_ABSENCES = (404, 410, 451)  # errors that show something of the history
 
 
 class Tokens:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import hdrs, web
 
@@ -21,8 +21,10 @@ from pastebin.origin.forms import FormHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import JSON_HEADERS, json_answer
+from pastebin.origin.reports import ReportHandlers
 from pastebin.positions import Position
 from pastebin.resources import Resources
+from pastebin.services.changes import Telling
 from pastebin.services.judging import REVEAL_BYTES
 from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
@@ -50,7 +52,11 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         idle,
     )
     handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
-    async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
+    async with AsyncExitStack() as loops:
+        await loops.enter_async_context(resources.loops.running(resources.sweeping.run(), name="sweeping"))
+        if config.visits.count and (config.visits.url or "analytics" in config.node.roles):
+            telling = Telling(resources.database, resources.statistics, config.visits, resources.metrics)
+            await loops.enter_async_context(resources.loops.running(telling.run(), name="changes"))
         yield Offer(
             [
                 web.post("/", handlers.drop, short=handlers.drop_short),
@@ -61,6 +67,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
                 web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
                 *forms.routes(),
+                *ReportHandlers(resources.moderating, idle).routes(),
             ]
         )
 

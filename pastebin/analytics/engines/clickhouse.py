@@ -22,7 +22,6 @@ from pastebin.analytics.engines.clickhouse_intake import Intake
 from pastebin.analytics.engines.clickhouse_plan import Plan, State
 from pastebin.analytics.engines.clickhouse_rolling import Rolling, minute_of
 from pastebin.sections import AnalyticsSection
-from pastebin.visits import Batch
 
 # Servers of every age keep an idle connection for 3 seconds or more.
 _IDLE_SECONDS = 2.0
