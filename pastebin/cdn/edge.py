@@ -54,6 +54,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         origins = Origins(ways, section, is_limited=local is None)
         stack.callback(origins.close)
         feed = _feed(resources, cache, generations)
+        is_counting = resources.counting is not None
         fetching = Fetching(
             section,
             origins,
@@ -64,23 +65,20 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             errands,
             figures,
             is_local=local is not None,
-            is_counting=resources.counting is not None,
+            is_counting=is_counting,
         )
         queries = Queries(section.query, is_local=local is not None)
         obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
         feed.drop, feed.warm = obtaining.drop, obtaining.warm
+        seconds = section.response_timeout_seconds
+        passing = Passing(origins, config.doors.body_idle_seconds, seconds, is_counting=is_counting)
         edge = Edge(
             cache,
             generations,
             feed,
             resources.tokens,
             obtaining,
-            Passing(
-                origins,
-                config.doors.body_idle_seconds,
-                section.response_timeout_seconds,
-                is_counting=resources.counting is not None,
-            ),
+            passing,
             figures,
             is_local=local is not None,
             is_fed=section.lease_seconds > 0,
