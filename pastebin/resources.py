@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pastebin import embedded
+from pastebin.agents import Agents, Habits
 from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
+from pastebin.geo import Geo
 from pastebin.http.addresses import Addresses
 from pastebin.http.assets import Assets
 from pastebin.http.compression import Compression
@@ -28,12 +30,13 @@ from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
 from pastebin.services import counting
-from pastebin.services.counting import Counting
+from pastebin.services.counting import Counting, People
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
+from pastebin.services.salting import Salting
 from pastebin.services.statistics import LocalAnalytics, Statistics
 from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
@@ -46,7 +49,9 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
+from pastebin.visitors import pseudonyms
 
 # Roles that readers get answers from.
 _SERVING = frozenset({"web", "read", "write", "edge"})
@@ -94,6 +99,7 @@ class Resources:
     local_analytics: LocalAnalytics | None = None
     statistics: Statistics = field(init=False)
     counting: Counting | None = None  # where visits are counted
+    salting: Salting = field(init=False)
     secret: bytes = field(init=False, repr=False)
     pushes: Pushes | None = None
     checks: dict[str, Check] = field(default_factory=dict)
@@ -169,11 +175,12 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             sign = Signer(resources.secret).headers
             statistics = Statistics.opened(config.visits, sign, lambda: resources.local_analytics)
             resources.statistics = await stack.enter_async_context(statistics)
-            if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
-                sink = counting.opened(config, loops, metrics, resources.statistics)
-                resources.counting = await stack.enter_async_context(sink)
         if Needs.DATABASE in needs:
             await _open_database(resources, stack)
+        if Needs.SECRET in needs:
+            await _open_salting(resources, needs, stack)
+        if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
+            await _open_counting(resources, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
@@ -227,6 +234,30 @@ async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
     )
     resources.purging = await stack.enter_async_context(purging)
     resources.pushes = Outbox(database)
+
+
+async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStack) -> None:
+    """Pseudonyms of readers, made alike on every node; see `Salting`."""
+    config = resources.config
+    source = SaltStore(resources.database) if Needs.DATABASE in needs else None
+    resources.salting = Salting(source, resources.statistics, passes_on="write" in config.node.roles)
+    if config.visits.count:
+        await stack.enter_async_context(resources.loops.running(resources.salting.run(), name="salting"))
+
+
+async def _open_counting(resources: Resources, stack: AsyncExitStack) -> None:
+    """The sink of visits, and who knows readers for a moment."""
+    config, salting = resources.config, resources.salting
+    geo = stack.enter_context(Geo.opened(config.geo))
+    await stack.enter_async_context(resources.loops.running(geo.watch(), name="geo"))
+    people = People(
+        Agents().tell,
+        lambda address: geo.place(address).country,
+        lambda address, agent, slug: pseudonyms(salting.salts, address, agent, slug),
+        Habits().is_hasty,
+    )
+    sink = counting.opened(config, resources.loops, people, resources.metrics, resources.statistics)
+    resources.counting = await stack.enter_async_context(sink)
 
 
 async def _check_schema(database: Database) -> None:

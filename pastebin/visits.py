@@ -5,9 +5,10 @@ Nothing here names a person: no address and no agent string, only what was made 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 VisitKind = Literal["page", "raw", "api", "download", "embed"]
 # How the answer was had: from a cache, from a stale copy, past it, or on a node without one ("none").
@@ -21,6 +22,13 @@ STATISTICS = "/internal/analytics/statistics"
 
 BATCH_ID = r"[A-Za-z0-9._:-]{1,100}\Z"
 BATCH_BYTES = 16 * 1024**2
+"""The most that a batch may have, as it is and unpacked."""
+
+Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Size = Annotated[int, Meta(ge=0, le=2**40)]
+Name = Annotated[str, Meta(max_length=255)]
+Word = Annotated[str, Meta(max_length=64)]
+Slug = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -33,37 +41,37 @@ class Visit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     unknown. `duration_us` is from the request's head to the end of the answer; `bytes` are those of the body.
     """
 
-    number: int
-    at_ms: int
-    slug: str
-    file: str
+    number: Whole
+    at_ms: Whole
+    slug: Slug
+    file: Name
     kind: VisitKind
     cache: CacheStatus
-    region: str
-    pop: str
-    country: str
-    referrer: str
-    agent: str
-    agent_class: str
+    region: Word
+    pop: Word
+    country: Annotated[str, Meta(max_length=2)]
+    referrer: Name
+    agent: Word
+    agent_class: Word
     is_bot: bool
-    status: int
-    bytes: int
-    duration_us: int
-    weight: int
-    period: int
-    visitor: int
-    visitor_before: int
+    status: Annotated[int, Meta(ge=100, le=599)]
+    bytes: Size
+    duration_us: Annotated[int, Meta(ge=0, le=2**37)]
+    weight: Annotated[int, Meta(ge=1, le=2**20)]
+    period: Annotated[int, Meta(ge=0, le=2**31 - 2)]
+    visitor: Whole
+    visitor_before: Whole
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """Something that happened to a paste. `number` is its place in the primary's outbox, by which it is known."""
 
-    number: int
-    at_ms: int
+    number: Whole
+    at_ms: Whole
     kind: ChangeKind
-    slug: str
-    size: int
-    syntax: str
+    slug: Slug
+    size: Size
+    syntax: Word
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,3 +85,15 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: str
     visits: list[Visit] = []
     changes: list[Change] = []
+
+
+class SaltsMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The salts on their way to a node without a database: hexadecimal, `previous` empty where there is none."""
+
+    period: Annotated[int, Meta(ge=0, le=2**31 - 2)]
+    current: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    previous: Annotated[str, Meta(pattern=r"\A(?:[0-9a-f]{32})?\Z")] = ""
+
+    def __repr__(self) -> str:
+        """Salts never show themselves."""
+        return f"SaltsMessage(period={self.period})"

@@ -25,6 +25,7 @@ from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http import counted
+from pastebin.http.caching import ANALYTICS
 from pastebin.http.counted import Sink
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
@@ -87,7 +88,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             idle_seconds=config.doors.body_idle_seconds,
             hidden=_FOR_CACHES,
         )
-        prepared = Prepared(cache, feed, _FOR_CACHES | {counted.ANALYTICS.lower()})
+        prepared = Prepared(cache, feed, _FOR_CACHES | {ANALYTICS.lower()})
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
         verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)

@@ -9,6 +9,7 @@ from multidict import CIMultiDictProxy
 from pastebin.cdn.prepared import Prepared, Written
 from pastebin.cdn.shortcut import OnVisit
 from pastebin.http import counted
+from pastebin.http.caching import ANALYTICS
 from pastebin.http.counted import Sink
 from pastebin.sights import Answered
 
@@ -33,7 +34,7 @@ def read(
     head: bytes, peer: object, status: int, headers: CIMultiDictProxy[str], size: int, seconds: float
 ) -> Answered | None:
     """What `noting` has noted. `headers` are those of the stored answer, the head is one of the grammar."""
-    if headers.get(counted.ANALYTICS) == counted.OFF:
+    if headers.get(ANALYTICS) == counted.OFF:
         return None
     line, *fields = head.decode("ascii").split("\r\n")
     asked = {name.lower(): value.strip(" ") for name, _, value in (field.partition(": ") for field in fields)}

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from pastebin.errors import EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
-from pastebin.http import bodies, caching, counted, streaming
+from pastebin.http import bodies, caching, streaming
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.pages import Pages, html_response
@@ -97,7 +97,7 @@ class FormHandlers:
             return reveal_page(self._pages, await self._reading.find(slug, token), base, wrong=True)
         file = paste.files[0]
         if len(paste.files) == 1 and (not file.is_text or file.size > self._limits.page_bytes):
-            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.secret()})
+            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.of_secret(paste)})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
         return await self._page.answer(request, paste, revealed=True)
@@ -162,5 +162,5 @@ def reveal_page(pages: Pages, paste: Paste, base: str, *, wrong: bool = False) -
         site_url=base,
     )
     # the reading comes with the button
-    headers = {**caching.secret(), "Vary": "Accept", counted.ANALYTICS: counted.OFF}
+    headers = {**caching.secret(), "Vary": "Accept", caching.ANALYTICS: "off"}
     return html_response(text, 403 if wrong else 200, headers)

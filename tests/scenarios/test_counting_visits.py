@@ -140,7 +140,11 @@ async def test_of_two_nodes_the_edge_counts_and_what_is_not_to_be_counted_is_not
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as origin:
-        settings = {"node__roles": ["edge"], "edge__origin": str(origin.make_url("")), "doors__edge": "127.0.0.1:0"}
+        settings: dict[str, Any] = {
+            "node__roles": ["edge"],
+            "edge__origin": str(origin.make_url("")),
+            "doors__edge": "127.0.0.1:0",
+        }
         settings["edge__lease_seconds"] = 0
         async with counted(database_dsn, **settings) as (node, analytics):
             url = node.running.url("edge")
