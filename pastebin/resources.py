@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from pastebin import embedded, visitors
+from pastebin import embedded
 from pastebin.agents import Agents, Habits
 from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
@@ -32,7 +32,7 @@ from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
 from pastebin.services import counting
-from pastebin.services.counting import Counting
+from pastebin.services.counting import Counting, People
 from pastebin.services.moderating import Moderating
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
@@ -55,6 +55,7 @@ from pastebin.store.pastes import Pastes
 from pastebin.store.reports import Reports
 from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
+from pastebin.visitors import pseudonyms
 
 # Roles that readers get answers from.
 _SERVING = frozenset({"web", "read", "write", "edge"})
@@ -194,8 +195,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             await _open_database(resources, stack)
         if Needs.SECRET in needs:
             await _open_salting(resources, needs, stack)
-            if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
-                await _open_counting(resources, stack)
+        if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
+            await _open_counting(resources, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
@@ -262,18 +263,17 @@ async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStac
 
 
 async def _open_counting(resources: Resources, stack: AsyncExitStack) -> None:
-    """The sink of visits, and those who know what addresses and agent strings tell."""
-    config, loops, salting = resources.config, resources.loops, resources.salting
+    """The sink of visits, and who knows readers for a moment."""
+    config, salting = resources.config, resources.salting
     geo = stack.enter_context(Geo.opened(config.geo))
-    if config.geo.database:
-        await stack.enter_async_context(loops.running(geo.watch(), name="geo"))
-    people = counting.People(
-        agent=Agents().tell,
-        country=lambda address: geo.place(address).country,
-        pseudonyms=lambda address, agent, slug: visitors.pseudonyms(salting.salts, address, agent, slug),
-        is_hasty=Habits().is_hasty,
+    await stack.enter_async_context(resources.loops.running(geo.watch(), name="geo"))
+    people = People(
+        Agents().tell,
+        lambda address: geo.place(address).country,
+        lambda address, agent, slug: pseudonyms(salting.salts, address, agent, slug),
+        Habits().is_hasty,
     )
-    sink = counting.opened(config, loops, resources.metrics, resources.statistics, people)
+    sink = counting.opened(config, resources.loops, people, resources.metrics, resources.statistics)
     resources.counting = await stack.enter_async_context(sink)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -10,6 +11,7 @@ from pastebin import slugs
 from pastebin.visits import CacheStatus, VisitKind
 
 _LONGEST = 8192
+_REMEMBERED = 1024
 _FILE_CHARACTERS = 255
 _ARCHIVES = frozenset({"zip", "tar.gz"})
 _API = frozenset({"", "revisions", "diff", "search", "reveal"})
@@ -62,6 +64,7 @@ def seen(answered: Answered) -> Sight | None:
     return sight(path, query, answered.media_type)
 
 
+@lru_cache(_REMEMBERED)
 def sight(path: str, query: str, media_type: str) -> Sight | None:
     """What is read at an address, or None where no paste is. Whether there is such a paste is not asked.
 
@@ -94,6 +97,7 @@ def sight(path: str, query: str, media_type: str) -> Sight | None:
     return None
 
 
+@lru_cache(_REMEMBERED)
 def referring_host(referrer: str, own: frozenset[str], asked: str = "") -> str:
     """The name of the site that a reader comes from; empty for our own, for addresses, and for what is no site.
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pastebin import sights, slugs
 from pastebin.sights import Answered, Sight, referring_host, seen, sight
+from pastebin.visits import VisitKind
 
 HTML, TEXT, JSON = "text/html; charset=utf-8", "text/plain; charset=utf-8", "application/json"
 
@@ -41,7 +42,7 @@ HTML, TEXT, JSON = "text/html; charset=utf-8", "text/plain; charset=utf-8", "app
         ("/%61bc123", HTML, ("", "page")),
     ],
 )
-def test_addresses_at_which_a_paste_is_read(target: str, media_type: str, expected: tuple[str, str]) -> None:
+def test_addresses_at_which_a_paste_is_read(target: str, media_type: str, expected: tuple[str, VisitKind]) -> None:
     path, _, query = target.partition("?")
     assert sight(path, query, media_type) == Sight("abc123", *expected)
 

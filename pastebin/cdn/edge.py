@@ -26,6 +26,7 @@ from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http import counted
+from pastebin.http.caching import ANALYTICS
 from pastebin.http.counted import Sink
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
@@ -55,6 +56,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         origins = Origins(ways, section, is_limited=local is None)
         stack.callback(origins.close)
         feed = _feed(resources, cache, generations)
+        is_counting = resources.counting is not None
         fetching = Fetching(
             section,
             origins,
@@ -65,23 +67,20 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             errands,
             figures,
             is_local=local is not None,
-            is_counting=resources.counting is not None,
+            is_counting=is_counting,
         )
         queries = Queries(section.query, is_local=local is not None)
         obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
         feed.drop, feed.warm = obtaining.drop, obtaining.warm
+        seconds = section.response_timeout_seconds
+        passing = Passing(origins, config.doors.body_idle_seconds, seconds, is_counting=is_counting)
         edge = Edge(
             cache,
             generations,
             feed,
             resources.tokens,
             obtaining,
-            Passing(
-                origins,
-                config.doors.body_idle_seconds,
-                section.response_timeout_seconds,
-                is_counting=resources.counting is not None,
-            ),
+            passing,
             figures,
             is_local=local is not None,
             is_fed=section.lease_seconds > 0,
@@ -91,7 +90,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             hidden=_FOR_CACHES,
             hosts=frozenset(map(intents.host_in_keys, section.hosts)),
         )
-        prepared = Prepared(cache, feed, _FOR_CACHES | {counted.ANALYTICS.lower()})
+        prepared = Prepared(cache, feed, _FOR_CACHES | {ANALYTICS.lower()})
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
         verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)

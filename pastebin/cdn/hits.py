@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 
 from multidict import CIMultiDictProxy
 
 from pastebin.cdn.prepared import Prepared, Written
 from pastebin.cdn.shortcut import OnVisit
 from pastebin.http import counted
+from pastebin.http.caching import ANALYTICS
 from pastebin.http.counted import Sink
 from pastebin.sights import Answered
+
+_REMEMBERED = 1024
 
 
 def noting(sink: Sink, prepared: Prepared) -> OnVisit:
@@ -33,19 +37,19 @@ def read(
     head: bytes, peer: object, status: int, headers: CIMultiDictProxy[str], size: int, seconds: float
 ) -> Answered | None:
     """What `noting` has noted. `headers` are those of the stored answer, the head is one of the grammar."""
-    if headers.get(counted.ANALYTICS) == counted.OFF:
+    if headers.get(ANALYTICS) == counted.OFF:
         return None
-    line, *fields = head.decode("ascii").split("\r\n")
-    asked = {name.lower(): value.strip(" ") for name, _, value in (field.partition(": ") for field in fields)}
-    method, target, _ = line.split(" ")
+    line, host, fields = head.split(b"\r\n", 2)
+    agent, referrer, wishes = _said(fields)
+    method, target, _ = line.decode("ascii").split(" ")
     return Answered(
         method=method,
         target=target,
-        host=asked.get("host", ""),
+        host=host.decode("ascii").partition(": ")[2],
         address=str(peer[0]) if isinstance(peer, tuple) else "",
-        agent=asked.get("user-agent", ""),
-        referrer=asked.get("referer", ""),
-        wishes=counted.wishes(asked),
+        agent=agent,
+        referrer=referrer,
+        wishes=wishes,
         status=status,
         media_type=headers.get("Content-Type", ""),
         content_range="",
@@ -53,3 +57,11 @@ def read(
         duration_us=int(seconds * 1e6),
         cache="hit",
     )
+
+
+@lru_cache(_REMEMBERED)
+def _said(fields: bytes) -> tuple[str, str, tuple[str, ...]]:
+    """Agent, referrer and wishes: clients repeat themselves, and so do their makers."""
+    lines = (line.partition(": ") for line in fields.decode("ascii").split("\r\n"))
+    asked = {name.lower(): value.strip(" ") for name, _, value in lines}
+    return asked.get("user-agent", ""), asked.get("referer", ""), counted.wishes(asked)

@@ -36,7 +36,9 @@ Read = Callable[..., Answered | None]
 
 _SLICE = 32  # visits thought about between two turns of the loop: less than a millisecond
 _DAY_SECONDS = 86_400
-_AGENT_CHARACTERS = 64
+_WORD = 64  # characters of what is stored for many visits
+_MOST_BYTES = 2**40
+_MOST_MICROSECONDS = 2**37
 
 
 def _no_agent(_text: str) -> tuple[str, str, bool]:
@@ -80,12 +82,12 @@ class Here:
 
 @asynccontextmanager
 async def opened(
-    config: Config, loops: Loops, metrics: Metrics, statistics: Statistics, people: People
+    config: Config, loops: Loops, people: People, metrics: Metrics, statistics: Statistics
 ) -> AsyncIterator[Counting]:
     """The sink of a node, and its way to analytics. What is noted until the end is in the spool afterwards."""
     section = config.visits
     site = sights.host_name(urlsplit(config.site.url).netloc)
-    here = Here(config.node.region, config.node.name, frozenset({site} if site else ()))
+    here = Here(config.node.region[:_WORD], config.node.name[:_WORD], frozenset({site} if site else ()))
 
     def dropped(count: int, reason: str) -> None:
         metrics.visits_dropped.labels(reason).inc(count)
@@ -198,12 +200,12 @@ class Counting:
             pop=here.pop,
             country=country,
             referrer=referrer,
-            agent=agent[:_AGENT_CHARACTERS],
-            agent_class=agent_class[:_AGENT_CHARACTERS],
+            agent=agent[:_WORD],
+            agent_class=agent_class[:_WORD],
             is_bot=is_bot,
             status=answered.status,
-            bytes=max(answered.bytes, 0),
-            duration_us=max(answered.duration_us, 0),
+            bytes=min(max(answered.bytes, 0), _MOST_BYTES),
+            duration_us=min(max(answered.duration_us, 0), _MOST_MICROSECONDS),
             weight=weight,
             period=period,
             visitor=visitor,

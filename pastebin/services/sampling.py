@@ -12,10 +12,12 @@ from collections.abc import Callable
 from random import random
 
 _MOST_WEIGHT = 1 << 16
+# Beyond the limit this part of it is noted: to think about a visit costs more than to answer one from memory.
+_SPARED = 4
 
 
 class Sampler:
-    """Up to `per_second` visits have the weight 1. `tick` is to be called once a second."""
+    """Up to `per_second` visits have the weight 1; of more, a quarter of so many are noted. `tick` it once a second."""
 
     __slots__ = (
         "_chosen",
@@ -24,6 +26,7 @@ class Sampler:
         "_more_at",
         "_noted",
         "_per_second",
+        "_sample",
         "_seen",
         "_stretch",
         "_weight",
@@ -34,6 +37,7 @@ class Sampler:
         self.next = 1  # the weight of the groups that have not begun
         self._draw = draw
         self._per_second = per_second
+        self._sample = max(per_second // _SPARED, 1)
         self._weight = 1
         self._chosen = 0  # which of its group is noted
         self._left = self._stretch = 1  # visits until one is noted, that one included: now, and after the last one
@@ -50,7 +54,7 @@ class Sampler:
         """A second is over: the next one is expected to bring as many visits."""
         seen = self._seen + self._stretch - self._left
         if seen > self._per_second:
-            self.next = min(-(-seen // self._per_second), _MOST_WEIGHT)
+            self.next = min(-(-seen // self._sample), _MOST_WEIGHT)
         elif self._weight > 1 or self.next > 1:
             # the group is given up: its visits so far have had their chance, those to come are drawn anew
             self.next = self._weight = 1
@@ -65,7 +69,7 @@ class Sampler:
         self._noted += 1
         if self._noted >= self._more_at:
             self.next = min(2 * max(self.next, self._weight), _MOST_WEIGHT)
-            self._more_at += max(self._per_second // 4, 1)
+            self._more_at += self._sample
         weight, rest = self._weight, self._weight - 1 - self._chosen
         self._weight = self.next
         self._chosen = int(self._draw() * self._weight)
