@@ -1,6 +1,6 @@
 """Today's ClickHouse in a process of its own: chdb behind as much of the HTTP interface as the engine uses.
 
-    python chdb_server.py PORT DIRECTORY USER KEY
+python chdb_server.py PORT DIRECTORY USER KEY
 """
 
 from __future__ import annotations

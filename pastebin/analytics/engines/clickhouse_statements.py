@@ -33,8 +33,8 @@ union all
 select 'marks' as what, hour as at, toUInt64(sum(marks)) as known, toInt64(0) as made from marks
 where hour between {first} and {last} and hour + {reach} >= (select max(since_day) * 24 from kept) group by hour
 union all
-select 'rolled' as what, hour as at, toUInt64(max(covers)) as known, max(tuple(covers, generation)).2 as made from rolled
-where hour between {since} and {last} and hour >= (select max(since_day) * 24 from kept) group by hour
+select 'rolled' as what, hour as at, toUInt64(max(covers)) as known, max(tuple(covers, generation)).2 as made
+from rolled where hour between {since} and {last} and hour >= (select max(since_day) * 24 from kept) group by hour
 """
 
 # A newcomer is the first visit of a pseudonym, unless the one before was last seen no more than an hour earlier.
@@ -147,7 +147,8 @@ def _raw(
     value = {ALL: "''", CHANGE: "toString(kind)"}.get(dimension, f"toString({dimension})")
     moment = "intDiv(at_ms, 60000)" if in_time else "0"
     if source == "visits":
-        events, sums, where = visits(plan.raw, of_slug=of_slug), MEASURES, _AUDIENCES[audience]
+        events, where = visits(plan.raw, of_slug=of_slug), _AUDIENCES[audience]
+        sums: Sequence[str] = MEASURES
     else:
         hours = list(range(plan.since // 60, -(-plan.until // 60))) if everything else plan.raw
         events = changes(hours, of_slug=of_slug)
@@ -177,7 +178,9 @@ def _rolled(
     )
 
 
-def summed(parts: Sequence[str], *, by: str, order: str = "", limit: int | None = None, after: int | None = None) -> str:
+def summed(
+    parts: Sequence[str], *, by: str, order: str = "", limit: int | None = None, after: int | None = None
+) -> str:
     """Add pieces up. `after`: only what follows the row with so many visits and the value in `asked`, in the order."""
     sums = ", ".join(f"sum(s{index}) as t{index}" for index in range(len(MEASURES)))
     where = "" if after is None else f" having t0 < {after} or (t0 = {after} and value > (select value from asked))"
