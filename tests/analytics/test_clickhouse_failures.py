@@ -236,7 +236,7 @@ async def test_an_attempt_that_died_is_made_again_without_a_trace(new_clickhouse
                 if cut_at == (f"{table}, done" if isinstance(rows[0], dict) and "is_done" in rows[0] else table):
                     raise Unavailable("the connection was cut")
 
-            client.insert = dying  # type: ignore[assignment]
+            client.insert = dying  # type: ignore[method-assign]
             with pytest.raises(Unavailable):
                 await engine.take(first, UNTIL)
             client.insert = keep  # type: ignore[method-assign]
