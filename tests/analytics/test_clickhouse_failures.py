@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from pastebin.analytics.engines import Filter
+from pastebin.analytics.engines import Filter, Span
 from pastebin.analytics.engines.clickhouse import ClickHouseEngine
 from pastebin.errors import ConfigError, Overloaded, ResourceUnavailable, Unavailable
 from pastebin.sections import AnalyticsSection
@@ -274,3 +274,21 @@ async def test_replaced_generations_are_swept(either_clickhouse: Server, monkeyp
                 while await server.told(generations) != "1\n":  # noqa: ASYNC110  (a server tells nobody)
                     await asyncio.sleep(0.05)
             assert (await engine.totals(WHOLE, Filter())).visits == 3
+
+
+async def test_years_of_hours_can_be_asked_for_at_once(either_clickhouse: Server) -> None:
+    """Old servers take addresses of 16 KiB."""
+    days = 800
+    edges = [MIDNIGHT + timedelta(days=day, minutes=30) for day in range(-days, 2)]
+    visits = [visit(hour, MIDNIGHT - timedelta(hours=hour), slug=f"paste{hour % 3}") for hour in range(500)]
+    async with fresh_database(either_clickhouse) as name, opened(either_clickhouse.dsn(name)) as engine:
+        await engine.take(one_batch(*visits), UNTIL)
+        for _ in range(2):
+            series = await engine.series(edges, Filter())
+            assert [sum(one.visits for one in series), len(series)] == [500, days + 1]
+            for dimension in ("status", "syntax"):
+                await engine.breakdown(
+                    dimension, Span(edges[0], edges[-1]), Filter("paste1", "all"), 1000, (9, "x" * 9)
+                )
+            await engine.roll(UNTIL)
+            await engine.retain(UNTIL)

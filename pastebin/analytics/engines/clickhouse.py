@@ -118,6 +118,8 @@ class ClickHouseEngine:
             sql = statements.summed(parts, by="value", order="t0 desc, value", limit=limit, after=visits)
         asked = {"slug": which.slug or "", "value": after[1] if after else ""}
         tables = [Table("asked", "slug String, value String", [asked])]
+        if plan.raw:
+            tables.append(Table("raw", "hour UInt32", [{"hour": hour} for hour in plan.raw]))
         if plan.rolled:
             chosen = [{"hour": hour, "generation": generation} for hour, generation in plan.rolled]
             tables.append(Table("chosen", "hour UInt32, generation Int64", chosen))

@@ -84,7 +84,7 @@ class Client:
 
     async def ask(self, sql: str, tables: Sequence[Table] = (), *, seconds: float, nowhere: bool = False) -> list[Any]:
         """The rows of a question, each a list. `nowhere`: the database may not exist yet."""
-        params = {"query": f"{sql} format JSONCompact"} | self._given(seconds, nowhere=nowhere)
+        params = {"query": f"{' '.join(sql.split())} format JSONCompact"} | self._given(seconds, nowhere=nowhere)
         if not tables:
             return _rows(await self._post(params, b"", seconds))
         # a filename makes it a file for the server, and thereby a table

@@ -241,7 +241,8 @@ class Intake:
         order: whoever sees an entry of somebody else before his own knows that the other one cannot see it otherwise.
         """
         rows = await self._client.ask(
-            "select id, attempt, _part from batches where is_done = 1 and id in (select id from asked)",
+            "select id, attempt, _part from batches where is_done = 1 and id in (select id from asked)"
+            " settings max_threads = 1",  # each part in its order
             [_asked(ids)],
             seconds=_WRITE_SECONDS,
         )

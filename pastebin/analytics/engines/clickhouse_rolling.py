@@ -15,7 +15,7 @@ from pastebin.sections import AnalyticsSection
 
 # Until then most stragglers of an hour have come; whoever comes later costs making its sums again.
 _GRACE_MINUTES = 1
-_HOURS_AT_ONCE = 6
+_HOURS_AT_ONCE = 12
 _SECONDS = 300.0
 # Nobody reads or writes a generation any more that was replaced so long ago.
 _FORGOTTEN_SECONDS = 3600
