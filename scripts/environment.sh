@@ -68,7 +68,7 @@ explain_pip() {
     last=$(grep -iE '^ *(error|fatal):' "$log" | grep -v 'subprocess-exited' | tail -n 1) || last=$(tail -n 1 "$log")
     last=${last#"${last%%[! ]*}"}
     if grep -qE 'No space left on device' "$log"; then
-        lacks "not enough disk for $venv: $last" "df -h '$root' '${TMPDIR:-/tmp}'    (300 MB are needed)"
+        lacks "not enough disk for $venv: $last" "df -h '$root' '${TMPDIR:-/tmp}'    (300 MB are needed, for tests 1500)"
     elif grep -qE "Python\.h: No such|command '[^']*(cc|[+][+]|clang)[^']*' failed" "$log"; then
         lacks "a dependency has no wheel for this machine and cannot be compiled: $last" \
             "$(apt_install build-essential python3-dev)"

@@ -10,7 +10,7 @@ import hmac
 import sys
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 _OWN = {"query", "database", "wait_end_of_query"}
 
@@ -33,7 +33,8 @@ class Bridge:
         body = b""
         if request.content_type == "multipart/form-data":
             async for part in await request.multipart():
-                tables[part.name] = bytes(await part.read())  # type: ignore[union-attr,arg-type]
+                assert isinstance(part, BodyPartReader)
+                tables[str(part.name)] = bytes(await part.read())
         else:
             body = await request.read()
         async with self._turn:
@@ -64,7 +65,8 @@ def main() -> None:
     from chdb.session import Session  # only this process can do without the rest of the suite
 
     port, directory, user, key = sys.argv[1:]
-    bridge = Bridge(Session(directory), user, key)
+    session: Any = Session
+    bridge = Bridge(session(directory), user, key)
     app = web.Application(client_max_size=2**30)
     app.router.add_post("/", bridge.answer)
     web.run_app(app, host="127.0.0.1", port=int(port), print=None)

@@ -15,12 +15,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from pastebin.sections import AnalyticsSection, Secret
 from tests.postgres import reachable_directory
 from tests.programs import lack, require
 from tests.scenarios.processes import free_port
@@ -68,10 +66,6 @@ class Server:
         """As in `analytics.database`."""
         escaped = "".join(f"%{byte:02x}" for byte in key.encode())
         return f"http://{user}:{escaped}@127.0.0.1:{self.port}/{database}"
-
-    def section(self, database: str, **options: Any) -> AnalyticsSection:
-        """How an analytics node would be configured to use it."""
-        return AnalyticsSection(database=Secret(self.dsn(database)), **options)
 
     async def start(self) -> None:
         with (self.place / "output").open("ab") as log:
@@ -153,6 +147,13 @@ async def new_clickhouse() -> AsyncIterator[Server]:
     """Today's, one for the session."""
     async with running_today() as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=["old_clickhouse", "new_clickhouse"])
+def either_clickhouse(request: pytest.FixtureRequest) -> Server:
+    """One after the other."""
+    server: Server = request.getfixturevalue(request.param)
+    return server
 
 
 @asynccontextmanager

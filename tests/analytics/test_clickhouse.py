@@ -9,24 +9,21 @@ from typing import Any
 import pytest
 
 from pastebin.analytics.engines import Engine
-from pastebin.analytics.engines.clickhouse import ClickHouse
+from pastebin.analytics.engines.clickhouse import ClickHouseEngine
+from pastebin.sections import AnalyticsSection
 from tests.analytics.contract import EngineContract, Opening
 from tests.clickhouse import Server, fresh_database
 
 
 class TestClickHouse(EngineContract):
-    @pytest.fixture(params=["old_clickhouse", "new_clickhouse"], scope="session")
-    @staticmethod
-    def server(request: pytest.FixtureRequest) -> Server:
-        found: Server = request.getfixturevalue(request.param)
-        return found
-
     @pytest.fixture
     @staticmethod
-    async def opening(server: Server) -> AsyncIterator[Opening]:
-        async with fresh_database(server) as name:
+    async def opening(either_clickhouse: Server) -> AsyncIterator[Opening]:
+        async with fresh_database(either_clickhouse) as name:
 
             def opened(**options: Any) -> AbstractAsyncContextManager[Engine]:
-                return ClickHouse.opened(server.section(name, **options), collect_seconds=0)
+                return ClickHouseEngine.opened(
+                    AnalyticsSection(**options), either_clickhouse.dsn(name), collect_seconds=0
+                )
 
             yield opened

@@ -20,14 +20,15 @@ from pastebin.analytics.engines import clickhouse_statements as statements
 from pastebin.analytics.engines.clickhouse_client import Client, Place, Table
 from pastebin.analytics.engines.clickhouse_intake import Intake
 from pastebin.analytics.engines.clickhouse_plan import Plan, State
-from pastebin.analytics.engines.clickhouse_rolling import Rolling, minute_of
+from pastebin.analytics.engines.clickhouse_rolling import Rolling
+from pastebin.analytics.engines.grains import minute_of
 from pastebin.sections import AnalyticsSection
 
 # Servers of every age keep an idle connection for 3 seconds or more.
 _IDLE_SECONDS = 2.0
 
 
-class ClickHouse:
+class ClickHouseEngine:
     """An Engine; see there for what each method promises."""
 
     def __init__(self, client: Client, section: AnalyticsSection, collect_seconds: float) -> None:
@@ -41,12 +42,14 @@ class ClickHouse:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, section: AnalyticsSection, *, collect_seconds: float = 0.25) -> AsyncIterator[ClickHouse]:
-        """On `analytics.database`, whose tables are made if they are missing. Raises ResourceUnavailable.
+    async def opened(
+        cls, section: AnalyticsSection, dsn: str, *, collect_seconds: float = 0.25
+    ) -> AsyncIterator[ClickHouseEngine]:
+        """Make the tables that are missing. Raises ConfigError, ResourceUnavailable.
 
         Batches that come within `collect_seconds` are written together, unless they are large.
         """
-        place = Place.parsed(section.database.reveal())
+        place = Place.parsed(dsn)
         connector = aiohttp.TCPConnector(limit=section.pool_size, keepalive_timeout=_IDLE_SECONDS)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
             client = Client(http, place)
@@ -115,6 +118,8 @@ class ClickHouse:
             sql = statements.summed(parts, by="value", order="t0 desc, value", limit=limit, after=visits)
         asked = {"slug": which.slug or "", "value": after[1] if after else ""}
         tables = [Table("asked", "slug String, value String", [asked])]
+        if plan.raw:
+            tables.append(Table("raw", "hour UInt32", [{"hour": hour} for hour in plan.raw]))
         if plan.rolled:
             chosen = [{"hour": hour, "generation": generation} for hour, generation in plan.rolled]
             tables.append(Table("chosen", "hour UInt32, generation Int64", chosen))

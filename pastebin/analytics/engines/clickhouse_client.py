@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 import msgspec
 
-from pastebin.errors import ResourceUnavailable, Unavailable
+from pastebin.errors import ConfigError, Problem, Unavailable
 from pastebin.sections import Secret
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -39,15 +39,6 @@ _REASONS = {
 _SLACK_SECONDS = 1.0
 
 
-class Refused(Unavailable):
-    """The analytics database refused a statement."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"the analytics database cannot be used: {reason}")
-        self.code = code
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a ClickHouse is, and as whom it is asked."""
@@ -59,16 +50,16 @@ class Place:
 
     @classmethod
     def parsed(cls, text: str) -> Place:
-        """From http(s)://user:password@host:port/name. Raises ResourceUnavailable, which does not repeat the text."""
+        """From http(s)://user:password@host:port/name. Raises ConfigError, which does not repeat the text."""
         try:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port or (8443 if parts.scheme == "https" else 8123)
         except ValueError:
-            raise ResourceUnavailable("analytics.database: the host or port of ClickHouse is malformed") from None
+            raise _wrong("the host or port of ClickHouse is malformed") from None
         database = parts.path.strip("/")
         if not host or not _NAME.fullmatch(database):
             allowed = "http(s)://user:password@host:8123/name; the name has letters, digits and '_'"
-            raise ResourceUnavailable(f"analytics.database: for ClickHouse it must be {allowed}")
+            raise _wrong(f"for ClickHouse it must be {allowed}")
         host = f"[{host}]" if ":" in host else host
         user = unquote(parts.username or "default")
         return cls(f"{parts.scheme}://{host}:{port}/", database, user, Secret(unquote(parts.password or "")))
@@ -84,7 +75,7 @@ class Table:
 
 
 class Client:
-    """Asks one server. Every method raises Unavailable, or Refused if the server answers with an error."""
+    """Asks one server. Every method raises Unavailable, which says in words what is wrong."""
 
     def __init__(self, http: aiohttp.ClientSession, place: Place) -> None:
         self._http = http
@@ -93,7 +84,7 @@ class Client:
 
     async def ask(self, sql: str, tables: Sequence[Table] = (), *, seconds: float, nowhere: bool = False) -> list[Any]:
         """The rows of a question, each a list. `nowhere`: the database may not exist yet."""
-        params = {"query": f"{sql} format JSONCompact"} | self._given(seconds, nowhere=nowhere)
+        params = {"query": f"{' '.join(sql.split())} format JSONCompact"} | self._given(seconds, nowhere=nowhere)
         if not tables:
             return _rows(await self._post(params, b"", seconds))
         # a filename makes it a file for the server, and thereby a table
@@ -140,7 +131,11 @@ class Client:
         raise _refusal(answer.status, said)
 
 
-def _refusal(status: int, said: bytes) -> Refused:
+def _wrong(message: str) -> ConfigError:
+    return ConfigError([Problem("analytics.database", message)])
+
+
+def _refusal(status: int, said: bytes) -> Unavailable:
     """What the server says may repeat what it was given: only its number is told on."""
     text = said.decode(errors="replace")
     match = _CODE.search(text)
@@ -151,7 +146,7 @@ def _refusal(status: int, said: bytes) -> Refused:
         reason = _REASONS.get(
             code, f"ClickHouse error {code}" if match else f"status {status} is no answer of ClickHouse"
         )
-    return Refused(code, reason)
+    return Unavailable(f"the analytics database cannot be used: {reason}")
 
 
 def _rows(said: bytes) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import msgspec
 
 from pastebin.analytics.engines.clickhouse_client import Client, Table
+from pastebin.analytics.engines.grains import DAY_HOURS, HOUR_MINUTES, MINUTE_MS, day_of
 from pastebin.errors import Overloaded, PastebinError, Unavailable
 from pastebin.visits import Batch, Change, Visit
 
-HOUR_MS = 3_600_000
+HOUR_MS = HOUR_MINUTES * MINUTE_MS
 # How much later than the events of a period something may still change who is new in it: the life of a salt.
 REACH_HOURS = 48
 # Below this ClickHouse wants rows to be collected: every insert makes a part, and parts have to be merged.
@@ -128,10 +130,8 @@ class Intake:
         rest = self._last_at + self._collect_seconds - asyncio.get_running_loop().time()
         if rest > 0 and self._rows() < _ENOUGH_ROWS:
             self._enough.clear()
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._enough.wait(), rest)
-            except TimeoutError:
-                pass
 
     def _group(self, mine: _Waiting) -> list[_Waiting]:
         group, rows = [mine], mine.rows
@@ -185,7 +185,7 @@ class Intake:
                 await self._lacking("visits", again, visits),
                 await self._lacking("changes", again, changes),
             )
-        day = int(group[0].received_at.timestamp()) // 86_400
+        day = day_of(group[0].received_at)
         ledger = [{"id": name, "day": day, "attempt": attempt} for name in fresh]
         marks = [{"hour": hour, "attempt": attempt, "marks": 1} for hour in sorted(_touched(visits, changes))]
         await self._insert("batches", ledger)
@@ -210,7 +210,7 @@ class Intake:
             seconds=_WRITE_SECONDS,
         )
         known = {name: int(value) for name, value in rows}
-        since_hour = known.pop("kept", 0) * 24
+        since_hour = known.pop("kept", 0) * DAY_HOURS
         done = {name[1:] for name, value in known.items() if value}
         return since_hour, done, {name[1:] for name in known} - done
 
@@ -220,7 +220,7 @@ class Intake:
         doubtful = [row for row in rows if row.node in nodes]
         if not doubtful:
             return list(rows)
-        first, last = min(row.hour for row in doubtful) - 24, max(row.hour for row in doubtful) + 24
+        first, last = min(row.hour for row in doubtful) - DAY_HOURS, max(row.hour for row in doubtful) + DAY_HOURS
         there = await self._client.ask(
             f"select distinct node, number from {table} where hour between {first} and {last}"
             " and (node, number) in (select node, number from asked)",
@@ -241,7 +241,8 @@ class Intake:
         order: whoever sees an entry of somebody else before his own knows that the other one cannot see it otherwise.
         """
         rows = await self._client.ask(
-            "select id, attempt, _part from batches where is_done = 1 and id in (select id from asked)",
+            "select id, attempt, _part from batches where is_done = 1 and id in (select id from asked)"
+            " settings max_threads = 1",  # each part in its order
             [_asked(ids)],
             seconds=_WRITE_SECONDS,
         )
@@ -274,7 +275,7 @@ def _touched(visits: Iterable[_VisitRow], changes: Iterable[_ChangeRow]) -> set[
     hours = {row.hour for row in changes}
     for row in visits:
         hours.add(row.hour)
-        last = row.period * 24 + 23
+        last = (row.period + 1) * DAY_HOURS - 1
         if max(0, row.hour - REACH_HOURS) <= last < row.hour:
             hours.add(last)
     return hours

@@ -1,9 +1,9 @@
 """From what an answer is put together: hours of sums that know of everything, and single events for the rest. Pure.
 
 Before and after the events of an hour are written, a mark is counted for it. Who makes sums counts marks first, then
-reads events, and notes the count with the sums. These are used only while the count is the same: an event that they lack
-has a mark that they did not count. Sums that are made again are another generation, beside the old one, so that who
-is killed, or rolls while somebody else does, harms nothing.
+reads events, and notes the count with the sums. These are used only while the count is the same: an event that they
+lack has a mark that they did not count. Sums that are made again are another generation, beside the old one, so that
+who is killed, or rolls while somebody else does, harms nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pastebin.analytics.engines.clickhouse_intake import REACH_HOURS
+from pastebin.analytics.engines.grains import HOUR_MINUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,15 @@ class Plan:
         Where single events are gone an hour belongs to the answer in which it begins.
         """
         since, until = edges[0], edges[-1]
-        split = {edge // 60 for edge in edges if edge % 60}
+        split = {edge // HOUR_MINUTES for edge in edges if edge % HOUR_MINUTES}
         raw: list[int] = []
         rolled: list[tuple[int, int]] = []
         for hour in sorted(state.marks):
-            if hour < state.kept_hour or (hour + 1) * 60 <= since or hour * 60 >= until:
+            if hour < state.kept_hour or (hour + 1) * HOUR_MINUTES <= since or hour * HOUR_MINUTES >= until:
                 continue
             if hour not in split and state.is_clean(hour):
                 rolled.append((hour, state.rolled[hour][1]))
             else:
                 raw.append(hour)
-        lo, hi = -(-since // 60), min(-(-until // 60), state.kept_hour)
+        lo, hi = -(-since // HOUR_MINUTES), min(-(-until // HOUR_MINUTES), state.kept_hour)
         return cls(since, until, raw, rolled, (lo, hi) if lo < hi else None)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from pastebin.analytics.engines import clickhouse_statements as statements
 from pastebin.analytics.engines.clickhouse_client import Client
-from pastebin.analytics.engines.clickhouse_intake import HOUR_MS, REACH_HOURS
+from pastebin.analytics.engines.clickhouse_intake import REACH_HOURS
 from pastebin.analytics.engines.clickhouse_plan import State
+from pastebin.analytics.engines.grains import DAY_HOURS, HOUR_MINUTES, day_of, minute_of
 from pastebin.sections import AnalyticsSection
 
 # Until then most stragglers of an hour have come; whoever comes later costs making its sums again.
-_GRACE_MS = 60_000
-_HOURS_AT_ONCE = 6
+_GRACE_MINUTES = 1
+_HOURS_AT_ONCE = 12
 _SECONDS = 300.0
-# A pause after heavy work: events that trickle in late must not have the same hours made again without end.
-_HEAVY_SECONDS = 1.0
-_REST = 9.0
 # Nobody reads or writes a generation any more that was replaced so long ago.
 _FORGOTTEN_SECONDS = 3600
 _LAST_HOUR = 2**32 - 1
@@ -34,17 +31,10 @@ class Rolling:
         self._client = client
         self._raw_days = section.raw_days
         self._rollup_days = max(section.raw_days, section.rollup_days)
-        self._rested_at = 0.0
 
     async def roll(self, now: datetime) -> None:
-        """Make the sums of every hour that is over and lacks something; a heavy round is followed by a pause."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        if began < self._rested_at:
-            return
-        await self._roll((int(now.timestamp() * 1000) - _GRACE_MS) // HOUR_MS)
-        if (took := clock() - began) > _HEAVY_SECONDS:
-            self._rested_at = clock() + took * _REST
+        """Make the sums of every hour that is over and lacks something."""
+        await self._roll((minute_of(now) - _GRACE_MINUTES) // HOUR_MINUTES)
 
     async def _roll(self, before_hour: int) -> State:
         state = await self._state()
@@ -66,19 +56,19 @@ class Rolling:
 
     async def retain(self, now: datetime) -> None:
         """Events go when their sums are made, and sums when they are too old: whole days, by dropping partitions."""
-        today = int(now.timestamp()) // 86_400
+        today = day_of(now)
         since_day = max(0, today - self._raw_days)
-        state = await self._roll(since_day * 24)
-        if since_day * 24 > state.kept_hour:
+        state = await self._roll(since_day * DAY_HOURS)
+        if since_day * DAY_HOURS > state.kept_hour:
             await self._client.insert("kept", [{"since_day": since_day}], seconds=_SECONDS)
         for table, days in (
             ("visits", self._raw_days),
             ("batches", self._raw_days),
-            ("marks", self._raw_days + REACH_HOURS // 24 + 1),
+            ("marks", self._raw_days + REACH_HOURS // DAY_HOURS + 1),
             *((table, self._rollup_days) for table in ("changes", "sums", "facts", "rolled")),
         ):
             await self._drop(table, today - days)
-        await self._sweep(since_day * 24)
+        await self._sweep(since_day * DAY_HOURS)
 
     async def _drop(self, table: str, before_day: int) -> None:
         before = (_EPOCH + timedelta(days=max(0, before_day))).isoformat()
@@ -109,8 +99,3 @@ class Rolling:
                 await self._client.command(
                     f"alter table {table} delete where (hour, generation) in ({pairs})", seconds=_SECONDS
                 )
-
-
-def minute_of(moment: datetime) -> int:
-    """Minutes since 1970 of an aware moment."""
-    return int(moment.astimezone(UTC).timestamp()) // 60

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from pastebin.analytics.engines.clickhouse_client import Client, Place, Refused
+from pastebin.analytics.engines.clickhouse_client import Client, Place
 from pastebin.errors import ResourceUnavailable, Unavailable
 
 OLDEST = (18, 16)
@@ -105,8 +105,6 @@ async def prepare(client: Client, place: Place) -> None:
         client.settings = dialect.settings
         for statement in tables(dialect):
             await client.command(statement, seconds=_SECONDS)
-    except Refused as error:
-        raise ResourceUnavailable(f"analytics.database: ClickHouse cannot be used: {error.reason}") from error
     except Unavailable as error:
         raise ResourceUnavailable(f"analytics.database: {error.detail}") from error
 

@@ -1,17 +1,19 @@
 """The SQL of the ClickHouse engine, in what 18.16 and today's servers both understand.
 
-Only whole numbers and words of this module are put into a statement; text of others is in the table `asked`.
+Only whole numbers and words of this module are put into a statement; text of others is in the table `asked`. Long lists
+are in tables too, `raw` and `chosen`: a statement with tables is part of an address, and these are short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import get_args
 
 from pastebin.analytics.engines import Audience, Dimension
 from pastebin.analytics.engines.clickhouse_intake import REACH_HOURS
 from pastebin.analytics.engines.clickhouse_plan import Plan
 from pastebin.analytics.engines.clickhouse_schema import MEASURES
+from pastebin.analytics.engines.grains import HOUR_MINUTES
 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 ALL = "all"
@@ -33,8 +35,8 @@ union all
 select 'marks' as what, hour as at, toUInt64(sum(marks)) as known, toInt64(0) as made from marks
 where hour between {first} and {last} and hour + {reach} >= (select max(since_day) * 24 from kept) group by hour
 union all
-select 'rolled' as what, hour as at, toUInt64(max(covers)) as known, max(tuple(covers, generation)).2 as made from rolled
-where hour between {since} and {last} and hour >= (select max(since_day) * 24 from kept) group by hour
+select 'rolled' as what, hour as at, toUInt64(max(covers)) as known, max(tuple(covers, generation)).2 as made
+from rolled where hour between {since} and {last} and hour >= (select max(since_day) * 24 from kept) group by hour
 """
 
 # A newcomer is the first visit of a pseudonym, unless the one before was last seen no more than an hour earlier.
@@ -74,26 +76,19 @@ def state(since: int, until: int) -> str:
     return STATE.format(first=max(0, since - REACH_HOURS), since=since, last=until, reach=REACH_HOURS)
 
 
-def visits(hours: Sequence[int], *, of_slug: bool = False) -> str:
-    """Every visit of these hours once, with what it adds to sums."""
-    chosen = _in_hours(hours) + (f" and {_OF_SLUG}" if of_slug else "")
-    since, until = max(0, min(hours) - REACH_HOURS), max(hours) + REACH_HOURS
+def visits(hours: Sequence[int], chosen: str) -> str:
+    """Every visit of the `chosen` once, which are in these hours, with what it adds to sums."""
     return _VISITS.format(
-        columns=", ".join(_COLUMNS), chosen=chosen, since=since, until=until, largest=f"toUInt64({_LARGEST})"
+        columns=", ".join(_COLUMNS),
+        chosen=chosen,
+        since=max(0, min(hours) - REACH_HOURS),
+        until=max(hours) + REACH_HOURS,
+        largest=f"toUInt64({_LARGEST})",
     )
 
 
-def changes(hours: Sequence[int], *, of_slug: bool = False) -> str:
-    """Every change of these hours once."""
-    return _CHANGES.format(chosen=_in_hours(hours) + (f" and {_OF_SLUG}" if of_slug else ""))
-
-
-def _in_hours(hours: Sequence[int]) -> str:
-    return f"hour between {min(hours)} and {max(hours)} and hour in ({_numbers(hours)})"
-
-
-def _numbers(numbers: Iterable[int]) -> str:
-    return ", ".join(str(int(number)) for number in numbers)
+def _among(hours: Sequence[int], which: str) -> str:
+    return f"hour between {min(hours)} and {max(hours)} and hour in ({which})"
 
 
 def roll(hours: Sequence[int], generation: int) -> list[str]:
@@ -103,16 +98,18 @@ def roll(hours: Sequence[int], generation: int) -> list[str]:
     states = ", ".join(f"sumState({name})" for name in MEASURES)
     few = f"sumState(visits), sumState({_NOTHING}), sumState(volume)" + f", sumState({_NOTHING})" * 3
     measures, columns = ", ".join(MEASURES), ", ".join(_COLUMNS)
+    chosen = _among(hours, ", ".join(str(int(hour)) for hour in hours))
+    seen = visits(hours, chosen)
     return [
         f"insert into sums ({given}, {measures}) select hour, pair.1, pair.2, is_bot, toInt64({made}), {states}"
         f" from (select hour, is_bot, {measures}, arrayJoin([tuple('{ALL}', ''), {by_one}]) as pair"
-        f" from ({visits(hours)}) as seen) as told group by hour, pair, is_bot",
+        f" from ({seen}) as seen) as told group by hour, pair, is_bot",
         f"insert into facts (hour, {columns}, generation, {measures})"
-        f" select hour, {columns}, toInt64({made}), {states} from ({visits(hours)}) as seen group by hour, {columns}",
+        f" select hour, {columns}, toInt64({made}), {states} from ({seen}) as seen group by hour, {columns}",
         f"insert into sums ({given}, {measures}) select hour, pair.1, pair.2, 0, toInt64({made}), {few}"
         f" from (select hour, visits, volume, arrayJoin(arrayFilter(one -> one.1 = '{CHANGE}' or kind = 'created',"
         f" [tuple('{CHANGE}', toString(kind)), tuple('syntax', toString(syntax))])) as pair"
-        f" from ({changes(hours)}) as seen) as told group by hour, pair",
+        f" from ({_CHANGES.format(chosen=chosen)}) as seen) as told group by hour, pair",
     ]
 
 
@@ -146,11 +143,17 @@ def _raw(
 ) -> str:
     value = {ALL: "''", CHANGE: "toString(kind)"}.get(dimension, f"toString({dimension})")
     moment = "intDiv(at_ms, 60000)" if in_time else "0"
-    if source == "visits":
-        events, sums, where = visits(plan.raw, of_slug=of_slug), MEASURES, _AUDIENCES[audience]
+    if everything:
+        chosen = f"hour between {plan.since // HOUR_MINUTES} and {plan.until // HOUR_MINUTES}"
     else:
-        hours = list(range(plan.since // 60, -(-plan.until // 60))) if everything else plan.raw
-        events = changes(hours, of_slug=of_slug)
+        chosen = _among(plan.raw, "select hour from raw")
+    if of_slug:
+        chosen += f" and {_OF_SLUG}"
+    if source == "visits":
+        events, where = visits(plan.raw, chosen), _AUDIENCES[audience]
+        sums: Sequence[str] = MEASURES
+    else:
+        events = _CHANGES.format(chosen=chosen)
         sums = ("visits", _NOTHING, "volume", *[_NOTHING] * 3)
         where = "kind = 'created'" if dimension == "syntax" else "1"
     told = ", ".join(f"sum({name}) as s{index}" for index, name in enumerate(sums))
