@@ -77,9 +77,9 @@ class Metrics:
         )
         self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
-
         self._observe_purges()
         self._observe_ingest()
+        self._observe_visits()
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -119,6 +119,20 @@ class Metrics:
         )
         self.analytics_clamped = self._counter(
             "pastebin_analytics_events_clamped_total", "Events of which something was put right", ["reason"]
+        )
+
+    def _observe_visits(self) -> None:
+        """Instruments of the sink of visits."""
+        self.visits_noted = self._counter("pastebin_visits_noted_total", "Visits that were noted, weights included")
+        self.visits_dropped = self._counter(
+            "pastebin_visits_dropped_total", "Visits that were lost, by why", ["reason"]
+        )
+        self.visit_batches = self._counter(
+            "pastebin_visit_batches_total", "Batches of visits sent to analytics, by what became of them", ["outcome"]
+        )
+        self.visit_spool_bytes = self._gauge("pastebin_visit_spool_bytes", "Visits on disk, also those set aside")
+        self.visit_spool_age = self._gauge(
+            "pastebin_visit_spool_oldest_age_seconds", "For how long the oldest visits have been waiting"
         )
 
     def show_database_member(

@@ -10,6 +10,8 @@ from pastebin.errors import Problem
 
 Visibility = Literal["public", "unlisted", "private"]
 Protection = Literal["none", "password", "end-to-end"]
+# Who may see how often a paste is read; off: nothing is counted.
+Analytics = Literal["owner", "public", "off"]
 
 Model = TypeVar("Model")
 
@@ -66,7 +68,7 @@ class Paste:
     revision: int
     files: tuple[File, ...]
     version: int = 1
-    analytics: Literal["owner", "public", "off"] = "owner"
+    analytics: Analytics = "owner"
     ends_at: float | None = field(default=None, compare=False)
     # The transaction that has just made it what it is; None for what was merely read.
     change: int | None = field(default=None, compare=False)
@@ -111,6 +113,7 @@ class Options:
     slug: str | None = None
     parent: str | None = None
     encryption: dict[str, Any] | None = None
+    analytics: Analytics | None = None
     idempotency_key: str | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
 
@@ -137,6 +140,7 @@ class Draft:
     idempotency_hash: bytes | None = field(default=None, repr=False)
     fingerprint: bytes | None = field(default=None, repr=False)
     is_named: bool = False
+    analytics: Analytics = "owner"
 
     @property
     def size(self) -> int:

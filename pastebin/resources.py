@@ -34,6 +34,7 @@ from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
+from pastebin.services.salting import Salting
 from pastebin.services.statistics import LocalAnalytics, Statistics
 from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
@@ -46,6 +47,7 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
 
 
@@ -92,6 +94,7 @@ class Resources:
     local_edge: LocalEdge | None = None
     local_analytics: LocalAnalytics | None = None
     statistics: Statistics = field(init=False)
+    salting: Salting = field(init=False)
     secret: bytes = field(init=False, repr=False)
     # set when the node begins to drain: answers without an end take that for theirs
     draining: asyncio.Event = field(default_factory=asyncio.Event)
@@ -175,6 +178,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             resources.statistics = await stack.enter_async_context(statistics)
         if Needs.DATABASE in needs:
             await _open_database(resources, stack)
+        if Needs.SECRET in needs:
+            await _open_salting(resources, needs, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
@@ -229,6 +234,15 @@ async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
     )
     resources.purging = await stack.enter_async_context(purging)
     resources.pushes = Outbox(database)
+
+
+async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStack) -> None:
+    """Pseudonyms of readers, made alike on every node; see `Salting`."""
+    config = resources.config
+    source = SaltStore(resources.database) if Needs.DATABASE in needs else None
+    resources.salting = Salting(source, resources.statistics, passes_on="write" in config.node.roles)
+    if config.visits.count:
+        await stack.enter_async_context(resources.loops.running(resources.salting.run(), name="salting"))
 
 
 async def _check_schema(database: Database) -> None:

@@ -34,6 +34,7 @@ _OPTIONS = (
     "max_reads",
     "slug",
     "parent",
+    "analytics",
 )
 
 
@@ -95,6 +96,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     passwords.configure(parser, "protect it with a password, asked for on the terminal")
     add("--slug", help="the last part of its address, of your own choice")
     add("--parent", metavar="SLUG", help="the paste that this one is a fork of")
+    add(
+        "--analytics",
+        choices=("owner", "public", "off"),
+        help="who may see how often it is read; off: nothing is counted (default: owner)",
+    )
     add(
         "--idempotency-key",
         metavar="KEY",

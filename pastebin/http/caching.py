@@ -16,6 +16,8 @@ from pastebin import surrogates
 from pastebin.models import Paste
 
 SHARED = "CDN-Cache-Control"
+# On every answer that shows a paste of which nothing is counted.
+ANALYTICS = "Pastebin-Analytics"
 
 PASTE_SECONDS = 86_400
 # Old, but never purged: for a moment while a cache asks again, and for longer while there is nobody to ask (RFC 5861).
@@ -33,14 +35,20 @@ def secret() -> Headers:
     return {hdrs.CACHE_CONTROL: "private, no-store", SHARED: "no-store"}
 
 
+def of_secret(paste: Paste) -> Headers:
+    """For what only the one who asked may see of a paste."""
+    return {**secret(), **_uncounted(paste)}
+
+
 def of_paste(paste: Paste, *, is_personal: bool, now: float, is_stable: bool = True) -> Headers:
     """For an answer that shows a paste or what is known of it; `now` is the monotonic clock.
 
     `is_personal` says that the answer depends on who asks. Protected and private pastes always do.
     """
     if is_personal or not is_for_all(paste):
-        return secret()
+        return of_secret(paste)
     return {
+        **_uncounted(paste),
         hdrs.CACHE_CONTROL: "no-cache",
         SHARED: _shared(PASTE_SECONDS if is_stable else UNSTABLE_SECONDS, _left(paste, now)),
     }
@@ -49,6 +57,10 @@ def of_paste(paste: Paste, *, is_personal: bool, now: float, is_stable: bool = T
 def is_for_all(paste: Paste) -> bool:
     """Whether whoever knows the name of the paste may see it with a plain GET."""
     return not paste.needs_reveal and paste.visibility != "private"
+
+
+def _uncounted(paste: Paste) -> Headers:
+    return {ANALYTICS: "off"} if paste.analytics == "off" else {}
 
 
 def of_site(seconds: int, *, browsers: str = "no-cache") -> Headers:

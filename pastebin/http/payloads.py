@@ -21,7 +21,7 @@ from msgspec import Meta
 from pastebin.decoding import MOST_PROBLEMS, Decoded, Findings, decode, shortened
 from pastebin.errors import InvalidPaste, Problem, UnreadableRequest
 from pastebin.http import durations
-from pastebin.models import Options, Visibility
+from pastebin.models import Analytics, Options, Visibility
 
 # what a lone surrogate has to be written with; half of an emoji's escapes looks the same
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
@@ -46,6 +46,10 @@ class PasteChanges(Payload, frozen=True):
     max_reads: Annotated[int | None, Meta(description="The paste burns with its last read")] = None
     burn: Annotated[bool | None, Meta(description="The same as max_reads = 1")] = None
     password: Annotated[str | None, Meta(description="Asked for before every read")] = None
+    analytics: Annotated[
+        Analytics | None,
+        Meta(description="Who may see how often it is read: the owner unless said otherwise; off: nothing is counted"),
+    ] = None
 
 
 class PasteOptions(PasteChanges, frozen=True):
@@ -229,6 +233,7 @@ def to_options(
         slug=new.slug,
         parent=new.parent,
         encryption=new.encryption,
+        analytics=payload.analytics,
         idempotency_key=idempotency_key,
     )
 

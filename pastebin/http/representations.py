@@ -8,13 +8,22 @@ from datetime import datetime
 from aiohttp import hdrs, web
 
 from pastebin.errors import PreconditionFailed
-from pastebin.http.caching import Headers, is_shared
+from pastebin.http.caching import ANALYTICS, Headers, is_shared
 from pastebin.http.compression import PLAIN, Compression, Variant
 from pastebin.http.conditions import Conditions, evaluate
 
 # RFC 9110, 15.4.5, and what shared caches go by.
 _OF_304 = frozenset(
-    {"ETag", "Cache-Control", "CDN-Cache-Control", "Surrogate-Key", "Content-Location", "Last-Modified", "Vary"}
+    {
+        "ETag",
+        "Cache-Control",
+        "CDN-Cache-Control",
+        "Surrogate-Key",
+        "Content-Location",
+        "Last-Modified",
+        "Vary",
+        ANALYTICS,
+    }
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from pastebin.http.addresses import raw_path
-from pastebin.models import File, Paste, Protection, Published, Visibility
+from pastebin.models import Analytics, File, Paste, Protection, Published, Visibility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class PasteView:
     reads_left: int | None
     parent: str | None
     encryption: dict[str, Any] | None
+    analytics: Analytics
     revision: int
     size: int
     files: list[FileView]
@@ -143,6 +144,7 @@ def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None
         "reads_left": paste.reads_left,
         "parent": paste.parent,
         "encryption": paste.encryption,
+        "analytics": paste.analytics,
         "revision": paste.revision,
         "size": paste.size,
         "files": files,

@@ -97,7 +97,7 @@ class FormHandlers:
             return reveal_page(self._pages, await self._reading.find(slug, token), base, wrong=True)
         file = paste.files[0]
         if len(paste.files) == 1 and (not file.is_text or file.size > self._limits.page_bytes):
-            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.secret()})
+            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.of_secret(paste)})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
         return await self._page.answer(request, paste, revealed=True)
@@ -161,4 +161,4 @@ def reveal_page(pages: Pages, paste: Paste, base: str, *, wrong: bool = False) -
         wrong=wrong,
         site_url=base,
     )
-    return html_response(text, 403 if wrong else 200, {**caching.secret(), "Vary": "Accept"})
+    return html_response(text, 403 if wrong else 200, {**caching.of_secret(paste), "Vary": "Accept"})

@@ -105,7 +105,7 @@ class PastePage:
             response = await self._kept(request, paste, syntax)
         else:
             text, _ = await self._render(request, paste, syntax, revealed=revealed, created=created)
-            headers = {**page_headers("no-referrer"), **caching.secret(), hdrs.VARY: hdrs.ACCEPT}
+            headers = {**page_headers("no-referrer"), **caching.of_secret(paste), hdrs.VARY: hdrs.ACCEPT}
             response = web.Response(body=page_body(text), headers=headers)
         body = response.body
         if not isinstance(body, bytes) or len(body) <= _STREAMED_BYTES:
@@ -165,6 +165,7 @@ class PastePage:
             paste.visibility,
             paste.expires_at,
             paste.parent,
+            paste.analytics,
         )
         of_page = (self._addresses.base(request), syntax, self._pages.version, rendering.RENDERER_VERSION)
         return f'W/"{hashlib.sha256(repr((of_paste, of_page)).encode()).hexdigest()[:24]}"'

@@ -152,11 +152,11 @@ class WriteHandlers:
         paste = await self._reading.reveal(slug, payload.password, token)
         if len(paste.files) == 1 and (as_bytes or paste.size > REVEAL_BYTES):
             file = paste.files[0]
-            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.secret()})
+            response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.of_secret(paste)})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)
         contents = {file.position: await self._reading.content(file) for file in paste.files}
-        return json_answer(views.paste_view(paste, base, contents))
+        return json_answer(views.paste_view(paste, base, contents), headers=caching.of_secret(paste))
 
 
 def created(published: Published, base: str) -> web.Response:

@@ -104,6 +104,7 @@ class Publishing:
             idempotency_hash=slugs.hash_token(key) if key else None,
             fingerprint=_fingerprint(files, options, self._secret) if key else None,
             is_named=options.slug is not None,
+            analytics=options.analytics or "owner",
         )
         with taken.committing():
             paste = await self._insert(draft, own_slug=options.slug is not None)
@@ -182,6 +183,8 @@ class Publishing:
             members["title"] = options.title or None
         if options.visibility:
             members["visibility"] = options.visibility
+        if "analytics" in asked:
+            members["analytics"] = options.analytics or "owner"
         if "expires_in" in asked or "expires_at" in asked:
             members["lifetime"] = options.lifetime
             members["expires_at"] = options.expires_at
@@ -357,6 +360,7 @@ def _fingerprint(files: tuple[File, ...], options: Options, secret: bytes) -> by
             options.slug,
             options.parent,
             options.encryption,
+            *([options.analytics] if options.analytics else []),
         ],
         [options.lifetime.total_seconds() if options.lifetime else None, options.expires_at],
         _sealed(options.password, secret) if options.password else None,

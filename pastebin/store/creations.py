@@ -20,10 +20,10 @@ from pastebin.store.flights import all_or_nothing, position_after, word_of
 BOUNDS = Bounds(flight_rows=256, flight_bytes=4 * 1024**2)
 
 _DRAFT_COLUMNS = """slug, visibility, title, token_hash, password_hash, encryption, parent, max_reads, expires_at,
-    lifetime, idempotency_hash, fingerprint, is_named, size, syntax"""
+    lifetime, idempotency_hash, fingerprint, is_named, size, syntax, analytics"""
 _DRAFT_TYPES = (
     *("text[]", "text[]", "text[]", "bytea[]", "text[]", "jsonb[]", "text[]", "int[]", "timestamptz[]"),
-    *("interval[]", "bytea[]", "bytea[]", "bool[]", "bigint[]", "text[]"),
+    *("interval[]", "bytea[]", "bytea[]", "bool[]", "bigint[]", "text[]", "text[]"),
 )
 
 _CREATE = f"""
@@ -34,9 +34,10 @@ with draft as (
         as f (slug, {rows.CONTENT_COLUMNS})
 ), paste as (
     insert into pastes (slug, visibility, title, token_hash, password_hash, encryption, parent, max_reads, expires_at,
-                        idempotency_hash, fingerprint)
+                        idempotency_hash, fingerprint, analytics)
     select slug, visibility, title, token_hash, password_hash, encryption, parent, max_reads,
-           coalesce(expires_at, now() + lifetime), idempotency_hash, fingerprint
+           coalesce(expires_at, now() + lifetime), idempotency_hash, fingerprint,
+           coalesce(analytics, 'owner')
     from draft where expires_at is null or expires_at > now()
     on conflict do nothing
     returning *
@@ -154,6 +155,7 @@ def _paste(row: asyncpg.Record, draft: Draft) -> Paste:
         password_hash=draft.password_hash,
         revision=1,
         files=draft.files,
+        analytics=draft.analytics,
         change=row["change"],
     )
 
@@ -219,4 +221,5 @@ def _arrays(drafts: Sequence[Draft]) -> tuple[list[Any] | None, ...]:
         rows.unless_empty([draft.is_named or None for draft in drafts]),
         [draft.size for draft in drafts],
         rows.unless_empty([draft.files[0].syntax if draft.files else None for draft in drafts]),
+        rows.unless_empty([draft.analytics if draft.analytics != "owner" else None for draft in drafts]),
     )

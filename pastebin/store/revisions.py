@@ -20,10 +20,10 @@ from pastebin.store.flights import all_or_nothing, position_after, word_of
 BOUNDS = Bounds(flight_rows=128, flight_bytes=4 * 1024**2, flights=1)
 
 _CHANGE_COLUMNS = """id, version, has_content, has_title, title, visibility, has_expiry, expires_at, lifetime,
-    has_max_reads, max_reads, has_password, password_hash"""
+    has_max_reads, max_reads, has_password, password_hash, analytics"""
 _CHANGE_TYPES = (
     *("bigint[]", "int[]", "bool[]", "bool[]", "text[]", "text[]", "bool[]", "timestamptz[]", "interval[]"),
-    *("bool[]", "int[]", "bool[]", "text[]"),
+    *("bool[]", "int[]", "bool[]", "text[]", "text[]"),
 )
 
 _REVISE = f"""
@@ -39,6 +39,7 @@ with change as (
         revised_at = case when c.has_content then now() else p.revised_at end,
         title = case when c.has_title then c.title else p.title end,
         visibility = coalesce(c.visibility, p.visibility),
+        analytics = coalesce(c.analytics, p.analytics),
         expires_at = case when c.has_expiry then coalesce(c.expires_at, now() + c.lifetime) else p.expires_at end,
         max_reads = case when c.has_max_reads then c.max_reads else p.max_reads end,
         reads = case when c.has_max_reads then 0 else p.reads end,
@@ -169,6 +170,7 @@ def _arrays(revisions: Sequence[Revision]) -> tuple[list[Any] | None, ...]:
         [given.get("max_reads") for given in members],
         ["password_hash" in given for given in members],
         [given.get("password_hash") for given in members],
+        [given.get("analytics") for given in members],
         [revision.paste.id for revision in revisions for _ in revision.files],
         *rows.arrays_of(file for revision in revisions for file in revision.files),
     )

@@ -115,6 +115,7 @@ def test_weeks_begin_on_mondays_and_months_on_the_first() -> None:
 def test_everything_wrong_is_told_at_once() -> None:
     wrong = {"since": "soon", "zone": "../../etc/passwd", "granularity": "second", "limit": "0", "colour": "red"}
     assert fields_of(**wrong) == set(wrong)
+    assert fields_of(since="1y", granularity="minute", zone="Mars") == {"granularity", "zone"}
 
 
 @pytest.mark.parametrize(
