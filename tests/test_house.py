@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FOUNDATION = (
     "agents allowance config constraints decoding errors geo log loops metrics models notify places positions reports"
-    " sections slugs surrogates visitors visits"
+    " sections sights slugs surrogates visitors visits"
 )
 # Rooms on one floor do not know each other; imports go down, or stay in the room.
 FLOORS = [

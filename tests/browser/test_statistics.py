@@ -21,6 +21,7 @@ from tests.postgres import Server
 
 pytestmark = pytest.mark.browser
 
+
 @pytest.fixture(scope="module")
 async def site(postgres: Server, session_database_dsn: str) -> AsyncIterator[Site]:
     async with visited(postgres, session_database_dsn) as one:
