@@ -78,8 +78,7 @@ class Metrics:
         self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
         self._observe_purges()
-        self._observe_ingest()
-        self._observe_visits()
+        self._observe_analytics()
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -108,8 +107,9 @@ class Metrics:
             "pastebin_purge_requests_refused_total", "Requests to the signed addresses that were refused", ["reason"]
         )
 
-    def _observe_ingest(self) -> None:
-        """Instruments of the analytics service."""
+    def _observe_analytics(self) -> None:
+        """Instruments of the analytics service, and of those who tell it of visits."""
+        self._observe_visits()
         self.analytics_batches = self._counter(
             "pastebin_analytics_batches_total", "Batches of events by what became of them", ["outcome"]
         )
