@@ -51,7 +51,7 @@ def label(operation: Operation) -> str:
 @pytest.fixture(scope="module")
 async def node(postgres: Server, session_database_dsn: str) -> AsyncIterator[Node]:
     """With everything that the document speaks of."""
-    async with visited(postgres, session_database_dsn) as site:
+    async with visited(postgres, session_database_dsn, visits=0) as site:
         yield site.node
 
 
@@ -101,7 +101,7 @@ async def test_every_route_of_the_api_has_its_operation_and_the_reverse(
         return build(door, routes, *rest)
 
     monkeypatch.setattr(app, "build", noting)
-    async with visited(postgres, session_database_dsn):
+    async with visited(postgres, session_database_dsn, visits=0):
         pass
     assert len(found) > 20
     of_the_api = {(method, path) for method, path in found if path.startswith("/api/")}
