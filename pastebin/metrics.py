@@ -78,8 +78,7 @@ class Metrics:
         self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
         self._observe_purges()
-        self._observe_visits()
-        self._observe_ingest()
+        self._observe_analytics()
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -108,6 +107,20 @@ class Metrics:
             "pastebin_purge_requests_refused_total", "Requests to the signed addresses that were refused", ["reason"]
         )
 
+    def _observe_analytics(self) -> None:
+        """Instruments of the analytics service, and of those who tell it of visits."""
+        self._observe_visits()
+        self.analytics_batches = self._counter(
+            "pastebin_analytics_batches_total", "Batches of events by what became of them", ["outcome"]
+        )
+        self.analytics_events = self._counter("pastebin_analytics_events_total", "Events that were kept", ["kind"])
+        self.analytics_rejected = self._counter(
+            "pastebin_analytics_events_rejected_total", "Events that were left out, by what was wrong", ["reason"]
+        )
+        self.analytics_clamped = self._counter(
+            "pastebin_analytics_events_clamped_total", "Events of which something was put right", ["reason"]
+        )
+
     def _observe_visits(self) -> None:
         """Instruments of what is told to analytics: visits, and changes of pastes."""
         self.visits_noted = self._counter("pastebin_visits_noted_total", "Visits that were noted, weights included")
@@ -121,25 +134,11 @@ class Metrics:
         self.visit_spool_age = self._gauge(
             "pastebin_visit_spool_oldest_age_seconds", "For how long the oldest visits have been waiting"
         )
-
         self.changes_told = self._counter(
             "pastebin_changes_told_total", "Changes of pastes sent to analytics, by what became of them", ["outcome"]
         )
         self.changes_lost = self._gauge(
             "pastebin_changes_lost", "Changes that analytics has not heard of within a week, since ever"
-        )
-
-    def _observe_ingest(self) -> None:
-        """Instruments of the analytics service."""
-        self.analytics_batches = self._counter(
-            "pastebin_analytics_batches_total", "Batches of events by what became of them", ["outcome"]
-        )
-        self.analytics_events = self._counter("pastebin_analytics_events_total", "Events that were kept", ["kind"])
-        self.analytics_rejected = self._counter(
-            "pastebin_analytics_events_rejected_total", "Events that were left out, by what was wrong", ["reason"]
-        )
-        self.analytics_clamped = self._counter(
-            "pastebin_analytics_events_clamped_total", "Events of which something was put right", ["reason"]
         )
 
     def show_database_member(

@@ -40,12 +40,12 @@ _FITTING: tuple[tuple[timedelta, Granularity], ...] = (
     (timedelta(days=120), "day"),
     (timedelta(days=800), "week"),
 )
-_SHORTEST = {
+_LENGTHS = {
     "minute": timedelta(minutes=1),
-    "hour": timedelta(minutes=30),
-    "day": timedelta(hours=22),
-    "week": timedelta(days=6),
-    "month": timedelta(days=27),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
 }
 
 Asked = TypeVar("Asked", bound=ReportQuery)
@@ -133,11 +133,13 @@ def _asked(
         since = _moment("since", asked.since, now, problems) if asked.since else default
     if since is not None and until is not None:
         problems += _range(since, until, now, longest)
-    if problems or zone is None or since is None or until is None:
+    granularity = asked.granularity
+    if since is not None and until is not None:
+        granularity = granularity or fitting(until - since)
+        if (until - since) / _LENGTHS[granularity] > 2 * MOST_BUCKETS:
+            problems.append(_too_fine())
+    if problems or zone is None or since is None or until is None or granularity is None:
         return None, problems
-    granularity = asked.granularity or fitting(until - since)
-    if (until - since) / _SHORTEST[granularity] > 1.25 * MOST_BUCKETS:
-        return None, [_too_fine()]
     edges = buckets(since, until, granularity, zone)
     if len(edges) - 1 > MOST_BUCKETS:
         return None, [_too_fine()]

@@ -23,10 +23,10 @@ from pastebin.reports import (
     Stored,
     Value,
 )
+from pastebin.services.panels import MOST_ROWS
 
 # The hours of a heat map are counted one by one.
 _HEAT = timedelta(days=91)
-_SHOWN = 10
 _SHOWN_COUNTRIES = 250
 _AT_ONCE = 4
 
@@ -74,7 +74,7 @@ class Reporting:
         span, which = question.span, question.which
         hours, heat_since = _heat_edges(question)
 
-        async def values(dimension: Dimension, limit: int = _SHOWN) -> list[Value]:
+        async def values(dimension: Dimension, limit: int = MOST_ROWS) -> list[Value]:
             async with self._asking:
                 return _values(await self._engine.breakdown(dimension, span, which, limit))
 

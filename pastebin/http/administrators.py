@@ -34,8 +34,8 @@ class Administrators:
     """Tells the administrator from everybody else. Without a token there is none, and everybody is refused.
 
     A cookie is a time of expiry under a MAC whose key holds the token as well: another token ends every cookie.
-    Failures are bounded for each address (IPv6: /64). They never keep the administrator herself out, who may come
-    from the address of the same proxy: a token of 32 characters is not to be guessed, at any rate.
+    Failures are bounded for each address (IPv6: /64). They never keep the administrator out, who may come from the
+    address of the same proxy: a token of 32 characters is not to be guessed, at any rate.
     """
 
     def __init__(self, token: str, secret: bytes, clock: Callable[[], float] = time.time) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from pastebin import __version__
+from pastebin import __version__, reports
 from pastebin.http import problems, views
 from pastebin.http.payloads import (
     CreatePaste,
@@ -25,6 +25,7 @@ from pastebin.services.judging import REVEAL_BYTES
 _COMPONENT = "#/components/schemas/{name}"
 _PROBLEM = "ProblemView"
 _OWNER = "owner-token"
+_ADMIN = "admin-token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Operation:
     takes_content: bool = False
     gives_bytes: bool = False
     owner: bool = False
+    admin: bool = False
+    gives_table: bool = False
+    gives_events: bool = False
     headers_in: tuple[str, ...] = ()
     headers_out: tuple[str, ...] = ()
     refusals: tuple[str, ...] = field(default=())
@@ -55,6 +59,34 @@ _WRITE_REFUSALS = (
     "storage-full",
 )
 _OWNER_REFUSALS = ("token-required", "edit-forbidden", "paste-not-found", "paste-taken-down")
+
+_ADMIN_REFUSALS = ("admin-required", "admin-refused", "rate-limited")
+_REPORTS: tuple[tuple[str, str, type, type], ...] = (
+    ("overview", "Sums over all visits, and those of the time before", reports.ReportQuery, reports.OverviewReport),
+    ("timeseries", "Visits by time", reports.SeriesQuery, reports.SeriesReport),
+    ("top", "Pastes, files, ways of reading or statuses with the most visits", reports.TopQuery, reports.ListReport),
+    ("countries", "Countries with the most visits", reports.ListQuery, reports.ListReport),
+    ("referrers", "Sites that visits come from", reports.ListQuery, reports.ListReport),
+    ("clients", "Programs with the most visits", reports.ClientsQuery, reports.ListReport),
+    ("cache", "Visits by what the cache did", reports.ListQuery, reports.ListReport),
+    ("regions", "Regions or points of presence with the most visits", reports.RegionsQuery, reports.ListReport),
+    ("storage", "What happened to pastes, by time", reports.ReportQuery, reports.StorageReport),
+)
+
+
+def _report(name: str, summary: str, query: type, answer: type) -> Operation:
+    return Operation(
+        "GET",
+        f"/api/v1/analytics/{name}",
+        summary,
+        answers=(answer,),
+        query=query,
+        gives_table=True,
+        admin=True,
+        headers_out=("Link",) if answer is reports.ListReport else (),
+        refusals=(*_ADMIN_REFUSALS, "invalid-question"),
+    )
+
 
 OPERATIONS = (
     Operation(
@@ -135,6 +167,25 @@ OPERATIONS = (
             *("paste-taken-down", "rate-limited"),
         ),
     ),
+    Operation(
+        "GET",
+        "/api/v1/pastes/{slug}/stats",
+        "How often a paste is read; for everybody if its option analytics is public",
+        answers=(reports.StatsReport,),
+        query=reports.StatsQuery,
+        gives_table=True,
+        owner=True,
+        refusals=(*_OWNER_REFUSALS, "invalid-question"),
+    ),
+    *(_report(name, summary, query, answer) for name, summary, query, answer in _REPORTS),
+    Operation(
+        "GET",
+        "/api/v1/analytics/live",
+        "What happens now: server-sent events, one a second",
+        admin=True,
+        gives_events=True,
+        refusals=_ADMIN_REFUSALS,
+    ),
     Operation("GET", "/api/v1/limits", "What this instance allows", answers=(views.LimitsView,)),
     Operation(
         "GET",
@@ -152,7 +203,7 @@ def document(base: str) -> bytes:
     """The whole document as JSON, with this instance as its server."""
     types: list[Any] = [views.ProblemView, PasteOptions, PasteChanges, ReadQuery]
     for operation in OPERATIONS:
-        types += [*operation.answers, *([operation.body] if operation.body else [])]
+        types += [*operation.answers, *(kind for kind in (operation.body, operation.query) if kind is not None)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_COMPONENT)
     by_type = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -175,7 +226,8 @@ def document(base: str) -> bytes:
                         "type": "http",
                         "scheme": "bearer",
                         "description": "The owner token of the paste",
-                    }
+                    },
+                    _ADMIN: {"type": "http", "scheme": "bearer", "description": "The admin token of the instance"},
                 },
             },
         }
@@ -194,6 +246,8 @@ def _operation(operation: Operation, by_type: dict[str, Any], components: dict[s
         described["requestBody"] = _request_body(operation, by_type)
     if operation.owner:
         described["security"] = [{_OWNER: []}]
+    if operation.admin:
+        described["security"] = [{_ADMIN: []}]
     return described
 
 
@@ -233,6 +287,10 @@ def _responses(operation: Operation, by_type: dict[str, Any]) -> dict[str, Any]:
     if operation.gives_bytes:
         answer["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         answer["content"]["text/plain"] = {"schema": {"type": "string"}}
+    if operation.gives_table:
+        answer["content"]["text/csv"] = {"schema": {"type": "string"}}
+    if operation.gives_events:
+        answer["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     if operation.headers_out:
         answer["headers"] = {name: {"schema": {"type": "string"}} for name in operation.headers_out}
     responses: dict[str, Any] = {str(operation.status): answer}

@@ -18,6 +18,7 @@ from pastebin.services.countries import NAMES
 Csv = Callable[[str], str | None]
 
 UNKNOWN = "Unknown"
+MOST_ROWS = 10
 _KINDS = {"page": "Page", "raw": "Raw text", "api": "API", "download": "Download", "embed": "Embedded"}
 _CACHES = {
     "hit": "Hit",
@@ -83,6 +84,10 @@ class Shown:
 
     tiles: list[Tile]
     panels: list[Panel]
+
+    @property
+    def is_empty(self) -> bool:
+        return all(panel.is_empty for panel in self.panels)
 
 
 def shown(report: StatsReport, shapes: str, csv: Csv, *, of_service: bool) -> Shown:
@@ -226,7 +231,7 @@ def _ranking(
     return Panel(
         identity,
         title,
-        f"the {len(values)} with the most visits" if len(values) > 1 else "",
+        f"the {MOST_ROWS} with the most visits" if len(values) >= MOST_ROWS else "",
         charts.bars(identity, f"{title} by visits", _most(values, named), rows),
         (word, "Visits", "Daily visitors", "Share"),
         _lines(values, named),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -55,7 +56,7 @@ def test_edges_ascend_and_hold_the_whole_range(
 ) -> None:
     until = since + max(LONGEST_SHOWN[granularity] * share, timedelta(seconds=1))
     edges = buckets(since, until, granularity, ZoneInfo(name))
-    assert all(first < second for first, second in zip(edges, edges[1:], strict=False))
+    assert all(first < second for first, second in pairwise(edges))
     assert edges[0] <= since < edges[1]
     assert edges[-2] < until <= edges[-1]
     assert all(edge.second == edge.microsecond == 0 and edge.tzinfo is UTC for edge in edges)
@@ -70,7 +71,7 @@ def test_no_day_is_lost(since: datetime, share: float, name: str) -> None:
     first, last = min(days), max(days)
     missing = {first + timedelta(days=number) for number in range((last - first).days)} - days
     assert missing <= {datetime(2011, 12, 30, tzinfo=UTC).date()}
-    lengths = {second - first for first, second in zip(edges, edges[1:], strict=False)}
+    lengths = {second - first for first, second in pairwise(edges)}
     assert lengths <= {timedelta(hours=hours) for hours in (23, 23.5, 24, 24.5, 25)}
 
 
@@ -113,6 +114,7 @@ def test_weeks_begin_on_mondays_and_months_on_the_first() -> None:
 def test_everything_wrong_is_told_at_once() -> None:
     wrong = {"since": "soon", "zone": "../../etc/passwd", "granularity": "second", "limit": "0", "colour": "red"}
     assert fields_of(**wrong) == set(wrong)
+    assert fields_of(since="1y", granularity="minute", zone="Mars") == {"granularity", "zone"}
 
 
 @pytest.mark.parametrize(

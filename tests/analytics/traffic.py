@@ -106,8 +106,8 @@ class Site:
 
 
 @asynccontextmanager
-async def visited(postgres: Server, dsn: str, **settings: Any) -> AsyncIterator[Site]:
-    """A node with a week of visits, on the database `dsn`, beside a new one for analytics."""
+async def visited(postgres: Server, dsn: str, *, visits: int = 3000, **settings: Any) -> AsyncIterator[Site]:
+    """A node with a week of so many visits, on the database `dsn`, beside a new one for analytics."""
     async with (
         fresh_database(postgres, "template1") as analytics,
         directory() as path,
@@ -125,7 +125,8 @@ async def visited(postgres: Server, dsn: str, **settings: Any) -> AsyncIterator[
     ):
         paste, other = await node.paste("read by many"), await node.paste("read by nobody")
         now = datetime.now(UTC)
-        for batch in week(now, [paste["slug"], "aaaaaaa", "bbbbbbb", "ccccccc", "d" * 64]):
+        slugs = [paste["slug"], "aaaaaaa", "bbbbbbb", "ccccccc", "d" * 64]
+        for batch in week(now, slugs, visits) if visits else []:
             await engine.take(batch, now)
-        await engine.roll(now)
+            await engine.roll(now)
         yield Site(node, engine, paste, other)

@@ -22,7 +22,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 def raised(kind: type[PastebinError]) -> PastebinError:
-    return kind([Problem("title", "is too long")]) if kind is InvalidPaste else kind()
+    return kind([Problem("title", "is too long")]) if issubclass(kind, InvalidPaste) else kind()
 
 
 def members(document: Document) -> dict[str, Any]:
