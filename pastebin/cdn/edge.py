@@ -26,8 +26,7 @@ from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http import counted
-from pastebin.http.caching import ANALYTICS
-from pastebin.http.counted import Sink
+from pastebin.http.counted import ANALYTICS, Sink
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
 from pastebin.http.signing import SignedRoutes, Verifier

@@ -10,8 +10,7 @@ from multidict import CIMultiDictProxy
 from pastebin.cdn.prepared import Prepared, Written
 from pastebin.cdn.shortcut import OnVisit
 from pastebin.http import counted
-from pastebin.http.caching import ANALYTICS
-from pastebin.http.counted import Sink
+from pastebin.http.counted import ANALYTICS, Sink
 from pastebin.sights import Answered
 
 _REMEMBERED = 1024

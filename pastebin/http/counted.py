@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, MultiMapping
 
-from pastebin.http.caching import ANALYTICS
 from pastebin.sights import Answered
 from pastebin.visits import CacheStatus
 
 COUNTED = "Pastebin-Counted"
+ANALYTICS = "Pastebin-Analytics"
 OFF = "off"
 
 # Set by a cache that answers, or has passed the request on.
