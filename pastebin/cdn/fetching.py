@@ -274,16 +274,15 @@ class Fetching:
         names = variants.nominated(head.headers) or ()
         if not self._errands.has_room or self.large(intent.key, now):
             return None
-        if not flight.is_shared:
-            # a request of its own, whose answer turns out to be for everybody: unless somebody else has it already
-            if self.flights.find(intent.key, intent.headers, names) is not None:
-                return None
-            flight.is_shared = True
+        # a request of its own, whose answer turns out to be for everybody: unless somebody else has it already
+        if not flight.is_shared and self.flights.find(intent.key, intent.headers, names) is not None:
+            return None
         flight.tags = receiving.tags_of(head.headers, intent.target)
-        flight.variant = variants.variant_of(names, intent.headers)
+        variant = variants.variant_of(names, intent.headers)
+        self.flights.settle(flight, variant)
         writer = self._cache.writer(
             intent.key,
-            flight.variant,
+            variant,
             head.status,
             CIMultiDictProxy(receiving.kept(head.headers, now)),
             policy,
@@ -328,7 +327,8 @@ class Fetching:
         seen = later(stored.seen, self._seen(head.headers))
         fresh = self._cache.refresh(stored, proxy, policy, now, flight.born, tags=flight.tags, seen=seen)
         status.is_stored = fresh is not None
-        flight.variant = stored.variant
+        if flight.is_shared:
+            self.flights.settle(flight, stored.variant)
         flight.stored = fresh or _renewed(stored, proxy, policy, now)
         flight.land(Landing.STORED)
         return Outcome(status, stored=flight.stored)

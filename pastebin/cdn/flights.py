@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from multidict import CIMultiDictProxy
@@ -49,16 +49,10 @@ class Flight:
         self.error: PastebinError | None = None
         self.alone = asyncio.Semaphore(_ALONE)  # for those who are tired of waiting
         self._landed = asyncio.Event()
-        self._said: tuple[tuple[str, ...], Variant] = ((), ())  # what its own request says, for the names asked last
 
-    def suits(self, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> bool:
-        """Whether a request with these headers can expect the same answer; `names` are those of a Vary seen before."""
-        if self.variant is not None:
-            names = tuple([name for name, _ in self.variant])
-            return variant_of(names, headers) == self.variant
-        if names and self._said[0] != names:
-            self._said = names, variant_of(names, self.headers)
-        return not names or variant_of(names, headers) == self._said[1]
+    def suits(self, headers: CIMultiDictProxy[str]) -> bool:
+        """Whether its answer is the one for a request with these headers, as far as that is known."""
+        return self.variant is None or variant_of(_names(self.variant), headers) == self.variant
 
     def land(self, landing: Landing) -> None:
         """Tell those who wait; only the first landing counts."""
@@ -76,49 +70,116 @@ class Flight:
         return self.landing
 
 
+class _Sky:
+    """The flights under one key. Those that can be joined are found by what their requests say."""
+
+    __slots__ = ("_known", "_names", "_open", "_said", "flights")
+
+    def __init__(self) -> None:
+        self.flights: set[Flight] = set()
+        self._known: dict[tuple[str, ...], dict[Variant, dict[Flight, None]]] = {}  # whose variant is known
+        self._open: dict[Flight, None] = {}  # whose is not: any request may hope
+        self._names: tuple[str, ...] = ()  # unless one has been told which fields count; those asked for last
+        self._said: dict[Variant, dict[Flight, None]] = {}
+
+    def candidates(self, headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> Iterator[Flight]:
+        """Those whose answer such a request can expect, the latest first."""
+        for known, of_variant in self._known.items():
+            yield from reversed(of_variant.get(variant_of(known, headers), {}))
+        if not names:
+            yield from reversed(self._open)
+            return
+        if names != self._names:
+            self._names, self._said = names, {}
+            for flight in self._open:
+                self._said.setdefault(variant_of(names, flight.headers), {})[flight] = None
+        yield from reversed(self._said.get(variant_of(names, headers), {}))
+
+    def open(self, flight: Flight) -> None:
+        self._open[flight] = None
+        if self._names:
+            self._said.setdefault(variant_of(self._names, flight.headers), {})[flight] = None
+
+    def settle(self, flight: Flight, variant: Variant) -> None:
+        self.shut(flight)
+        self._known.setdefault(_names(variant), {}).setdefault(variant, {})[flight] = None
+
+    def shut(self, flight: Flight) -> None:
+        if flight in self._open:
+            del self._open[flight]
+            if self._names:
+                _discard(self._said, variant_of(self._names, flight.headers), flight)
+        elif flight.variant is not None and (known := self._known.get(_names(flight.variant))) is not None:
+            _discard(known, flight.variant, flight)
+            if not known:
+                del self._known[_names(flight.variant)]
+
+
 class Flights:
     """The flights that can be joined, by key; their number is bounded by that of the requests inside."""
 
     def __init__(self, overtaken_at: Callable[[str, frozenset[str], int], int | None]) -> None:
         self._overtaken_at = overtaken_at
-        self._flights: dict[str, list[Flight]] = {}
+        self._skies: dict[str, _Sky] = {}
 
     def __contains__(self, key: str) -> bool:
-        return key in self._flights
+        return key in self._skies
 
     def find(
         self, key: str, headers: CIMultiDictProxy[str], names: tuple[str, ...], *, earliest: float = 0.0
     ) -> Flight | None:
         """One whose answer may be for a request that comes now: nothing of it was purged since it began.
 
-        It began at the moment `earliest` of the monotonic clock, or later.
+        It began at the moment `earliest` of the monotonic clock, or later. `names` are those of a Vary seen before.
         """
-        for flight in self._flights.get(key, ()):
-            if not flight.is_shared or flight.began_at < earliest or not flight.suits(headers, names):
-                continue
-            if self._overtaken_at(key, flight.tags, flight.born) is None:
+        sky = self._skies.get(key)
+        for flight in sky.candidates(headers, names) if sky is not None else ():
+            if flight.began_at >= earliest and self._overtaken_at(key, flight.tags, flight.born) is None:
                 return flight
         return None
 
     def begin(self, key: str, headers: CIMultiDictProxy[str], born: int, *, is_shared: bool = True) -> Flight:
         """A flight that is known, and can be joined if it is shared, until it is ended."""
         flight = Flight(key, headers, born, is_shared=is_shared)
-        self._flights.setdefault(key, []).append(flight)
+        sky = self._skies.setdefault(key, _Sky())
+        sky.flights.add(flight)
+        if is_shared:
+            sky.open(flight)
         return flight
+
+    def settle(self, flight: Flight, variant: Variant) -> None:
+        """It turns out what its answer depends on, and that it may be shared."""
+        sky = self._skies.get(flight.key)
+        if sky is not None and flight in sky.flights:
+            sky.settle(flight, variant)
+        flight.variant, flight.is_shared = variant, True
 
     def end(self, flight: Flight) -> None:
         """Nobody joins it any more; those who wait are told that it failed if they know nothing yet."""
         flight.land(Landing.FAILED)
-        here = self._flights.get(flight.key, [])
-        if flight in here:
-            here.remove(flight)
-            if not here:
-                del self._flights[flight.key]
+        sky = self._skies.get(flight.key)
+        if sky is not None and flight in sky.flights:
+            sky.shut(flight)
+            sky.flights.remove(flight)
+            if not sky.flights:
+                del self._skies[flight.key]
 
     def is_for(self, flight: Flight, asked: int) -> bool:
         """Whether the answer may go to who asked at this purge clock: nothing of it was purged in between."""
         overtaken = self._overtaken_at(flight.key, flight.tags, flight.born)
         return overtaken is None or asked < overtaken
+
+
+def _names(variant: Variant) -> tuple[str, ...]:
+    return tuple([name for name, _ in variant])
+
+
+def _discard(of_variant: dict[Variant, dict[Flight, None]], variant: Variant, flight: Flight) -> None:
+    flights = of_variant.get(variant)
+    if flights is not None:
+        flights.pop(flight, None)
+        if not flights:
+            del of_variant[variant]
 
 
 class Uncacheable:

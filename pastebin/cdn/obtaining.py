@@ -163,7 +163,7 @@ class Obtaining:
         if landing is Landing.UNCACHEABLE:
             search.is_alone = True
             return None
-        if not flights.is_for(flight, search.asked) or not flight.suits(intent.headers, ()):
+        if not flights.is_for(flight, search.asked) or not flight.suits(intent.headers):
             return None
         status = self._status(intent, stored)
         status.is_collapsed = True
