@@ -69,7 +69,7 @@ class Sampler:
         self._noted += 1
         if self._noted >= self._more_at:
             self.next = min(2 * max(self.next, self._weight), _MOST_WEIGHT)
-            self._more_at += self._sample
+            self._more_at += max(self._sample // 4, 1)
         weight, rest = self._weight, self._weight - 1 - self._chosen
         self._weight = self.next
         self._chosen = int(self._draw() * self._weight)

@@ -172,7 +172,7 @@ async def counted_contest(directory: Path, traffic: Traffic, most_microseconds: 
 
         async def check() -> None:
             pairs = zip(costs["counts"][1:], costs["blind"][1:], strict=True)  # the first one is to warm up
-            cost = statistics.median(one - other for one, other in pairs)
+            cost = statistics.median(one - other for one, other in pairs)  # of long rounds: a cold second is dear
             print(f"  counting costs {cost:.2f} microseconds a hit", flush=True)
             if cost > most_microseconds:
                 raise WrongAnswer(f"counting costs {cost:.2f} microseconds a hit, not {most_microseconds:g}")
