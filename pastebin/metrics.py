@@ -77,7 +77,6 @@ class Metrics:
         )
         self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
-
         self._observe_purges()
         self._observe_ingest()
 
