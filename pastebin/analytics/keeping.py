@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from importlib import import_module
@@ -151,27 +151,25 @@ def beside(dsn: str) -> str:
 
 async def create(dsn: str, neighbour: str) -> None:
     """See that the database is there. Raises ConfigError if it may not be made, ResourceUnavailable."""
-    name = unquote(urlsplit(dsn).path[1:])
-    with_words = f"could not be made: run createdb {name!r}, or give its user the right to (CREATEDB)"
     try:
-        if await _asked(dsn, lambda connection: connection.fetchval("select true")):
-            return
+        await _execute(dsn, "select")
     except asyncpg.InvalidCatalogNameError:
-        pass
-    try:
+        name = unquote(urlsplit(dsn).path[1:])
         quoted = '"' + name.replace('"', '""') + '"'
-        await _asked(neighbour, lambda connection: connection.execute(f"create database {quoted}"))
-    except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
-        return  # another node was faster
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise ConfigError([Problem("analytics.database", with_words)]) from error
+        try:
+            await _execute(neighbour, f"create database {quoted}")
+        except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+            return  # another node was faster
+        except asyncpg.InsufficientPrivilegeError as error:
+            message = f"is empty, and database {name} could not be made: run createdb {name}, or name another one here"
+            raise ConfigError([Problem("analytics.database", message)]) from error
 
 
-async def _asked(dsn: str, question: Callable[[asyncpg.Connection[asyncpg.Record]], Awaitable[object]]) -> object:
+async def _execute(dsn: str, statement: str) -> None:
     try:
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, command_timeout=_OPEN_SECONDS)
         try:
-            return await question(connection)
+            await connection.execute(statement)
         finally:
             await connection.close(timeout=_CONNECT_SECONDS)
     except (

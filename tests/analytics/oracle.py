@@ -29,6 +29,7 @@ class Oracle:
         self.visits: dict[tuple[str, int], Visit] = {}
         self.changes: dict[tuple[str, int], Change] = {}
         self.batches: set[str] = set()
+        self._known: tuple[int, set[tuple[str, int]]] = (0, set())
 
     def take(self, batch: Batch) -> bool:
         if batch.id in self.batches:
@@ -89,6 +90,11 @@ class Oracle:
 
     def _newcomers(self) -> set[tuple[str, int]]:
         """The visits that are the first of a visitor in a period, unless she was still there from the one before."""
+        if self._known[0] != len(self.visits):
+            self._known = (len(self.visits), self._found_newcomers())
+        return self._known[1]
+
+    def _found_newcomers(self) -> set[tuple[str, int]]:
         first: dict[tuple[int, int], tuple[str, int]] = {}
         last_at: dict[tuple[int, int], int] = defaultdict(int)
         for key, visit in self.visits.items():
@@ -119,7 +125,7 @@ class Oracle:
 def _sum(visits: dict[tuple[str, int], Visit], newcomers: set[tuple[str, int]]) -> Totals:
     return Totals(
         visits=sum(visit.weight for visit in visits.values()),
-        visitors=len(newcomers & visits.keys()),
+        visitors=sum(key in newcomers for key in visits),
         bytes=sum(visit.bytes * visit.weight for visit in visits.values()),
         hits=sum(visit.weight for visit in visits.values() if visit.cache in ("hit", "stale")),
         errors=sum(visit.weight for visit in visits.values() if visit.status >= 500),

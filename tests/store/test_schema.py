@@ -56,7 +56,7 @@ async def test_migrate_is_done_once_even_by_many_at_once(empty_database_dsn: str
 
 async def test_a_failing_migration_leaves_nothing(empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Migration(1, "0001_expand_broken.sql", "create table half (id int); select nonsense")
-    monkeypatch.setattr(schema, "shipped", lambda: [broken])
+    monkeypatch.setattr(schema, "shipped", lambda _room: [broken])
     with pytest.raises(SchemaMismatch, match="0001_expand_broken.sql failed"):
         await schema.migrate(empty_database_dsn)
     connection = await asyncpg.connect(empty_database_dsn)

@@ -36,6 +36,8 @@ async def opened_pool(section: AnalyticsSection, dsn: str) -> AsyncIterator[Pool
             "statement_timeout": str(_STATEMENT_MS),
             "idle_in_transaction_session_timeout": str(_STATEMENT_MS),
             "jit": "off",
+            # rolling sorts and groups whole hours
+            "work_mem": "64MB",
         },
     )
     try:

@@ -32,7 +32,7 @@ _EVENTS = """
 insert into visits
 select i, $1::bigint + i * $2::bigint, 'paste' || least(power((h & 65535) / 65536.0 + 0.0001, -1.3), 150000)::int, '',
        case when i % 3 = 0 then 'raw' else 'page' end, case when i % 5 = 0 then 'miss' else 'hit' end,
-       'region-' || (h >> 16) % 4, 'pop-' || (h >> 16) % 12, chr(65 + (h >> 20 & 7)::int) || chr(65 + (h >> 23 & 7)::int),
+       'region-' || (h >> 16) % 4, 'pop-' || (h >> 16) % 12, 'A' || chr(65 + (h >> 20 & 15)::int),
        case when (h >> 26 & 3) = 0 then 'site' || (h >> 28) % 500 || '.example' else '' end,
        'agent-' || (h >> 40) % 20, 'browser', i % 10 = 0, 200, (h >> 44) % 50000, (h >> 30) % 20000, 1,
        ($1::bigint + i * $2::bigint) / 86400000, (h >> 8) % 3000000 + 1, 0, 1, $1
