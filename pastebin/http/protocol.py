@@ -11,7 +11,7 @@ import logging
 import secrets
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError
@@ -23,24 +23,12 @@ from pastebin.http import problems
 from pastebin.http.capacity import Capacity
 from pastebin.http.counted import OnAnswered
 from pastebin.http.problems import Document
+from pastebin.http.roads import ShortRoad
 
 log = logging.getLogger(__name__)
 
 # The head of a request is a few hundred bytes in one or two packets: ten seconds are enough from anywhere.
 HEAD_SECONDS = 10.0
-
-# Takes the bytes of an answer, and whether the connection stays.
-Finish = Callable[[bytes, bool], None]
-
-
-class ShortRoad(Protocol):
-    """What answers requests that are small and complete without aiohttp (see `short`)."""
-
-    def may_take(self, data: bytes) -> bool:
-        """Whether `data` begins like such a request."""
-
-    def begin(self, data: bytes, finish: Finish) -> object | None:
-        """Answer `data` if that is one such request, else return None; `finish` is called once, and later."""
 
 
 class Connection(RequestHandler):

@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from pastebin.http.clients import Clients
-from pastebin.http.protocol import Connection, ShortRoad
+from pastebin.http.protocol import Connection
+from pastebin.http.roads import ShortRoad
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from pastebin.errors import PastebinError
 from pastebin.http import caching, dialects, middleware, problems
 from pastebin.http.consistency import Tokens, put_token
 from pastebin.http.middleware import Observer
-from pastebin.http.protocol import Finish
+from pastebin.http.roads import Finish
 from pastebin.log import REQUEST_ID
 from pastebin.positions import Position
 from pastebin.sections import Dialect
@@ -133,11 +133,11 @@ class ShortRoad:
         self._takes = takes
 
     def may_take(self, data: bytes) -> bool:
-        """See `protocol.ShortRoad`."""
+        """See `roads.ShortRoad`."""
         return data.startswith(self._first_lines)
 
     def begin(self, data: bytes, finish: Finish) -> object | None:
-        """See `protocol.ShortRoad`."""
+        """See `roads.ShortRoad`."""
         if not data.startswith(self._first_lines) or (request := read(data)) is None:
             return None
         if self._takes is not None and not self._takes(request.host):
