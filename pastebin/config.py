@@ -16,6 +16,7 @@ from typing import Any, get_args
 import msgspec
 
 from pastebin import constraints
+from pastebin import regions as region_rules
 from pastebin.decoding import decode
 from pastebin.errors import ConfigError, Problem
 from pastebin.places import is_path, is_site, parse_address
@@ -28,9 +29,12 @@ from pastebin.sections import (
     DoorsSection,
     EdgeSection,
     EmbeddedSection,
+    GeodnsSection,
     GeoSection,
+    Label,
     LimitsSection,
     NodeSection,
+    RegionSection,
     RenderingSection,
     Secret,
     Section,
@@ -58,6 +62,8 @@ class Config(Section, frozen=True):
     visits: VisitsSection = VisitsSection()
     analytics: AnalyticsSection = AnalyticsSection()
     admin: AdminSection = AdminSection()
+    geodns: GeodnsSection = GeodnsSection()
+    regions: dict[str, RegionSection] = msgspec.field(default_factory=dict)
 
     @property
     def uses_embedded(self) -> bool:
@@ -111,6 +117,10 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Confi
             problems.append(Problem(key, f"is not an option; sections: {', '.join(sections)}"))
     built: dict[str, Any] = {}
     for name, kind in sections.items():
+        if name == "regions":
+            built[name], wrong = _regions(data.get(name, {}), inline_secrets)
+            problems += wrong
+            continue
         resolved, unresolved = _resolve(name, kind, data.get(name, {}), inline_secrets)
         decoded, wrong = decode(kind, resolved, hook=_decode_secret, path=f"{name}.")
         problems += unresolved + wrong
@@ -137,14 +147,45 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Confi
     return config
 
 
+def _regions(
+    table: Mapping[str, Any], inline_secrets: list[str]
+) -> tuple[dict[str, RegionSection] | None, list[Problem]]:
+    """The tables [regions.NAME]; None if one of them has problems."""
+    found: dict[str, RegionSection] = {}
+    problems: list[Problem] = []
+    for name, members in table.items():
+        path = f"regions.{name}"
+        try:
+            msgspec.convert(name, Label)
+        except msgspec.ValidationError:
+            problems.append(Problem(path, "is no name of a region: 1 to 32 lower-case letters, digits and '-'"))
+        if not isinstance(members, dict):
+            problems.append(Problem(path, f"must be a table: [{path}]"))
+            continue
+        resolved, unresolved = _resolve(path, RegionSection, members, inline_secrets)
+        region, wrong = decode(RegionSection, resolved, path=f"{path}.")
+        problems += unresolved + wrong
+        if region is not None:
+            found[name] = region
+    return (None if problems else found), problems
+
+
 def describe(config: Config) -> Iterator[str]:
     """The effective configuration as TOML lines, secrets as stars."""
     for field in msgspec.structs.fields(config):
-        yield f"[{field.name}]"
         section = getattr(config, field.name)
-        for option in msgspec.structs.fields(section):
-            yield f"{option.name} = {_as_toml(getattr(section, option.name))}"
-        yield ""
+        tables = (
+            {field.name: section}
+            if isinstance(section, Section)
+            else {f"{field.name}.{name}": table for name, table in section.items()}
+        )
+        yield from [] if tables else [f"[{field.name}]", ""]
+        for title, table in tables.items():
+            yield f"[{title}]"
+            for option in msgspec.structs.fields(table):
+                if (value := getattr(table, option.name)) is not None:
+                    yield f"{option.name} = {_as_toml(value)}"
+            yield ""
 
 
 def with_address(path: Path | None, overrides: Mapping[str, Any], door: str, host: str | None, port: int | None) -> str:
@@ -248,6 +289,8 @@ def _violations(config: Config) -> Iterator[Problem]:
     yield from constraints.check_blobs(config.blobs)
     yield from constraints.check_targets(config.cdn)
     yield from constraints.check_edge(config.edge, config.node)
+    yield from constraints.check_geodns(config.geodns, config.regions, config.node)
+    yield from region_rules.check(config.regions)
     yield from constraints.check_analytics(config.analytics, config.visits, config.geo, config.admin, config.node)
     if len(set(config.node.roles)) != len(config.node.roles):
         yield Problem("node.roles", "names a role twice")
@@ -257,6 +300,7 @@ def _violations(config: Config) -> Iterator[Problem]:
         ("edge.disk", config.edge.disk),
         ("visits.spool", config.visits.spool),
         ("geo.database", config.geo.database),
+        ("geodns.file", config.geodns.file),
     ):
         if not is_path(directory):
             yield Problem(option, "is not a path of this machine")

@@ -6,12 +6,13 @@ Each takes sections, and yields every rule that they break.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from pastebin.errors import Problem
 from pastebin.places import is_site, is_url, parse_address
+from pastebin.regions import none
 from pastebin.sections import (
     AdminSection,
     AnalyticsSection,
@@ -21,20 +22,26 @@ from pastebin.sections import (
     DoorsSection,
     EdgeSection,
     EmbeddedSection,
+    GeodnsSection,
     GeoSection,
     NodeSection,
+    RegionSection,
     VisitsSection,
 )
 
 _DISCOVER = re.compile(r"(?:srv:[\w.-]+|a:[\w.-]+:([1-9]\d{0,4}))", re.ASCII)
 # S3 User Guide, "General purpose bucket naming rules"
+# RFC 1035, 2.3.4: a name as people write it; labels of host names, and _ for services
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def check_doors(doors: DoorsSection) -> Iterator[Problem]:
     """The addresses to listen on."""
     addresses: dict[tuple[str, int], str] = {}
-    for door in ("origin", "edge", "internal"):
+    for door in ("origin", "edge", "internal", "dns"):
         try:
             address = parse_address(getattr(doors, door))
         except ValueError as error:
@@ -158,3 +165,33 @@ def check_analytics(
             yield Problem("geo.networks", f"{network!r} is no network: {error}")
         if not re.fullmatch("[A-Z]{2}", country):
             yield Problem("geo.networks", f"{network}: must be a country of two capital letters, not {country!r}")
+
+
+def check_geodns(geodns: GeodnsSection, regions: Mapping[str, RegionSection], node: NodeSection) -> Iterator[Problem]:
+    """The zone, the names in it, and who else answers for it."""
+    zone = geodns.zone.lower().rstrip(".")
+    if zone and not _NAME.fullmatch(zone):
+        yield Problem("geodns.zone", "must be a domain name, such as p.example")
+    if "geodns" in node.roles:
+        if not zone:
+            yield Problem("geodns.zone", "is required with the role geodns")
+        if not regions:
+            yield from none()
+        if regions and geodns.names and not any(region.addresses for region in regions.values()):
+            yield Problem("geodns.names", "no region has addresses that they could stand for")
+        if not geodns.file and not geodns.nameservers:
+            yield Problem("geodns.nameservers", "is required where no geodns.file says which they are")
+    for name in geodns.names:
+        lower = name.lower()
+        if lower.endswith(".") and zone and not f".{lower}".endswith(f".{zone}."):
+            yield Problem("geodns.names", f"{name} lies outside the zone {zone}")
+        elif lower not in ("@", "*") and not _NAME.fullmatch(lower.rstrip(".").removeprefix("*.")):
+            yield Problem("geodns.names", f"{name!r} is no name within the zone; @ is the zone itself")
+    for name in geodns.nameservers:
+        if not _NAME.fullmatch(name.lower().rstrip(".")):
+            yield Problem("geodns.nameservers", f"{name!r} is no domain name")
+    for index, url in enumerate(geodns.peers):
+        if not is_site(url):
+            yield Problem(f"geodns.peers[{index}]", "must be http(s)://host:port, the internal door of a geodns node")
+    if geodns.peers and not node.secret:
+        yield Problem("node.secret", "is required with geodns.peers: all of them need the same")

@@ -12,8 +12,10 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-RoleName = Literal["web", "read", "write", "cdn-worker", "edge", "analytics"]
+RoleName = Literal["web", "read", "write", "cdn-worker", "edge", "analytics", "geodns"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
+# What a node does that is not told: everything a single machine has a use for.
+DEFAULT_ROLES: tuple[RoleName, ...] = ("web", "read", "write", "cdn-worker", "edge", "analytics")
 BlobStore = Literal["directory", "s3"]
 
 _LONGEST_SECONDS = 36_525 * 86_400  # a century
@@ -69,7 +71,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NodeSection(Section, frozen=True):
     name: str = ""
     region: Label = "local"
-    roles: Annotated[list[RoleName], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(ROLE_NAMES))
+    roles: Annotated[list[RoleName], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(DEFAULT_ROLES))
     data_dir: Annotated[str, Meta(min_length=1)] = "./data"
     secret: Secret = msgspec.field(default_factory=Secret)
     drain_seconds: SecondsOrZero = 0.0
@@ -82,6 +84,7 @@ class DoorsSection(Section, frozen=True):
     origin: str = "127.0.0.1:8080"
     edge: str = "127.0.0.1:8081"
     internal: str = "127.0.0.1:9090"
+    dns: str = "127.0.0.1:5353"
     idle_seconds: Seconds = 75.0
     body_idle_seconds: Seconds = 30.0
     min_body_bytes_per_second: CountOrZero = 1024
@@ -305,3 +308,53 @@ class AnalyticsSection(Section, frozen=True):
 
 class AdminSection(Section, frozen=True):
     token: Secret = msgspec.field(default_factory=Secret)
+
+
+class RegionNodeSection(Section, frozen=True):
+    """A node of a region, as others reach it: `url` is where it serves, `internal` its internal door."""
+
+    name: Label
+    roles: list[RoleName] = []
+    url: str = ""
+    internal: str = ""
+
+
+class RegionSection(Section, frozen=True):
+    """One region: who belongs to it, how much it takes, and how it is asked whether it is well."""
+
+    addresses: Annotated[list[str], Meta(max_length=32)] = []
+    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    countries: list[str] = []
+    continents: list[str] = []
+    networks: Annotated[list[str], Meta(max_length=65_536)] = []
+    fallbacks: list[str] = []
+    weight: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
+    capacity: CountOrZero = 0
+    probe: Annotated[list[str], Meta(max_length=32)] = []
+    nodes: Annotated[list[RegionNodeSection], Meta(max_length=256)] = []
+
+
+class GeodnsSection(Section, frozen=True):
+    """The name server of the service's zone."""
+
+    zone: str = ""
+    file: str = ""
+    names: Annotated[list[str], Meta(max_length=1000)] = msgspec.field(default_factory=lambda: ["@"])
+    nameservers: Annotated[list[str], Meta(max_length=13)] = []
+    ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 30
+    ns_ttl_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600
+    negative_ttl_seconds: Annotated[int, Meta(ge=1, le=10_800)] = 60
+    client_subnet: bool = True
+    sockets: Annotated[int, Meta(ge=1, le=64)] = 2
+    max_tcp_connections: Count = 256
+    max_tcp_connections_per_address: Count = 16
+    tcp_idle_seconds: Seconds = 10.0
+    responses_per_second: CountOrZero = 5
+    slip: CountOrZero = 2
+    reload_seconds: Seconds = 5.0
+    probe_interval_seconds: Annotated[float, Meta(ge=0.1, le=255)] = 5.0
+    probe_timeout_seconds: Seconds = 2.0
+    down: Annotated[int, Meta(ge=1, le=100)] = 3
+    up: Annotated[int, Meta(ge=1, le=100)] = 6
+    peers: Annotated[list[str], Meta(max_length=64)] = []

@@ -55,7 +55,8 @@ def defaults() -> dict[str, dict[str, Any]]:
             for field in msgspec.structs.fields(kind)
         }
         for name, kind in SECTIONS.items()
-    }
+        if name != "regions"
+    } | {"regions": {}}
 
 
 def _plain(value: Any) -> Any:
@@ -86,7 +87,7 @@ def test_the_reference_is_a_configuration_like_none_at_all() -> None:
 
 def test_without_a_file_everything_has_its_default() -> None:
     chosen = load(None)
-    assert chosen.node.roles == list(sections.ROLE_NAMES)
+    assert chosen.node.roles == list(sections.DEFAULT_ROLES)
     assert chosen.node.name
     assert chosen.uses_embedded
     assert chosen.blob_directory == chosen.data_dir / "blobs"
@@ -288,8 +289,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert "is not TOML" in complaints(tmp_path / "latin1.toml")[0]
 
 
-ROLES = st.lists(st.sampled_from(sections.ROLE_NAMES), min_size=1, unique=True).filter(
-    lambda chosen: chosen != ["edge"]
+ROLES = st.lists(st.sampled_from(sections.DEFAULT_ROLES), min_size=1, unique=True).filter(
+    lambda names: names != ["edge"]
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -381,7 +382,8 @@ def documents(draw: st.DrawFn) -> str:
     """TOML whose names are mostly right and whose values are mostly wrong."""
     document: dict[str, Any] = {}
     for section in draw(st.lists(st.sampled_from([*SECTIONS, "x"]), unique=True, max_size=4)):
-        names = [field.name for field in msgspec.structs.fields(SECTIONS.get(section, Config))]
+        kind = sections.RegionSection if section == "regions" else SECTIONS.get(section, Config)
+        names = [field.name for field in msgspec.structs.fields(kind)]
         document[section] = draw(st.dictionaries(st.sampled_from([*names, "x"]), VALUES, max_size=6) | VALUES)
     return "\n".join(_lines(document))
 

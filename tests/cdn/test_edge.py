@@ -15,7 +15,7 @@ from pastebin.cdn import edge
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.generations import Generations
-from pastebin.sections import ROLE_NAMES, EdgeSection
+from pastebin.sections import DEFAULT_ROLES, EdgeSection
 from tests.nodes import Node, directory, started
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "Sec-Fetch-Site": "none"}
@@ -50,7 +50,7 @@ async def caches() -> list[Cache]:
 async def cached(session_database_dsn: str, caches: list[Cache]) -> AsyncIterator[Node]:
     """A node with an edge, whose cache can be looked into."""
     with caught(caches):
-        async with directory() as path, started(session_database_dsn, path, node__roles=ROLE_NAMES) as node:
+        async with directory() as path, started(session_database_dsn, path, node__roles=DEFAULT_ROLES) as node:
             while "hit" not in (await ask(node, "/api/v1/limits"))[2]["Cache-Status"]:
                 pass  # the worker has not told it yet that it knows everything
             yield node
