@@ -20,13 +20,13 @@ from pastebin.cdn.figures import Figures
 from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.obtaining import Obtaining
-from pastebin.cdn.passing import UNTYPED, Passing, own_answer
 from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import Misdirected, StoredDamaged
-from pastebin.http import consistency, counted, streaming
+from pastebin.http import consistency, counted, forwarding, streaming
 from pastebin.http.consistency import Tokens
 from pastebin.http.outlets import Piece
+from pastebin.http.passing import UNTYPED, Passing, own_answer
 from pastebin.positions import Position, later
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ class Edge:
         return response
 
     def _end(self, request: web.Request, response: web.StreamResponse) -> None:
-        host, target = intents.host_of(request.headers), intents.target_of(request.raw_path)
+        host, target = intents.host_of(request.headers), forwarding.target_of(request.raw_path)
         # an origin elsewhere has put it on the answer, the application of this process has not yet
         position = later(consistency.seen_by(request), self._said(response.headers))
         self._invalidate(request.method, host, target, response.status, response.headers, position)

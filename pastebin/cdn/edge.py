@@ -19,8 +19,7 @@ from pastebin.cdn.generations import Generations
 from pastebin.cdn.hits import noting
 from pastebin.cdn.local import LocalOrigin
 from pastebin.cdn.obtaining import Obtaining
-from pastebin.cdn.origins import Origins, RemoteOrigin, Way
-from pastebin.cdn.passing import Passing
+from pastebin.cdn.origins import Origins
 from pastebin.cdn.prepared import Prepared
 from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
@@ -28,8 +27,10 @@ from pastebin.config import Config
 from pastebin.http import counted
 from pastebin.http.counted import ANALYTICS, Sink
 from pastebin.http.offer import Offer
+from pastebin.http.passing import Passing
 from pastebin.http.protocol import Connection
 from pastebin.http.signing import SignedRoutes, Verifier
+from pastebin.http.upstreams import RemoteOrigin, Way
 from pastebin.resources import Resources
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from pastebin import surrogates
 from pastebin.cdn import forwarding, freshness, receiving, validation, variants
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.errands import Errands
-from pastebin.cdn.exchanges import Ask, Reply
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.fills import Fill, Reader
 from pastebin.cdn.flights import Flight, Flights, Landing, Uncacheable
@@ -22,11 +21,13 @@ from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.origins import Origins
-from pastebin.cdn.replies import Head
 from pastebin.cdn.statuses import CacheStatus
 from pastebin.errors import BadUpstream, PastebinError
 from pastebin.http import conditions, consistency
 from pastebin.http.consistency import Tokens
+from pastebin.http.exchanges import Ask, Reply
+from pastebin.http.forwarding import introduce
+from pastebin.http.replies import Head
 from pastebin.log import REQUEST_ID
 from pastebin.positions import Position, later
 from pastebin.sections import EdgeSection
@@ -179,7 +180,7 @@ class Fetching:
             headers["X-Request-Id"] = request_id
         if not self._is_local:
             host = intent.headers.get(hdrs.HOST, "")
-            forwarding.introduce(headers, peer, host, is_counted=self._is_counting)
+            introduce(headers, peer, host, is_counted=self._is_counting)
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged
 
     def min_lsn(self, target: str, tags: frozenset[str] = frozenset()) -> str | None:

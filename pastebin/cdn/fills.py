@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from pastebin.cdn.exchanges import Reply
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.writer import Writer
 from pastebin.errors import BadUpstream, PastebinError, StoredDamaged, UpstreamUnavailable
+from pastebin.http.exchanges import Reply
 
 # What is left of a body that nobody waits for any more, and is finished all the same.
 _NEAR_BYTES = 1024**2

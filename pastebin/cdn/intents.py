@@ -13,10 +13,10 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 from pastebin.cdn import directives, forwarding, variants
 from pastebin.cdn.directives import Directives
 from pastebin.cdn.queries import Queries
+from pastebin.http.forwarding import target_of
 
 Reason = Literal["body", "host", "target", "query", "cookie", "precondition"]
 
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
 # RFC 3986, sections 3.2.2 and 3.2.3; nothing but what names a server may become part of a key.
 _HOST = re.compile(r"(?:[a-z0-9._~-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _TARGET = re.compile(r"/[^\x00-\x20\x7f#]*")
@@ -86,17 +86,6 @@ def _plain(given: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
     if hdrs.ACCEPT_ENCODING in headers and not _COMPRESSED_ONLY.search(variants.upstream_encoding(headers)):
         headers[hdrs.ACCEPT_ENCODING] = variants.IDENTITY
     return CIMultiDictProxy(headers)
-
-
-def target_of(raw_path: str) -> str:
-    """The target of a request in origin-form (RFC 9112, section 3.2), otherwise as it came."""
-    if raw_path.startswith("/"):
-        return raw_path
-    absolute = _ABSOLUTE.match(raw_path)
-    if absolute is None:
-        return raw_path
-    rest = raw_path[absolute.end() :]
-    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def host_of(headers: MultiMapping[str]) -> str:

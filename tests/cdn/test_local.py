@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from pastebin.cdn.exchanges import Ask, Reply
 from pastebin.cdn.local import LocalOrigin, join
 from pastebin.cdn.origins import Origins
 from pastebin.errors import UpstreamUnavailable
 from pastebin.http import app
 from pastebin.http.door import Traffic
+from pastebin.http.exchanges import Ask, Reply
 from pastebin.metrics import Metrics
 from pastebin.sections import DoorsSection, EdgeSection
 from tests.http.doors import LIMITS, page

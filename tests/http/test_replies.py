@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.cdn.replies import Body, Head, parse_head
 from pastebin.errors import BadUpstream
+from pastebin.http.replies import Body, Head, parse_head
 
 BODIES = st.lists(st.binary(max_size=40), max_size=5)
 

@@ -14,8 +14,8 @@ from typing import cast
 
 from multidict import CIMultiDict
 
-from pastebin.cdn.replies import HEAD_BYTES, Body, Head, parse_head
 from pastebin.errors import BadUpstream, PastebinError, UpstreamTimeout, UpstreamUnavailable
+from pastebin.http.replies import HEAD_BYTES, Body, Head, parse_head
 
 _HIGH_BYTES = 256 * 1024
 _LOW_BYTES = 64 * 1024

@@ -1,18 +1,17 @@
-"""What is no business of the cache: requests passed on to the origin and answers passed back, both as they come."""
+"""Requests passed on to another server and answers passed back, both as they come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from pastebin.cdn import forwarding, intents
-from pastebin.cdn.exchanges import Ask, Exchange, Reply
-from pastebin.cdn.origins import Origins
 from pastebin.errors import PastebinError, UnreadableRequest, UpstreamTimeout
-from pastebin.http import bodies, consistency, streaming
+from pastebin.http import bodies, consistency, forwarding, streaming
+from pastebin.http.exchanges import Ask, Exchange, Reply
 
 # RFC 9110, section 10.1.1: who waits for 100 does not wait for ever.
 _CONTINUE_SECONDS = 1.0
@@ -23,13 +22,23 @@ _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 UNTYPED = web.RequestKey("untyped", bool)
 
 
+class Through(Protocol):
+    """Who knows which server is asked."""
+
+    async def fetch(self, ask: Ask) -> Reply:
+        """The answer to a request that may be repeated, when its head is here."""
+
+    async def begin(self, ask: Ask) -> tuple[Exchange, Reply]:
+        """Send the head of a request that is sent once."""
+
+
 class Passing:
-    """The way to an origin elsewhere and back."""
+    """The way to a server elsewhere and back."""
 
     def __init__(
-        self, origins: Origins, idle_seconds: float, response_seconds: float, *, is_counting: bool = False
+        self, through: Through, idle_seconds: float, response_seconds: float, *, is_counting: bool = False
     ) -> None:
-        self._origins = origins
+        self._through = through
         self._idle_seconds = idle_seconds
         self._response_seconds = response_seconds
         self._is_counting = is_counting
@@ -40,9 +49,9 @@ class Passing:
         if request.body_exists:
             return await self._with_body(request, ask)
         if request.method in _SAFE:
-            reply = await self._origins.fetch(ask)
+            reply = await self._through.fetch(ask)
         else:
-            _, reply = await self._origins.begin(ask)
+            _, reply = await self._through.begin(ask)
         return await self.relay(request, reply)
 
     async def relay(self, request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -75,11 +84,11 @@ class Passing:
             headers[consistency.MIN_LSN_HEADER] = token
         host = request.headers.get(hdrs.HOST, "")
         forwarding.introduce(headers, request.remote, host, is_counted=self._is_counting)
-        return Ask(request.method, intents.target_of(request.raw_path), headers)
+        return Ask(request.method, forwarding.target_of(request.raw_path), headers)
 
     async def _with_body(self, request: web.Request, ask: Ask) -> web.StreamResponse:
         """The body goes one way while the answer may come the other way already."""
-        exchange, reply = await self._origins.begin(ask)
+        exchange, reply = await self._through.begin(ask)
         exchange.is_sending = True
         try:
             async with asyncio.TaskGroup() as tasks:
