@@ -29,6 +29,7 @@ from pastebin.sections import (
     DoorsSection,
     EdgeSection,
     EmbeddedSection,
+    GatewaySection,
     GeodnsSection,
     GeoSection,
     Label,
@@ -63,6 +64,7 @@ class Config(Section, frozen=True):
     analytics: AnalyticsSection = AnalyticsSection()
     admin: AdminSection = AdminSection()
     geodns: GeodnsSection = GeodnsSection()
+    gateway: GatewaySection = GatewaySection()
     regions: dict[str, RegionSection] = msgspec.field(default_factory=dict)
 
     @property
@@ -290,6 +292,7 @@ def _violations(config: Config) -> Iterator[Problem]:
     yield from constraints.check_targets(config.cdn)
     yield from constraints.check_edge(config.edge, config.node)
     yield from constraints.check_geodns(config.geodns, config.regions, config.node)
+    yield from constraints.check_gateway(config.gateway, config.regions, config.node)
     yield from region_rules.check(config.regions)
     yield from constraints.check_analytics(config.analytics, config.visits, config.geo, config.admin, config.node)
     if len(set(config.node.roles)) != len(config.node.roles):

@@ -22,6 +22,7 @@ from pastebin.sections import (
     DoorsSection,
     EdgeSection,
     EmbeddedSection,
+    GatewaySection,
     GeodnsSection,
     GeoSection,
     NodeSection,
@@ -41,7 +42,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 def check_doors(doors: DoorsSection) -> Iterator[Problem]:
     """The addresses to listen on."""
     addresses: dict[tuple[str, int], str] = {}
-    for door in ("origin", "edge", "internal", "dns"):
+    for door in ("origin", "edge", "internal", "dns", "gateway"):
         try:
             address = parse_address(getattr(doors, door))
         except ValueError as error:
@@ -195,3 +196,21 @@ def check_geodns(geodns: GeodnsSection, regions: Mapping[str, RegionSection], no
             yield Problem(f"geodns.peers[{index}]", "must be http(s)://host:port, the internal door of a geodns node")
     if geodns.peers and not node.secret:
         yield Problem("node.secret", "is required with geodns.peers: all of them need the same")
+
+
+def check_gateway(
+    gateway: GatewaySection, regions: Mapping[str, RegionSection], node: NodeSection
+) -> Iterator[Problem]:
+    """The regions and nodes that requests are passed on to."""
+    if gateway.primary and gateway.primary not in regions:
+        yield Problem("gateway.primary", f"{gateway.primary!r} is not a region")
+    if "gateway" not in node.roles:
+        return
+    if not regions:
+        yield from none()
+    elif not any(member.url for region in regions.values() for member in region.nodes):
+        yield Problem("regions", "no region has a node with a url, which the role gateway could pass requests on to")
+    if gateway.primary in regions and not any(
+        {"write", "edge"} & set(member.roles) for member in regions[gateway.primary].nodes if member.url
+    ):
+        yield Problem(f"regions.{gateway.primary}.nodes", "none has the role write, which gateway.primary asks for")

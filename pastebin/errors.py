@@ -146,6 +146,10 @@ class DatabaseUnavailable(Unavailable):
     """The database cannot be reached at the moment; try again shortly."""
 
 
+class ReplicaBehind(DatabaseUnavailable):
+    """No database server within reach has what this client has seen already; try again shortly."""
+
+
 class BlobMissing(Unavailable):
     """The content cannot be read at the moment; try again shortly."""
 

@@ -163,7 +163,7 @@ class _Building:
             held.metrics,
             _no_page if is_internal else _error_page(held.pages),
             lambda: self.health.draining,
-            None if self.door == "edge" else held.config.limits,
+            None if self.door in ("edge", "gateway") else held.config.limits,
             held.tokens if self.door == "origin" else None,
             front,
             held.config.cdn.dialects if self.door == "origin" and name != "local" and front is None else (),

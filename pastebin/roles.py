@@ -9,12 +9,13 @@ from typing import Literal
 
 from pastebin.analytics import service
 from pastebin.cdn import edge, worker
+from pastebin.gateway import front
 from pastebin.http.offer import Offer
 from pastebin.origin import read, web, write
 from pastebin.resources import Needs, Resources
 from pastebin.sections import EdgeSection, RoleName
 
-Door = Literal["origin", "edge"]
+Door = Literal["origin", "edge", "gateway"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ ROLES: dict[RoleName, Role] = {
     "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
     "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
     "analytics": Role(service.role, door="origin", needs=Needs.SECRET),
+    "gateway": Role(front.role, door="gateway", needs=Needs(0)),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-RoleName = Literal["web", "read", "write", "cdn-worker", "edge", "analytics", "geodns"]
+RoleName = Literal["web", "read", "write", "cdn-worker", "edge", "analytics", "geodns", "gateway"]
 ROLE_NAMES: tuple[RoleName, ...] = get_args(RoleName)
 # What a node does that is not told: everything a single machine has a use for.
 DEFAULT_ROLES: tuple[RoleName, ...] = ("web", "read", "write", "cdn-worker", "edge", "analytics")
@@ -85,6 +85,7 @@ class DoorsSection(Section, frozen=True):
     edge: str = "127.0.0.1:8081"
     internal: str = "127.0.0.1:9090"
     dns: str = "127.0.0.1:5353"
+    gateway: str = "127.0.0.1:8000"
     idle_seconds: Seconds = 75.0
     body_idle_seconds: Seconds = 30.0
     min_body_bytes_per_second: CountOrZero = 1024
@@ -358,3 +359,26 @@ class GeodnsSection(Section, frozen=True):
     down: Annotated[int, Meta(ge=1, le=100)] = 3
     up: Annotated[int, Meta(ge=1, le=100)] = 6
     peers: Annotated[list[str], Meta(max_length=64)] = []
+
+
+class GatewaySection(Section, frozen=True):
+    """The proxy before the nodes of all regions."""
+
+    steer: bool = True
+    primary: str = ""
+    connections: Count = 256
+    connect_timeout_seconds: Seconds = 1.0
+    response_timeout_seconds: Seconds = 30.0
+    deadline_seconds: Seconds = 60.0
+    stream_idle_seconds: Seconds = 90.0
+    tries: Annotated[int, Meta(ge=1, le=10)] = 3
+    retry_share: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    hedge_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    eject_seconds: Seconds = 1.0
+    probe_interval_seconds: Annotated[float, Meta(ge=0.1, le=255)] = 1.0
+    probe_timeout_seconds: Seconds = 1.0
+    down: Annotated[int, Meta(ge=1, le=100)] = 2
+    up: Annotated[int, Meta(ge=1, le=100)] = 2
+    resolve_seconds: Seconds = 10.0
+    nameserver: str = ""
+    proxy_protocol: bool = False

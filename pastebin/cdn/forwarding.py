@@ -8,7 +8,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from pastebin.cdn.variants import upstream_encoding
 from pastebin.http import consistency
-from pastebin.http.forwarding import WHO, end_to_end
+from pastebin.http.forwarding import TIMEOUT, WHO, end_to_end
 
 # What origins are known to take for another request than the one that is the key. An answer to that would be stored
 # for everybody, so it is not said.
@@ -54,7 +54,7 @@ def for_weighing(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
 def for_storing(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """The headers of a request whose answer may become everybody's."""
     sent = end_to_end(headers)
-    for name in (*WHO, *_UNKEYED, *_WEIGHED_HERE, consistency.HEADER, consistency.MIN_LSN_HEADER):
+    for name in (*WHO, *_UNKEYED, *_WEIGHED_HERE, consistency.HEADER, consistency.MIN_LSN_HEADER, TIMEOUT):
         sent.popall(name, None)
     if "Cookie" in sent:
         cookies = [_CONSISTENCY_COOKIE.sub("", line).lstrip("; \t") for line in sent.popall("Cookie")]

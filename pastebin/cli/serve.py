@@ -58,7 +58,7 @@ def _greet(running: Running) -> None:
     """What somebody who has just started it wants to know next."""
     config = running.config
     # an edge before another origin has a door of its own, and a worker has none but the internal one
-    door = next(name for name in ("origin", "edge", "internal") if name in running.doors)
+    door = next(name for name in ("origin", "edge", "gateway", "internal") if name in running.doors)
     lines = [f"pastebin is ready at {running.url(door)} (roles: {', '.join(config.node.roles)})"]
     if config.uses_embedded:
         lines.append(f"data directory: {config.data_dir}")

@@ -48,7 +48,7 @@ class Reply:
         self.may_continue = asyncio.Event()  # 100 Continue, or an answer without it
         self._connection = connection
         self._method = method
-        self._seconds = seconds
+        self.seconds = seconds  # how long it may be silent
         self._received = b""
         self._interim = 0
         self._is_headed = False  # somebody knows the head
@@ -70,16 +70,21 @@ class Reply:
         While the request is being sent it may take as long as that takes.
         """
         while self.head is None:
-            await self._wait(None if self._connection.is_sending else self._seconds)
+            await self._wait(None if self._connection.is_sending else self.seconds)
         self._is_headed = True
         return self.head
+
+    async def arrived(self) -> None:
+        """Return when all of it is here. Only for what is small: nobody reads meanwhile. Raises as `headed` does."""
+        while not self.is_complete:
+            await self._wait(self.seconds)
 
     async def read(self) -> bytes:
         """The next bytes of the body; empty at its end, when it was whole. Raises as `headed` does."""
         while not self._pieces:
             if self.is_complete:
                 return b""
-            await self._wait(self._seconds)
+            await self._wait(self.seconds)
         piece = self._pieces.popleft()
         self._size -= len(piece)
         if self._is_paused and self._size <= _LOW_BYTES:

@@ -9,6 +9,8 @@ from multidict import CIMultiDict, MultiMapping
 from pastebin.http import consistency, counted
 
 VIA = "1.1 pastebin"
+# How many seconds are left until the answer has to begin, from a gateway to its nodes.
+TIMEOUT = "Pastebin-Timeout"
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
 _HOP_BY_HOP = (
@@ -77,6 +79,13 @@ def introduce(sent: CIMultiDict[str], peer: str | None, host: str, *, is_counted
     if host:
         sent["X-Forwarded-Host"] = host
     sent["Via"] = ", ".join((*sent.popall("Via", ()), VIA))
+
+
+def forwarded(peer: str, scheme: str, host: str) -> str:
+    """The header Forwarded (RFC 7239) of a gateway that trusts nobody before it."""
+    node = f'"[{peer}]"' if ":" in peer else peer or "unknown"
+    quoted = host.replace("\\", "\\\\").replace('"', '\\"')
+    return f"for={node};proto={scheme}" + (f';host="{quoted}"' if host else "")
 
 
 def is_loop(headers: MultiMapping[str], most: int = 8) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
+from multidict import CIMultiDict
 
 from pastebin.errors import PastebinError, UnreadableRequest, UpstreamTimeout
 from pastebin.http import bodies, consistency, forwarding, streaming
@@ -33,15 +34,27 @@ class Through(Protocol):
 
 
 class Passing:
-    """The way to a server elsewhere and back."""
+    """The way to a server elsewhere and back.
+
+    `sign` has the last word on the headers of a request; `on_head` hears the status of its answer.
+    """
 
     def __init__(
-        self, through: Through, idle_seconds: float, response_seconds: float, *, is_counting: bool = False
+        self,
+        through: Through,
+        idle_seconds: float,
+        response_seconds: float,
+        *,
+        is_counting: bool = False,
+        sign: Callable[[web.Request, CIMultiDict[str]], None] | None = None,
+        on_head: Callable[[int], None] | None = None,
     ) -> None:
         self._through = through
         self._idle_seconds = idle_seconds
         self._response_seconds = response_seconds
         self._is_counting = is_counting
+        self._sign = sign
+        self._on_head = on_head
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Pass on any request. Raises BadUpstream, UpstreamUnavailable, UpstreamTimeout, UnreadableRequest."""
@@ -58,6 +71,8 @@ class Passing:
         """Pass an answer back. Raises BadUpstream, UpstreamUnavailable, UpstreamTimeout before any of it is sent."""
         try:
             head = await reply.headed()
+            if self._on_head is not None:
+                self._on_head(head.status)
             headers = forwarding.for_client(head.headers)
             headers.popall("X-Request-Id", None)
             reason = head.reason or None
@@ -84,6 +99,8 @@ class Passing:
             headers[consistency.MIN_LSN_HEADER] = token
         host = request.headers.get(hdrs.HOST, "")
         forwarding.introduce(headers, request.remote, host, is_counted=self._is_counting)
+        if self._sign is not None:
+            self._sign(request, headers)
         return Ask(request.method, forwarding.target_of(request.raw_path), headers)
 
     async def _with_body(self, request: web.Request, ask: Ask) -> web.StreamResponse:

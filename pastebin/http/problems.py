@@ -12,6 +12,8 @@ from aiohttp import web
 from pastebin import errors
 
 MEDIA_TYPE = "application/problem+json"
+# On answers that the region of the primary could give, whatever form they have.
+BEHIND = "Pastebin-Behind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.NotStored: Row(504, "not-stored", "Not stored"),
     errors.Unavailable: Row(503, "unavailable", "Unavailable"),
     errors.DatabaseUnavailable: Row(503, "database-unavailable", "Database unavailable"),
+    errors.ReplicaBehind: Row(503, "replica-behind", "Replica behind"),
     errors.BlobMissing: Row(503, "content-unavailable", "Content unavailable"),
     errors.StoredDamaged: Row(503, "stored-damaged", "Cached copy damaged"),
     errors.Overloaded: Row(503, "overloaded", "Overloaded"),
@@ -104,6 +107,8 @@ def describe(error: errors.PastebinError, request_id: str) -> Document:
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unavailable | errors.RateLimited):
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, errors.ReplicaBehind):
+        headers[BEHIND] = "1"
     if isinstance(error, errors.TokenRequired):
         headers["WWW-Authenticate"] = 'Bearer realm="owner token"'
     if isinstance(error, errors.AdminRequired):

@@ -40,12 +40,13 @@ class Way(Protocol):
 
 
 class RemoteOrigin:
-    """An upstream named by its URL."""
+    """An upstream named by its URL, at one `address` of its host if that is given."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, address: str = "") -> None:
         parts = urlsplit(url)
         self.name = parts.netloc
         self._host = parts.hostname or ""
+        self._address = address or self._host
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
 
@@ -53,7 +54,8 @@ class RemoteOrigin:
         """Raises UpstreamUnavailable."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(make, self._host, self._port, ssl=self._tls)
+            name = self._host if self._tls else None
+            await loop.create_connection(make, self._address, self._port, ssl=self._tls, server_hostname=name)
         except (OSError, ssl.SSLError) as error:
             raise UpstreamUnavailable from error
 
@@ -96,12 +98,16 @@ class Upstream:
         exchange, reply = await self.begin(ask, idle_seconds=IDLE_SECONDS)
         was_idle = exchange.was_used
         try:
-            await reply.headed()
-        except UpstreamUnavailable:
-            if not was_idle or reply.has_begun:
-                raise
-            _, reply = await self.begin(ask, idle_seconds=0.0)
-            await reply.headed()
+            try:
+                await reply.headed()
+            except UpstreamUnavailable:
+                if not was_idle or reply.has_begun:
+                    raise
+                _, reply = await self.begin(ask, idle_seconds=0.0)
+                await reply.headed()
+        except BaseException:
+            reply.close()
+            raise
         return reply
 
     def close(self) -> None:

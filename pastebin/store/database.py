@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 
 import asyncpg
 
-from pastebin.errors import DatabaseUnavailable, Overloaded, ResourceUnavailable
+from pastebin.errors import DatabaseUnavailable, Overloaded, ReplicaBehind, ResourceUnavailable
 from pastebin.metrics import Metrics
 from pastebin.positions import Position
 from pastebin.sections import DatabaseSection
@@ -206,7 +206,7 @@ class Database:
                 return
             leader = topology.leader
             if leader is None or leader in tried:
-                raise DatabaseUnavailable
+                raise DatabaseUnavailable if at is None else ReplicaBehind
             tried.add(leader)
             try:
                 stack.enter_context(self._spill.admitted())

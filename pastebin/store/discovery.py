@@ -50,10 +50,11 @@ def question(text: str) -> Question:
 class Discovery:
     """Asks one question. Answers that are empty, late or wrong are no answers: nobody is dropped because of them."""
 
-    def __init__(self, text: str, nameserver: str) -> None:
-        """`text` is the option `discover`; ask the system's name servers, or the one given as `address:port`."""
+    def __init__(self, text: str, nameserver: str, *, option: str = "database.discover") -> None:
+        """`text` is what `option` says; ask the system's name servers, or the one given as `address:port`."""
         self._asked = question(text)
         self._servers = [nameserver] if nameserver else None
+        self._option = option
         self.trouble: str | None = None
 
     async def ask(self) -> Answer | None:
@@ -72,13 +73,13 @@ class Discovery:
             self._note("the answer is empty")
             return None
         if self.trouble:
-            log.info("database.discover: %s is answered again", self._asked.name)
+            log.info("%s: %s is answered again", self._option, self._asked.name)
         self.trouble = None
         return answer
 
     def _note(self, text: str) -> None:
         if self.trouble is None:
-            log.warning("database.discover: %s: %s", self._asked.name, text)
+            log.warning("%s: %s: %s", self._option, self._asked.name, text)
         self.trouble = f"{self._asked.name}: {text}"
 
     async def _addresses(self, resolver: aiodns.DNSResolver) -> Answer:
