@@ -369,6 +369,7 @@ class GatewaySection(Section, frozen=True):
     connections: Count = 256
     connect_timeout_seconds: Seconds = 1.0
     response_timeout_seconds: Seconds = 30.0
+    try_timeout_seconds: Seconds = 3.0
     deadline_seconds: Seconds = 60.0
     stream_idle_seconds: Seconds = 90.0
     tries: Annotated[int, Meta(ge=1, le=10)] = 3

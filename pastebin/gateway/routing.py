@@ -168,11 +168,17 @@ class Route:
         self._hold(member, started)
         reply = None
         try:
-            reply = await member.upstream.fetch(self._told(ask))
-            head = reply.head
-            assert head is not None  # noqa: S101  (fetch waits for it)
-            if head.framing == "length" and (head.length or 0) <= _WHOLE_BYTES:
-                await reply.arrived()
+            async with asyncio.timeout(self._patience()):
+                reply = await member.upstream.fetch(self._told(ask))
+                head = reply.head
+                assert head is not None  # noqa: S101  (fetch waits for it)
+                if head.framing == "length" and (head.length or 0) <= _WHOLE_BYTES:
+                    await reply.arrived()
+        except TimeoutError:
+            if reply is not None:
+                reply.close()
+            member.failed(self._now())
+            return UpstreamTimeout()
         except PastebinError as error:
             member.failed(self._now())
             return error
@@ -192,6 +198,12 @@ class Route:
         member.answered(now - started, now)
         if self._want.is_safe:
             self._means.latencies.setdefault(member.region, Latencies()).observe(now - started)
+
+    def _patience(self) -> float | None:
+        """How long a node may take where another one could be asked; statistics take their time."""
+        section = self._means.section
+        has_more = len(self._tried) < section.tries and self._want.kind != "analytics" and self._other() is not None
+        return section.try_timeout_seconds if has_more else None
 
     def _choose(self) -> Member:
         member = self._other()

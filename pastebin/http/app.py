@@ -14,7 +14,7 @@ from pastebin.http import bodies, counted, runner
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
-from pastebin.http.middleware import ErrorPage, Observer, closing, observed, sign
+from pastebin.http.middleware import AMBIGUOUS, ErrorPage, Observer, closing, observed, sign
 from pastebin.http.short import ShortRoad
 from pastebin.metrics import Metrics
 from pastebin.sections import Dialect, LimitsSection
@@ -122,9 +122,11 @@ def _check_head(request: web.Request) -> None:
     """RFC 9112, sections 6.1 and 3.2.2. Raises UnreadableRequest."""
     codings = request.headers.getall(hdrs.TRANSFER_ENCODING, ())
     if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        request[AMBIGUOUS] = True
         raise UnreadableRequest("No transfer coding but 'chunked' is known here.")
     absolute = _ABSOLUTE.match(request.raw_path)
     if absolute is not None and absolute[1].lower() != request.headers.get(hdrs.HOST, "").lower():
+        request[AMBIGUOUS] = True
         raise UnreadableRequest("The address of the request and its Host header name different servers.")
 
 

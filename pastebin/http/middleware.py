@@ -37,6 +37,8 @@ WENT_AWAY = 499  # the client, before there was an answer
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _ID = web.RequestKey("request_id", str)
+# Set on what others may read as another request: nothing behind it is read.
+AMBIGUOUS = web.RequestKey("ambiguous", bool)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -151,7 +153,7 @@ def _shown(
     else:
         response = _in_json(document)
     _headed(response, document, request.path, kept)
-    if not request.content.at_eof() and document.status in (400, 408, 413, 415, 417, 503):
+    if AMBIGUOUS in request or (not request.content.at_eof() and document.status in (400, 408, 413, 415, 417, 503)):
         response.force_close()
     return response
 

@@ -42,8 +42,14 @@ class Gateway:
         reader, writer = await asyncio.open_connection(*self.address)
         try:
             writer.write(data)
+            got = b""
             async with asyncio.timeout(seconds):
-                return await reader.read()
+                try:
+                    while piece := await reader.read(65536):
+                        got += piece
+                except ConnectionResetError:
+                    pass  # it was closed before all was read that had been sent
+            return got
         finally:
             writer.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cdn.origins import NOTHING, Answer, Origin, answer, chunked, raw, scripted
+from tests.dns_server import DnsServer
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
 
 
@@ -245,3 +246,21 @@ async def test_the_proxy_protocol_says_who_asks(origin: Origin, tmp_path: Path) 
         assert (await gateway.raw(local + request)).startswith(b"HTTP/1.1 200 ")
         assert await gateway.raw(request) == b""
     assert [asked.headers["X-Forwarded-For"] for asked in origin.asked("/who")] == ["192.0.2.9", "127.0.0.1"]
+
+
+async def test_every_address_of_a_host_name_is_a_node(origin: Origin, tmp_path: Path) -> None:
+    origin.script("/", answer(body=b"well"))
+    port = origin.url.rpartition(":")[2]
+    async with DnsServer.opened() as dns:
+        dns.records["nodes.test.", "A"] = (1, ["127.0.0.1"])
+        dns.records["nodes.test.", "AAAA"] = (1, [])
+        regions = {"us": region(node_at(f"http://nodes.test:{port}", "pool"))}
+        settings = {"gateway__nameserver": dns.address, "gateway__probe_interval_seconds": 0.1}
+        async with gateway_before(tmp_path, regions, **settings) as gateway:
+            async with asyncio.timeout(10):
+                while not await gateway.figure('pastebin_gateway_node_state{node="pool@127.0.0.1"'):
+                    pass
+            assert await gateway.get("/") == (200, b"well")
+            async with gateway.http.get(f"{gateway.url}/") as response:
+                assert response.status == 200
+        assert ("nodes.test.", "A") in dns.asked

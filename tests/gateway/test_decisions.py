@@ -1,0 +1,215 @@
+"""The decisions of the gateway, without any network."""
+
+from __future__ import annotations
+
+import math
+import random
+import struct
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pastebin.gateway import announced, balancing, retrying
+from pastebin.gateway.breaking import Circuit
+from pastebin.gateway.hedging import Latencies
+from pastebin.gateway.retrying import Budget
+from pastebin.gateway.wants import Want, wanted
+
+READ = Want("read", is_safe=True)
+
+
+@dataclass(frozen=True)
+class Node:
+    name: str
+    roles: tuple[str, ...] = ("web", "read", "write")
+    well: bool = True
+    price: float = 1.0
+
+    def is_well(self, _now: float) -> bool:
+        return self.well
+
+    def cost(self, _now: float) -> float:
+        return self.price
+
+
+NODES = st.builds(
+    Node,
+    st.text("abc", min_size=1, max_size=3),
+    st.sets(st.sampled_from(["web", "read", "write", "edge", "analytics"]), max_size=3).map(lambda roles: tuple(roles)),
+    st.booleans(),
+    st.floats(0, 10),
+)
+REGIONS = st.lists(st.lists(NODES, max_size=4), max_size=4)
+WANTS = st.builds(
+    Want, st.sampled_from(["web", "read", "write", "analytics"]), st.booleans(), st.sampled_from(["", "id"])
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "kind"),
+    [
+        ("GET", "/", "web"),
+        ("HEAD", "/abc", "web"),
+        ("GET", "/abc/stats", "web"),
+        ("GET", "/raw/abc", "read"),
+        ("GET", "/abc/raw", "read"),
+        ("GET", "/abc/raw/name.txt", "read"),
+        ("GET", "/api/v1/pastes/abc/stats", "read"),
+        ("OPTIONS", "*", "web"),
+        ("POST", "/", "write"),
+        ("POST", "/abc/reveal", "write"),
+        ("GET", "/abc/manage?x", "write"),
+        ("DELETE", "/api/v1/pastes/abc", "write"),
+        ("BREW", "/raw/abc", "write"),
+        ("GET", "/admin/analytics?days=7", "analytics"),
+        ("GET", "/administrator", "web"),
+        ("HEAD", "/uploads/abc", "write"),
+    ],
+)
+def test_what_a_request_is_for(method: str, target: str, kind: str) -> None:
+    assert wanted(method, target).kind == kind
+
+
+def test_requests_of_one_upload_stick_together() -> None:
+    assert wanted("PATCH", "/uploads/abc?x").sticky == wanted("HEAD", "/uploads/abc").sticky == "abc"
+    assert wanted("POST", "/uploads").sticky == ""
+
+
+@given(st.text(max_size=8), st.text(max_size=40))
+def test_only_safe_methods_go_to_readers(method: str, target: str) -> None:
+    want = wanted(method, target)
+    assert want.is_safe == (method in ("GET", "HEAD", "OPTIONS"))
+    assert want.is_safe or want.kind in ("write", "analytics")
+
+
+@given(REGIONS, WANTS, st.integers())
+def test_the_one_picked_suits_and_is_well_if_any_is(regions: list[list[Node]], want: Want, seed: int) -> None:
+    picked = balancing.pick(regions, want, (), 0.0, random.Random(seed).random)  # noqa: S311
+    fit = [[node for node in nodes if want.suits(node.roles) >= 0] for nodes in regions]
+    well = [[node for node in nodes if node.well] for nodes in fit]
+    first = next((nodes for nodes in well if nodes), None) or next((nodes for nodes in fit if nodes), None)
+    assert (picked is None) == (first is None)
+    if picked is not None and first is not None:
+        assert picked in first
+        assert want.suits(picked.roles) == min(want.suits(node.roles) for node in first)
+
+
+@given(st.lists(NODES, min_size=2, max_size=6, unique_by=lambda node: node.name), st.integers())
+def test_the_dearest_of_all_is_never_picked(nodes: list[Node], seed: int) -> None:
+    nodes = [Node(node.name, price=index) for index, node in enumerate(nodes)]
+    assert balancing.pick([nodes], READ, (), 0.0, random.Random(seed).random) is not nodes[-1]  # noqa: S311
+
+
+@given(st.lists(NODES, min_size=1, max_size=6, unique_by=lambda node: node.name), st.text(min_size=1, max_size=8))
+def test_the_loss_of_a_node_moves_only_what_was_its_own(nodes: list[Node], word: str) -> None:
+    nodes = [Node(node.name) for node in nodes]
+    want = Want("write", is_safe=False, sticky=word)
+    picked = balancing.pick([nodes], want, (), 0.0, random.random)
+    for lost in nodes:
+        left = balancing.pick([nodes], want, (lost,), 0.0, random.random)
+        assert lost is picked or left is picked
+
+
+@given(st.lists(st.booleans(), max_size=400), st.floats(0, 1), st.integers(0, 20))
+def test_a_budget_is_never_overdrawn(asked: list[bool], share: float, reserve: int) -> None:
+    budget = Budget(share, reserve)
+    requests = granted = 0
+    for is_request in asked:
+        if is_request:
+            budget.note()
+            requests += 1
+        else:
+            granted += budget.take()
+    assert granted <= reserve + share * requests + 1e-6
+    assert share or not granted
+
+
+@given(st.integers(1, 50), st.floats(0, 1, exclude_max=True))
+def test_pauses_are_short(tries: int, jitter: float) -> None:
+    assert 0 <= retrying.pause_seconds(tries, jitter) < 0.25
+
+
+@given(st.lists(st.floats(0.0002, 50), min_size=50, max_size=300))
+def test_the_p95_is_right_to_a_tenth(values: list[float]) -> None:
+    latencies = Latencies()
+    for value in values:
+        latencies.observe(value)
+    exact = sorted(values)[max(math.ceil(len(values) * 0.95) - 1, 0)]
+    fresh = latencies._quantile(0.95)
+    assert exact * 0.99 <= fresh <= exact * 1.11
+    assert latencies.p95() is not None
+
+
+def test_a_circuit_opens_after_failures_in_a_row_and_tries_one_request_at_a_time() -> None:
+    circuit = Circuit(1.0)
+    for _ in range(5):
+        assert circuit.admits(0.0)
+        circuit.began(0.0)
+        circuit.failed(0.0)
+    assert circuit.state(0.5) == "open"
+    assert not circuit.admits(0.5)
+    assert circuit.state(1.0) == "half-open"
+    assert circuit.admits(1.0)
+    circuit.began(1.0)
+    assert not circuit.admits(1.0)
+    circuit.failed(1.0)
+    assert not circuit.admits(2.9)  # twice as long
+    circuit.began(3.0)
+    circuit.given_up()
+    assert circuit.admits(3.0)
+    circuit.began(3.0)
+    circuit.succeeded(3.1)
+    assert circuit.state(3.1) == "closed"
+
+
+def test_an_outlier_is_ejected_though_it_answers_now_and_then() -> None:
+    circuit = Circuit(1.0)
+    for _ in range(20):
+        circuit.failed(0.0)
+        circuit.succeeded(0.0)
+    circuit.failed(0.0)
+    assert circuit.state(0.0) == "open"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ask", "well", "bad", "up"]), st.floats(0, 20)), max_size=200))
+def test_a_circuit_always_tries_again(steps: list[tuple[str, float]]) -> None:
+    circuit, now, under_way = Circuit(1.0), 0.0, 0
+    for step, seconds in steps:
+        now += seconds
+        if step == "ask" and circuit.admits(now):
+            circuit.began(now)
+            under_way += 1
+        elif step != "ask" and under_way:
+            under_way -= 1
+            if step == "up":
+                circuit.given_up()
+            else:
+                (circuit.succeeded if step == "well" else circuit.failed)(now)
+    while under_way:
+        circuit.given_up()
+        under_way -= 1
+    assert circuit.admits(now + 30.0)
+
+
+SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+
+
+@given(st.binary(max_size=64))
+def test_an_announcement_is_read_or_refused(data: bytes) -> None:
+    for given_ in (data, SIGNATURE + data, SIGNATURE + b"\x21" + data):
+        try:
+            found = announced.read(given_)
+        except ValueError:
+            continue
+        assert found is None or found.size <= len(given_)
+
+
+@given(st.ip_addresses(), st.integers(0, 65535), st.binary(max_size=20), st.binary(max_size=20))
+def test_an_announcement_names_the_client(address: object, port: int, more: bytes, behind: bytes) -> None:
+    packed: bytes = address.packed  # type: ignore[attr-defined]
+    body = packed + bytes(len(packed)) + struct.pack(">HH", port, 1) + more
+    data = SIGNATURE + struct.pack(">BBH", 0x21, 0x11 if len(packed) == 4 else 0x21, len(body)) + body
+    assert announced.read(data + behind) == ((str(address), port), len(data))
+    assert announced.read(data[:-1]) is None
