@@ -81,6 +81,7 @@ class Metrics:
         self._observe_purges()
         self._observe_visits()
         self._observe_ingest()
+        self._observe_names()
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -135,6 +136,13 @@ class Metrics:
         self.analytics_clamped = self._counter(
             "pastebin_analytics_events_clamped_total", "Events of which something was put right", ["reason"]
         )
+
+    def _observe_names(self) -> None:
+        """Instruments of the name server."""
+        self.dns_answers = self._counter(
+            "pastebin_dns_answers_total", "Questions by what became of their answer", ["outcome"]
+        )
+        self.region_up = self._gauge("pastebin_region_up", "1 while clients are sent to the region", ["region"])
 
     def show_database_member(
         self,

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pastebin.analytics import service
 from pastebin.cdn import edge, worker
+from pastebin.geodns import server
 from pastebin.http.offer import Offer
 from pastebin.origin import read, web, write
 from pastebin.resources import Needs, Resources
@@ -33,6 +34,7 @@ ROLES: dict[RoleName, Role] = {
     "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
     "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
     "analytics": Role(service.role, door="origin", needs=Needs.SECRET),
+    "geodns": Role(server.role, door=None, needs=Needs.SECRET),
 }
 
 
