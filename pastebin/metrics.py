@@ -79,6 +79,7 @@ class Metrics:
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
         self._observe_purges()
         self._observe_analytics()
+        self._observe_names()
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -140,6 +141,13 @@ class Metrics:
         self.changes_lost = self._gauge(
             "pastebin_changes_lost", "Changes that analytics has not heard of within a week, since ever"
         )
+
+    def _observe_names(self) -> None:
+        """Instruments of the name server."""
+        self.dns_answers = self._counter(
+            "pastebin_dns_answers_total", "Questions by what became of their answer", ["outcome"]
+        )
+        self.region_up = self._gauge("pastebin_region_up", "1 while clients are sent to the region", ["region"])
 
     def show_database_member(
         self,

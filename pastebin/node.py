@@ -131,6 +131,8 @@ async def _open_doors(
             connection=_connection(door, front, health, held.counting),
         )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
+    if held.dns_address is not None:
+        opened["dns"] = held.dns_address
     return opened
 
 

@@ -110,6 +110,7 @@ class Resources:
     # set when the node begins to drain: answers without an end take that for theirs
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     pushes: Pushes | None = None
+    dns_address: tuple[str, int] | None = None  # where the name server of this node really is
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)
 

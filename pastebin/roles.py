@@ -10,6 +10,7 @@ from typing import Literal
 from pastebin.analytics import service
 from pastebin.cdn import edge, worker
 from pastebin.gateway import front
+from pastebin.geodns import server
 from pastebin.http.offer import Offer
 from pastebin.origin import read, web, write
 from pastebin.resources import Needs, Resources
@@ -35,6 +36,7 @@ ROLES: dict[RoleName, Role] = {
     "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
     "analytics": Role(service.role, door="origin", needs=Needs.SECRET),
     "gateway": Role(front.role, door="gateway", needs=Needs(0)),
+    "geodns": Role(server.role, door=None, needs=Needs.SECRET),
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from pastebin.cli import settings
 from pastebin.config import describe
+from pastebin.geodns import zone
 
 SUMMARY = "validate the configuration, list every problem, print what is in effect (secrets as ***)"
 
@@ -15,6 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 if a node could be started with it, as far as its text tells."""
-    print("\n".join(describe(settings.load(arguments))).rstrip())
+    """0 if a node could be started with it, as far as its text and that of its zone file tell."""
+    config = settings.load(arguments)
+    if config.geodns.zone:
+        zone.load(config.geodns)
+    print("\n".join(describe(config)).rstrip())
     return 0

@@ -1,0 +1,208 @@
+"""The zone: what does not depend on who asks, from a zone file (RFC 1035, 5) or made from the configuration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dns.exception
+import dns.name
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+import dns.tokenizer
+import dns.zonefile
+from dns.rrset import RRset
+
+from pastebin.errors import ConfigError, Problem
+from pastebin.geodns.wire import AAAA, CNAME, NS, SOA, A
+from pastebin.sections import GeodnsSection
+
+_FILE_BYTES = 16 * 1024**2
+_SIGNED = {43, 46, 47, 48, 50, 51}  # DS is a parent's, the rest are made by signing
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of one name and type: rdata as wire, names in it uncompressed."""
+
+    ttl: int
+    rdatas: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone that is fit to be served. Names are wire in lower case.
+
+    `there` are all names that exist, also those with nothing but names below them (RFC 8020); `geo` those whose
+    addresses depend on who asks.
+    """
+
+    origin: bytes
+    records: dict[bytes, dict[int, Records]]
+    geo: frozenset[bytes]
+    there: frozenset[bytes] = field(default=frozenset())
+
+    @property
+    def soa(self) -> Records:
+        return self.records[self.origin][SOA]
+
+    @property
+    def negative_ttl(self) -> int:
+        """RFC 2308, 3 and 5: the smaller of the SOA record's TTL and its MINIMUM."""
+        return min(self.soa.ttl, int.from_bytes(self.soa.rdatas[0][-4:], "big"))
+
+    def holds(self, name: bytes) -> bool:
+        """Whether a name lies in the zone."""
+        return name == self.origin or (name.endswith(self.origin) and len(name) - len(self.origin) in _starts(name))
+
+    def cut(self, name: bytes) -> bytes | None:
+        """The name above (or this one) from which on the zone is somebody else's."""
+        found = None
+        while name != self.origin:
+            if NS in self.records.get(name, {}):
+                found = name
+            name = parent(name)
+        return found
+
+    def source(self, name: bytes) -> bytes | None:
+        """The name whose records answer for this one: itself, or a wildcard (RFC 4592); None if there is none."""
+        if name in self.there:
+            return name
+        while name not in self.there:
+            name = parent(name)
+        wildcard = b"\1*" + name
+        return wildcard if wildcard in self.there else None
+
+
+def parent(name: bytes) -> bytes:
+    """The name without its first label."""
+    return name[name[0] + 1 :]
+
+
+def _starts(name: bytes) -> Iterator[int]:
+    """Where labels begin."""
+    place = 0
+    while name[place]:
+        yield place
+        place += name[place] + 1
+    yield place
+
+
+def load(section: GeodnsSection) -> Zone:
+    """Read the zone. Blocks. Raises ConfigError with every problem found."""
+    origin = dns.name.from_text(section.zone.rstrip(".").lower() + ".")
+    problems: list[Problem] = []
+    rrsets = list(_read(section.file, origin) if section.file else _made(section, origin))
+    problems += _check_rrsets(rrsets, origin)
+    geo = frozenset(_wire(_absolute(name, origin)) for name in section.names)
+    records: dict[bytes, dict[int, Records]] = {}
+    for rrset in rrsets:
+        rdatas = tuple(sorted({rdata.to_wire() or b"" for rdata in rrset}))
+        records.setdefault(_wire(rrset.name), {})[int(rrset.rdtype)] = Records(rrset.ttl, rdatas)
+    zone = Zone(_wire(origin), records, geo, frozenset(_existing([*records, *geo], _wire(origin))))
+    problems += _check_zone(zone)
+    if problems:
+        raise ConfigError(problems)
+    return zone
+
+
+def _read(path: str, origin: dns.name.Name) -> list[RRset]:
+    """Every record of a file, those outside the zone too. Raises ConfigError for what is no zone file."""
+    place = Path(path).expanduser()
+    try:
+        if place.stat().st_size > _FILE_BYTES:
+            raise ConfigError([Problem("geodns.file", f"{place} is larger than {_FILE_BYTES} bytes")])
+        text = place.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([Problem("geodns.file", f"{place} cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem("geodns.file", f"{place} is no text")]) from None
+    manager = dns.zonefile.RRSetsReaderManager(origin)
+    try:
+        with manager.writer(True) as transaction:  # type: ignore[no-untyped-call]
+            tokens = dns.tokenizer.Tokenizer(text, str(place))
+            reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, transaction)
+            reader.zone_origin = dns.name.root  # else it leaves out, without a word, what lies outside the zone
+            reader.read()
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ConfigError([Problem("geodns.file", f"is no zone file: {error}")]) from None
+    return manager.rrsets
+
+
+def _made(section: GeodnsSection, origin: dns.name.Name) -> Iterator[RRset]:
+    """SOA and NS of a zone without a file; every start has a serial of its own, since nobody transfers it."""
+    servers = [dns.name.from_text(name, origin if "." not in name else dns.name.root) for name in section.nameservers]
+    soa = f"{servers[0]} hostmaster.{origin} {int(time.time())} 7200 900 1209600 {section.negative_ttl_seconds}"
+    yield dns.rrset.from_text(origin, section.ns_ttl_seconds, "IN", "SOA", soa)
+    yield dns.rrset.from_text(origin, section.ns_ttl_seconds, "IN", "NS", *map(str, servers))
+
+
+def _check_rrsets(rrsets: list[RRset], origin: dns.name.Name) -> Iterator[Problem]:
+    for rrset in rrsets:
+        shown = f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)}"
+        if not rrset.name.is_subdomain(origin):
+            yield Problem("geodns.file", f"{shown} lies outside the zone {origin}")
+        if not rrset.ttl:
+            yield Problem("geodns.file", f"{shown} has a TTL of 0")
+        if int(rrset.rdtype) in _SIGNED:
+            yield Problem("geodns.file", f"{shown}: signed zones are not served")
+        if rrset.rdtype in (SOA, CNAME) and len(rrset) > 1:
+            yield Problem("geodns.file", f"{shown} stands there more than once")
+        if rrset.rdtype == SOA and rrset.name != origin:
+            yield Problem("geodns.file", f"{shown} belongs to the zone {origin} only")
+
+
+def _check_zone(zone: Zone) -> Iterator[Problem]:
+    """What named-checkzone would refuse, too."""
+    apex = zone.records.get(zone.origin, {})
+    for type_, word in ((SOA, "SOA"), (NS, "NS")):
+        if type_ not in apex:
+            yield Problem("geodns.file", f"has no {word} record for {shown(zone.origin)}")
+    for name, types in zone.records.items():
+        if CNAME in types and (len(types) > 1 or name in zone.geo):
+            yield Problem("geodns.file", f"{shown(name)} has a CNAME record and others")
+        if name in zone.geo and {A, AAAA} & types.keys():
+            yield Problem("geodns.names", f"{shown(name)} has addresses in the zone file already")
+        if not zone.holds(name):
+            continue
+        cut = zone.cut(name)
+        if cut is not None and name != cut and not {A, AAAA} >= types.keys():  # glue
+            yield Problem("geodns.file", f"{shown(name)} lies below the delegation of {shown(cut)}")
+        yield from _check_servers(zone, types)
+    for name in zone.geo:
+        if zone.holds(name) and zone.cut(name) is not None:
+            yield Problem("geodns.names", f"{shown(name)} lies below a delegation")
+
+
+def _check_servers(zone: Zone, types: dict[int, Records]) -> Iterator[Problem]:
+    for server in types[NS].rdatas if NS in types else ():
+        lower = server.lower()
+        if not zone.holds(lower) or lower in zone.geo:
+            continue
+        if not {A, AAAA} & zone.records.get(lower, {}).keys() and (zone.cut(lower) is None or len(zone.records) > 1):
+            yield Problem("geodns.file", f"the name server {shown(server)} lies in the zone and has no address there")
+
+
+def shown(name: bytes) -> str:
+    """A name for people."""
+    return str(dns.name.from_wire(name, 0)[0])
+
+
+def _absolute(name: str, origin: dns.name.Name) -> dns.name.Name:
+    return dns.name.from_text(name.lower(), origin)
+
+
+def _wire(name: dns.name.Name) -> bytes:
+    return (name.to_wire() or b"").lower()
+
+
+def _existing(names: list[bytes], origin: bytes) -> Iterator[bytes]:
+    for name in names:
+        while name.endswith(origin) and len(name) >= len(origin):
+            yield name
+            if name == origin:
+                break
+            name = parent(name)

@@ -1,0 +1,173 @@
+"""Probes: regions that fail lose their clients, for as long as they do and not at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pastebin.geodns.probes import STATES, Probes, share_after
+from pastebin.http.signing import Signer
+from pastebin.sections import GeodnsSection, RegionSection
+from tests.geodns.dns_client import REGIONS, ask, question, serving, subnet, texts
+from tests.nodes import SECRET
+
+SECTION = GeodnsSection(probe_interval_seconds=0.1, probe_timeout_seconds=1.0)
+
+
+class Site:
+    """An address to probe that answers what it is told."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body: dict[str, Any] = {}
+        self.url = ""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Site]:
+        async def handler(_request: web.Request) -> web.Response:
+            return web.json_response(self.body, status=self.status)
+
+        application = web.Application()
+        application.router.add_get("/readyz", handler)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/readyz"
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with Site().open() as opened:
+        yield opened
+
+
+def opening(path: Path, changed: Callable[[Any], None] = lambda _health: None, **regions: RegionSection) -> Any:
+    return Probes.opened(regions, SECTION, "n", path / "states", Signer(SECRET.encode()), changed)
+
+
+async def test_a_region_goes_down_and_comes_back(site: Site, tmp_path: Path) -> None:
+    heard: list[dict[str, float]] = []
+    table = RegionSection(addresses=["192.0.2.1"], probe=[site.url])
+    async with opening(tmp_path, heard.append, us=table, eu=RegionSection(addresses=["192.0.2.2"])) as probes:
+        assert heard == [{"us": 1.0, "eu": 1.0}]  # before the first probe nobody is down
+        site.status = 503
+        await probes.look()
+        await probes.look()
+        assert len(heard) == 1
+        await probes.look()
+        assert heard[1:] == [{"us": 0.0, "eu": 1.0}]
+    async with opening(tmp_path, heard.append, us=table) as probes:
+        assert probes.health == {"us": 0.0}  # the last word of the run before
+        site.status = 200
+        for _ in range(5):
+            await probes.look()
+        assert probes.health == {"us": 0.0}
+        await probes.look()
+        assert probes.health == {"us": 1.0}
+
+
+async def test_one_address_that_answers_is_enough(site: Site, tmp_path: Path) -> None:
+    table = RegionSection(addresses=["192.0.2.1"], probe=["http://127.0.0.1:1/x", site.url])
+    async with opening(tmp_path, us=table) as probes:
+        for _ in range(4):
+            await probes.look()
+        assert probes.health == {"us": 1.0}
+
+
+async def test_a_region_with_too_much_to_do_sheds_clients(site: Site, tmp_path: Path) -> None:
+    table = RegionSection(addresses=["192.0.2.1"], probe=[site.url], capacity=100)
+    async with opening(tmp_path, us=table) as probes:
+        for _ in range(30):  # 400 requests/s would come, and as many do as it takes clients
+            site.body = {"requests_per_second": 400 * probes.health["us"]}
+            await probes.look()
+        assert 0.2 < probes.health["us"] < 0.3
+        site.body = {"requests_per_second": 10}
+        for _ in range(20):
+            await probes.look()
+        assert probes.health["us"] == 1.0
+
+
+@given(st.floats(0.01, 1), st.floats(0, 1e9), st.integers(0, 1000))
+def test_shares_stay_shares(share: float, load: float, capacity: int) -> None:
+    assert 0 < share_after(share, load, capacity) <= 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"us": 3, "mars": false}'])
+async def test_a_file_that_makes_no_sense_is_no_hindrance(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "states").write_bytes(content)
+    async with opening(tmp_path, us=RegionSection(addresses=["192.0.2.1"], probe=["http://127.0.0.1:1/"])) as probes:
+        assert probes.health == {"us": 1.0}
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Ask until it is so."""
+    async with asyncio.timeout(20):
+        while not await condition():
+            pass
+
+
+async def test_answers_follow_the_probes_and_all_are_told_when_none_is_well(site: Site) -> None:
+    regions = {name: {**table, "probe": [site.url]} for name, table in REGIONS.items() if name == "us"}
+    regions["eu"] = {**REGIONS["eu"]}
+    quick = {"geodns__probe_interval_seconds": 0.1, "geodns__down": 1, "geodns__up": 1}
+    client = question("www.p.example", options=[subnet("10.1.2.0", 24)])
+
+    async with serving(regions=regions, **quick) as node:
+        assert texts(await ask(node, client)) == ["A 198.51.100.10"]
+        site.status = 500
+
+        async def has_moved() -> bool:
+            return texts(await ask(node, client)) == ["A 198.51.100.20"]
+
+        await until(has_moved)
+    regions["eu"] = {**REGIONS["eu"], "probe": [site.url]}
+    async with serving(regions=regions, **quick) as node:
+
+        async def is_open() -> bool:
+            return texts(await ask(node, client)) == ["A 198.51.100.10", "A 198.51.100.20"]
+
+        await until(is_open)
+
+
+async def test_name_servers_compare_what_they_find(site: Site) -> None:
+    """One of two that finds a region down is not believed; both are."""
+    quick = {"geodns__probe_interval_seconds": 0.1, "geodns__down": 1, "geodns__up": 1}
+    client = question("www.p.example", options=[subnet("10.1.2.0", 24)])
+    async with (
+        Site().open() as other,
+        serving(
+            regions={**REGIONS, "us": {**REGIONS["us"], "probe": [other.url]}}, node__name="dns-2", **quick
+        ) as second,
+    ):
+        table = {**REGIONS["us"], "probe": [site.url]}
+        async with serving(regions={**REGIONS, "us": table}, geodns__peers=[second.internal], **quick) as first:
+            signed = Signer(SECRET.encode()).headers("GET", STATES, b"")
+            async with first.http.get(first.internal + STATES, headers=signed) as response:
+                assert orjson.loads(await response.read())["regions"]["us"]
+            async with first.http.get(first.internal + STATES) as response:
+                assert response.status == 403
+            other.status = site.status = 500
+
+            async def has_moved() -> bool:
+                return texts(await ask(first, client)) == ["A 198.51.100.20"]
+
+            await until(has_moved)
+            other.status = 200
+
+            async def is_back() -> bool:
+                return texts(await ask(first, client)) == ["A 198.51.100.10"]
+
+            await until(is_back)
