@@ -75,7 +75,6 @@ class Metrics:
         self.database_retries = self._counter(
             "pastebin_database_read_retries_total", "Reads repeated on another database server"
         )
-        self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
         self._observe_purges()
         self._observe_analytics()
@@ -83,6 +82,7 @@ class Metrics:
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
+        self.pushes = self._counter("pastebin_pushes_total", "Hot pastes sent to every edge, by outcome", ["outcome"])
         self.purges_sent = self._counter(
             "pastebin_purge_keys_sent_total", "Surrogate keys that a target has taken", ["target"]
         )

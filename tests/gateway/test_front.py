@@ -252,8 +252,8 @@ async def test_every_address_of_a_host_name_is_a_node(origin: Origin, tmp_path: 
     origin.script("/", answer(body=b"well"))
     port = origin.url.rpartition(":")[2]
     async with DnsServer.opened() as dns:
-        dns.records["nodes.test.", "A"] = (1, ["127.0.0.1"])
-        dns.records["nodes.test.", "AAAA"] = (1, [])
+        dns.records["nodes.test", "A"] = (1, ["127.0.0.1"])
+        dns.records["nodes.test", "AAAA"] = (1, [])
         regions = {"us": region(node_at(f"http://nodes.test:{port}", "pool"))}
         settings = {"gateway__nameserver": dns.address, "gateway__probe_interval_seconds": 0.1}
         async with gateway_before(tmp_path, regions, **settings) as gateway:
@@ -263,4 +263,4 @@ async def test_every_address_of_a_host_name_is_a_node(origin: Origin, tmp_path: 
             assert await gateway.get("/") == (200, b"well")
             async with gateway.http.get(f"{gateway.url}/") as response:
                 assert response.status == 200
-        assert ("nodes.test.", "A") in dns.asked
+        assert ("nodes.test", "A") in dns.asked
