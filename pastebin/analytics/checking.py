@@ -120,7 +120,7 @@ def _is_timely(batch: Batch, window: Window) -> bool:
     earliest, latest = min(times), max(times)
     if earliest < window.since_ms or latest > window.now_ms:
         return False
-    periods = {visit.period for visit in batch.visits}
+    periods = {visit.period for visit in batch.visits if visit.visitor}
     # for batches within a day; others are looked at one by one
     return all(latest // _DAY_MS - 1 <= period <= earliest // _DAY_MS + 1 for period in periods)
 
@@ -149,7 +149,7 @@ class _Row:
             return None
         if isinstance(event, Visit):
             day = changed.get("at_ms", event.at_ms) // _DAY_MS
-            if abs(event.period - day) > 1:
+            if event.visitor and abs(event.period - day) > 1:
                 changed.update(period=day, visitor=0, visitor_before=0)
                 self.checked.clamped["period"] += 1
         return msgspec.structs.replace(event, **changed) if changed else event

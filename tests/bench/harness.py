@@ -123,7 +123,7 @@ def processors() -> tuple[set[int], set[int]]:
 async def durable_postgres(directory: Path) -> AsyncIterator[Server]:
     """A PostgreSQL that loses nothing, on a real disk, free to run on every processor."""
     home = directory / "server"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     home.chmod(0o755)
     async with primary(EmbeddedSection(max_connections=120, shared_buffers_mb=256), home) as server:
         async with server.connected() as connection:

@@ -76,11 +76,8 @@ class PostgresEngine:
 
     async def take(self, batch: Batch, received_at: datetime) -> bool:
         with _told():
-            times = [event.at_ms for events in (batch.visits, batch.changes) for event in events]
-            days = {at // DAY_MS for at in {min(times), max(times)}} if times else set()
-            if len(days) > 1:
-                days = {at // DAY_MS for at in times}
-            days |= {visit.period for visit in batch.visits if visit.visitor}
+            times = list(map(attrgetter("at_ms"), (*batch.visits, *batch.changes)))
+            days = {at // DAY_MS for at in times} | {visit.period for visit in batch.visits if visit.visitor}
             try:
                 await self._partitions.make(days)
                 return await self._take(batch, received_at, times)
@@ -151,7 +148,7 @@ async def _unknown(
     connection: Connection, table: str, node: int, events: Sequence[Visit | Change], received_ms: int
 ) -> Sequence[Visit | Change]:
     """Those that are not here yet, each once; and a note that they are here from now on."""
-    numbers = [event.number for event in events]
+    numbers = list(map(attrgetter("number"), events))
     new = events
     if not all(map(lt, numbers, numbers[1:])):
         new = list({event.number: event for event in reversed(events)}.values())
