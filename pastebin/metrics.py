@@ -122,7 +122,7 @@ class Metrics:
         )
 
     def _observe_visits(self) -> None:
-        """Instruments of the sink of visits."""
+        """Instruments of what is told to analytics: visits, and changes of pastes."""
         self.visits_noted = self._counter("pastebin_visits_noted_total", "Visits that were noted, weights included")
         self.visits_dropped = self._counter(
             "pastebin_visits_dropped_total", "Visits that were lost, by why", ["reason"]
@@ -133,6 +133,13 @@ class Metrics:
         self.visit_spool_bytes = self._gauge("pastebin_visit_spool_bytes", "Visits on disk, also those set aside")
         self.visit_spool_age = self._gauge(
             "pastebin_visit_spool_oldest_age_seconds", "For how long the oldest visits have been waiting"
+        )
+
+        self.changes_told = self._counter(
+            "pastebin_changes_told_total", "Changes of pastes sent to analytics, by what became of them", ["outcome"]
+        )
+        self.changes_lost = self._gauge(
+            "pastebin_changes_lost", "Changes that analytics has not heard of within a week, since ever"
         )
 
     def show_database_member(

@@ -18,7 +18,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from pastebin import resources, roles
 from pastebin.config import Config
 from pastebin.errors import StartError
-from pastebin.http import app
+from pastebin.http import app, counted
 from pastebin.http import door as http_door
 from pastebin.http.door import Traffic
 from pastebin.http.internal import Health, InternalHandlers
@@ -26,10 +26,12 @@ from pastebin.http.middleware import ErrorPage
 from pastebin.http.offer import Front, Offer
 from pastebin.http.pages import Pages, html_response
 from pastebin.http.problems import Document
+from pastebin.http.protocol import Connection
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.notify import notify
 from pastebin.resources import Resources
+from pastebin.services.counting import Counting
 
 log = logging.getLogger(__name__)
 
@@ -126,10 +128,21 @@ async def _open_doors(
             config.doors,
             shutdown_seconds=config.node.shutdown_seconds,
             hurried=stopping.hurried,
-            connection=functools.partial(front.connection, lambda: health.draining) if front else None,
+            connection=_connection(door, front, health, held.counting),
         )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
     return opened
+
+
+def _connection(
+    door: str, front: Front | None, health: Health, counting: Counting | None
+) -> Callable[..., Connection] | None:
+    """What makes the connections of a door. Where no edge stands before it, they count visits."""
+    if front is not None:
+        return functools.partial(front.connection, lambda: health.draining)
+    if door == "origin" and counting is not None:
+        return functools.partial(Connection, on_answered=counted.noting(counting))
+    return None
 
 
 @dataclass(frozen=True, slots=True)

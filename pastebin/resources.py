@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pastebin import embedded
+from pastebin.agents import Agents, Habits
 from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
+from pastebin.geo import Geo
 from pastebin.http.addresses import Addresses
 from pastebin.http.administrators import Administrators
 from pastebin.http.assets import Assets
@@ -29,6 +31,8 @@ from pastebin.http.signing import Signer
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
+from pastebin.services import counting
+from pastebin.services.counting import Counting, People
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
@@ -49,6 +53,10 @@ from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
 from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
+from pastebin.visitors import pseudonyms
+
+# Roles that readers get answers from.
+_SERVING = frozenset({"web", "read", "write", "edge"})
 
 
 class Needs(Flag):
@@ -94,6 +102,7 @@ class Resources:
     local_edge: LocalEdge | None = None
     local_analytics: LocalAnalytics | None = None
     statistics: Statistics = field(init=False)
+    counting: Counting | None = None  # where visits are counted
     salting: Salting = field(init=False)
     secret: bytes = field(init=False, repr=False)
     # set when the node begins to drain: answers without an end take that for theirs
@@ -180,6 +189,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             await _open_database(resources, stack)
         if Needs.SECRET in needs:
             await _open_salting(resources, needs, stack)
+        if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
+            await _open_counting(resources, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:
@@ -243,6 +254,21 @@ async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStac
     resources.salting = Salting(source, resources.statistics, passes_on="write" in config.node.roles)
     if config.visits.count:
         await stack.enter_async_context(resources.loops.running(resources.salting.run(), name="salting"))
+
+
+async def _open_counting(resources: Resources, stack: AsyncExitStack) -> None:
+    """The sink of visits, and who knows readers for a moment."""
+    config, salting = resources.config, resources.salting
+    geo = stack.enter_context(Geo.opened(config.geo))
+    await stack.enter_async_context(resources.loops.running(geo.watch(), name="geo"))
+    people = People(
+        Agents().tell,
+        lambda address: geo.place(address).country,
+        lambda address, agent, slug: pseudonyms(salting.salts, address, agent, slug),
+        Habits().is_hasty,
+    )
+    sink = counting.opened(config, resources.loops, people, resources.metrics, resources.statistics)
+    resources.counting = await stack.enter_async_context(sink)
 
 
 async def _check_schema(database: Database) -> None:

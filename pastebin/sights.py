@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -10,6 +11,7 @@ from pastebin import slugs
 from pastebin.visits import CacheStatus, VisitKind
 
 _LONGEST = 8192
+_REMEMBERED = 1024
 _FILE_CHARACTERS = 255
 _ARCHIVES = frozenset({"zip", "tar.gz"})
 _API = frozenset({"", "revisions", "diff", "search", "reveal"})
@@ -62,6 +64,7 @@ def seen(answered: Answered) -> Sight | None:
     return sight(path, query, answered.media_type)
 
 
+@lru_cache(_REMEMBERED)
 def sight(path: str, query: str, media_type: str) -> Sight | None:
     """What is read at an address, or None where no paste is. Whether there is such a paste is not asked.
 
@@ -94,8 +97,12 @@ def sight(path: str, query: str, media_type: str) -> Sight | None:
     return None
 
 
-def referring_host(referrer: str, own: frozenset[str]) -> str:
-    """The name of the site that a reader comes from; empty for our own, for addresses, and for what is no site."""
+@lru_cache(_REMEMBERED)
+def referring_host(referrer: str, own: frozenset[str], asked: str = "") -> str:
+    """The name of the site that a reader comes from; empty for our own, for addresses, and for what is no site.
+
+    Ours are those of `own`, and the one in the Host header that was `asked`.
+    """
     if not referrer.startswith(("http://", "https://")):
         return ""
     try:
@@ -103,12 +110,12 @@ def referring_host(referrer: str, own: frozenset[str]) -> str:
         host = host if host.isascii() else host.encode("idna").decode("ascii")
     except ValueError:  # of which a UnicodeError is one
         return ""
-    return host if _HOST.match(host) and host not in own else ""
+    return host if _HOST.match(host) and host not in own and host != host_name(asked) else ""
 
 
 def host_name(host: str) -> str:
     """A Host header, or the authority of a URL, without its port."""
-    return host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0].lower()
+    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0].rstrip(".").lower()
 
 
 def _of(slug: str, name: str, kind: VisitKind) -> Sight | None:

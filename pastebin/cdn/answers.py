@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from pastebin.cdn.passing import UNTYPED, Passing, own_answer
 from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import StoredDamaged
-from pastebin.http import consistency, streaming
+from pastebin.http import consistency, counted, streaming
 from pastebin.http.consistency import Tokens
 from pastebin.positions import Position, later
 
@@ -43,9 +43,6 @@ _SAFE = ("OPTIONS", "TRACE", "CONNECT")
 
 # A reference that names an address as it stands: a path, of another server or not, with nothing to be resolved.
 _PLAIN = re.compile(r"(?:[a-z]+://[^/?#]+)?(?!//)/(?:(?!/\.)[^#])*")
-
-# Called for every GET that was answered: the request, the status, and whether by the cache alone.
-OnVisit = Callable[[web.BaseRequest, int, bool], None]
 
 
 class Edge:
@@ -68,7 +65,6 @@ class Edge:
         idle_seconds: float,
         hidden: frozenset[str],
     ) -> None:
-        self.on_visit: OnVisit | None = None
         self._cache = cache
         self._generations = generations
         self._feed = feed
@@ -90,6 +86,7 @@ class Edge:
                 return answer
             if request.method not in ("GET", "HEAD"):
                 request[_STATUS] = _METHOD
+                request[counted.CACHED] = "pass"
                 return await self._change(request, handler)
             return await self.answer(request, handler)
 
@@ -101,6 +98,7 @@ class Edge:
 
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
         """The last word on the head of any answer, those that come past the cache too."""
+        await counted.sign(request, response)
         if UNTYPED in request:
             response.headers.popall(hdrs.CONTENT_TYPE, None)
         # of an answer that was fetched for everybody and is for nobody else
@@ -123,6 +121,7 @@ class Edge:
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The answer to a GET or HEAD; `handler` is where it goes if it is no matter for the cache."""
         intent = intents.read(request, self._bypass_cookies, self._queries)
+        request[counted.CACHED] = "miss"  # if the origin fails
         if (reason := self._bypassed(request, intent)) is not None:
             status = CacheStatus("bypass", detail=reason)
             response = await self._pass(request, intent, handler, status)
@@ -140,8 +139,7 @@ class Edge:
         self._figures.answers.labels(kind).inc()
         if status.is_collapsed:
             self._figures.collapsed.inc()
-        if self.on_visit is not None and not intent.is_head:
-            self.on_visit(request, response.status, kind == "hit")
+        request[counted.CACHED] = kind
         return response
 
     async def _look_up(

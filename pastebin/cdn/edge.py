@@ -15,6 +15,7 @@ from pastebin.cdn.feed import Feed
 from pastebin.cdn.fetching import Fetching
 from pastebin.cdn.figures import Figures
 from pastebin.cdn.generations import Generations
+from pastebin.cdn.hits import noting
 from pastebin.cdn.local import LocalOrigin
 from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins, RemoteOrigin, Way
@@ -23,6 +24,9 @@ from pastebin.cdn.prepared import Prepared
 from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
+from pastebin.http import counted
+from pastebin.http.caching import ANALYTICS
+from pastebin.http.counted import Sink
 from pastebin.http.offer import Offer
 from pastebin.http.protocol import Connection
 from pastebin.http.signing import SignedRoutes, Verifier
@@ -51,19 +55,31 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         origins = Origins(ways, section, is_limited=local is None)
         stack.callback(origins.close)
         feed = _feed(resources, cache, generations)
+        is_counting = resources.counting is not None
         fetching = Fetching(
-            section, origins, cache, generations, feed, resources.tokens, errands, figures, is_local=local is not None
+            section,
+            origins,
+            cache,
+            generations,
+            feed,
+            resources.tokens,
+            errands,
+            figures,
+            is_local=local is not None,
+            is_counting=is_counting,
         )
         queries = Queries(section.query, is_local=local is not None)
         obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
         feed.drop, feed.warm = obtaining.drop, obtaining.warm
+        seconds = section.response_timeout_seconds
+        passing = Passing(origins, config.doors.body_idle_seconds, seconds, is_counting=is_counting)
         edge = Edge(
             cache,
             generations,
             feed,
             resources.tokens,
             obtaining,
-            Passing(origins, config.doors.body_idle_seconds, section.response_timeout_seconds),
+            passing,
             figures,
             is_local=local is not None,
             is_fed=section.lease_seconds > 0,
@@ -72,14 +88,16 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             idle_seconds=config.doors.body_idle_seconds,
             hidden=_FOR_CACHES,
         )
-        prepared = Prepared(cache, feed, _FOR_CACHES)
+        prepared = Prepared(cache, feed, _FOR_CACHES | {ANALYTICS.lower()})
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
         verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
         signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
         resources.local_edge = feed
         try:
-            yield Offer(routes, feed.routes(signed), EdgeFront(edge, Shortcut(prepared), local, config))
+            yield Offer(
+                routes, feed.routes(signed), EdgeFront(edge, Shortcut(prepared), local, config, resources.counting)
+            )
         finally:
             resources.local_edge = None
 
@@ -100,17 +118,23 @@ def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:
 class EdgeFront:
     """What the edge puts before the application of its door."""
 
-    def __init__(self, edge: Edge, shortcut: Shortcut, local: LocalOrigin | None, config: Config) -> None:
+    def __init__(
+        self, edge: Edge, shortcut: Shortcut, local: LocalOrigin | None, config: Config, sink: Sink | None
+    ) -> None:
         self.middleware: Middleware = edge.middleware()
         self.sign = edge.sign
         self.changed = edge.changed
         self._shortcut = shortcut
         self._local = local
         self._config = config
+        self._on_answered = None
+        if sink is not None:
+            shortcut.on_visit = noting(sink, shortcut.prepared)
+            self._on_answered = counted.noting(sink)
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
         self._shortcut.prepared.is_draining = is_draining
-        return EdgeConnection(manager, shortcut=self._shortcut, **options)
+        return EdgeConnection(manager, shortcut=self._shortcut, on_answered=self._on_answered, **options)
 
     def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:
         if self._local is None:

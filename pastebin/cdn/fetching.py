@@ -74,6 +74,7 @@ class Fetching:
         figures: Figures,
         *,
         is_local: bool,
+        is_counting: bool = False,
     ) -> None:
         self.flights = Flights(cache.overtaken_at)
         self.uncacheable = Uncacheable()
@@ -88,6 +89,7 @@ class Fetching:
         self._errands = errands
         self._figures = figures
         self._is_local = is_local
+        self._is_counting = is_counting
 
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
@@ -162,7 +164,8 @@ class Fetching:
         if request_id := REQUEST_ID.get():
             headers["X-Request-Id"] = request_id
         if not self._is_local:
-            forwarding.introduce(headers, peer, intent.headers.get(hdrs.HOST, ""))
+            host = intent.headers.get(hdrs.HOST, "")
+            forwarding.introduce(headers, peer, host, is_counted=self._is_counting)
         return Ask(hdrs.METH_GET, intent.target, headers), is_merged
 
     def min_lsn(self, target: str, tags: frozenset[str] = frozenset()) -> str | None:

@@ -7,7 +7,7 @@ import re
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from pastebin.cdn.variants import upstream_encoding
-from pastebin.http import consistency
+from pastebin.http import consistency, counted
 
 VIA = "1.1 pastebin"
 
@@ -105,8 +105,13 @@ def for_passing(headers: MultiMapping[str]) -> CIMultiDict[str]:
     return sent
 
 
-def introduce(sent: CIMultiDict[str], peer: str | None, host: str) -> None:
-    """Tell an origin elsewhere who asked, and that this came through a gateway (RFC 9110, section 7.6.3)."""
+def introduce(sent: CIMultiDict[str], peer: str | None, host: str, *, is_counted: bool) -> None:
+    """Tell an origin elsewhere who asked, and that this came through a gateway (RFC 9110, section 7.6.3).
+
+    `is_counted`: this edge counts visits, so nobody behind it has to.
+    """
+    if is_counted:
+        sent[counted.COUNTED] = "1"
     if peer:
         sent["X-Forwarded-For"] = peer
     sent["X-Forwarded-Proto"] = "http"

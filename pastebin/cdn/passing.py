@@ -26,10 +26,13 @@ UNTYPED = web.RequestKey("untyped", bool)
 class Passing:
     """The way to an origin elsewhere and back."""
 
-    def __init__(self, origins: Origins, idle_seconds: float, response_seconds: float) -> None:
+    def __init__(
+        self, origins: Origins, idle_seconds: float, response_seconds: float, *, is_counting: bool = False
+    ) -> None:
         self._origins = origins
         self._idle_seconds = idle_seconds
         self._response_seconds = response_seconds
+        self._is_counting = is_counting
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Pass on any request. Raises BadUpstream, UpstreamUnavailable, UpstreamTimeout, UnreadableRequest."""
@@ -70,7 +73,8 @@ class Passing:
             headers[hdrs.TRANSFER_ENCODING] = "chunked"
         if token := request.get(consistency.MIN_LSN):
             headers[consistency.MIN_LSN_HEADER] = token
-        forwarding.introduce(headers, request.remote, request.headers.get(hdrs.HOST, ""))
+        host = request.headers.get(hdrs.HOST, "")
+        forwarding.introduce(headers, request.remote, host, is_counted=self._is_counting)
         return Ask(request.method, intents.target_of(request.raw_path), headers)
 
     async def _with_body(self, request: web.Request, ask: Ask) -> web.StreamResponse:

@@ -132,13 +132,14 @@ class Prepared:
     """Finds the answer to a head of the grammar, or says that it has to take the full road.
 
     `hidden` are the lower-case names of headers that clients do not get. While `is_draining` says so every answer
-    takes the full road, where it is told to close its connection. Answers are counted: `wholes`, `heads` without a
-    body, and `unmodified` ones.
+    takes the full road, where it is told to close its connection. `given` is what the last answer was made of. Answers
+    are counted: `wholes`, `heads` without a body, and `unmodified` ones.
     """
 
     def __init__(self, cache: Cache, lease: Lease, hidden: Collection[str]) -> None:
         self.is_draining: Callable[[], bool] = _never
         self.wholes = self.heads = self.unmodified = 0
+        self.given: Stored | None = None
         self._cache = cache
         self._lease = lease
         self._left_out = _OWN.union(hidden)
@@ -167,6 +168,7 @@ class Prepared:
             return None
         if stored.frequency < MOST_FREQUENT:
             stored.frequency += 1
+        self.given = stored
         if tag is not None and hit.fixed_304 and tag.removeprefix(b"W/") == hit.tag:
             self.unmodified += 1
             return b"".join((hit.fixed_304, hit.lines_304, next(self._ids)))

@@ -21,8 +21,8 @@ _ROW_BYTES = 64 * 1024
 _MOST_WAITING = 256
 _REMEMBERED_BYTES = 2048
 
-# Called for every GET that was answered here: its head, the status of the answer, and the connection.
-OnVisit = Callable[[bytes, int, asyncio.Transport], None]
+# Called for every GET that was answered here: its head, the answer, when it was made, and the connection.
+OnVisit = Callable[[bytes, Written, float, asyncio.Transport], None]
 
 
 class Shortcut:
@@ -153,8 +153,7 @@ class EdgeConnection(Connection):
         if self._head_timer is not None:
             self._await_no_head()
         if shortcut.on_visit is not None and method == b"GET" and self._wire is not None:
-            first = answer[0] if isinstance(answer, tuple) else answer
-            shortcut.on_visit(head, int(first[9:12]), self._wire)
+            shortcut.on_visit(head, answer, now, self._wire)
 
     def _take(self, data: bytes) -> None:
         """Give it to the short road or aiohttp; find out whether the parser stands between two requests afterwards."""

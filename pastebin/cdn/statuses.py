@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pastebin import visits
+
 CACHE = "pastebin"
 
 Forward = Literal["bypass", "method", "uri-miss", "vary-miss", "request", "stale"]
@@ -36,7 +38,7 @@ class CacheStatus:
             parts.append(f"detail={self.detail}")
         return "; ".join(parts)
 
-    def kind(self) -> str:
+    def kind(self) -> visits.CacheStatus:
         """The word for figures."""
         if self.forwarded is None:
             return "hit" if self.ttl is None or self.ttl > 0 else "stale"

@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from pastebin.errors import StartError, UnreadableRequest
-from pastebin.http import bodies, runner
+from pastebin.http import bodies, counted, runner
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
@@ -73,6 +73,8 @@ def build(
         application.on_response_prepare.append(answering(tokens))
     if front is not None:
         application.on_response_prepare.append(front.sign)
+    elif door != "local":  # of which the edge before it wants to hear
+        application.on_response_prepare.append(counted.sign)
     if dialects:
         application.on_response_prepare.append(speaking(dialects))
     short = {}

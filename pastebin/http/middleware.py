@@ -15,6 +15,7 @@ from prometheus_client import Histogram
 from pastebin import surrogates
 from pastebin.errors import PastebinError, PasteNotFound, Unavailable
 from pastebin.http import caching, problems
+from pastebin.http.counted import STARTED
 from pastebin.http.door import Traffic
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.problems import Document
@@ -64,7 +65,7 @@ def observed(observer: Observer, error_page: ErrorPage) -> Middleware:
         identity = request[_ID] = request_id(request.headers.get(REQUEST_ID_HEADER))
         reset = REQUEST_ID.set(identity)
         status = WENT_AWAY
-        started = time.perf_counter()
+        started = request[STARTED] = time.perf_counter()
         task = observer.traffic.enter()
         try:
             try:

@@ -21,6 +21,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from pastebin.errors import Overloaded, PastebinError, UnreadableRequest, UploadTooSlow
 from pastebin.http import problems
 from pastebin.http.capacity import Capacity
+from pastebin.http.counted import OnAnswered
 from pastebin.http.problems import Document
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Connection(RequestHandler):
 
     `write_seconds` bounds how long a client may not read what was written for it. In every such time at least
     `min_body_rate` bytes for each second of it have to arrive of a body, unless it was held up here.
+    `on_answered` is told of every answer that was written as a whole.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Connection(RequestHandler):
         "_last_body",
         "_min_body_rate",
         "_moved",
+        "_on_answered",
         "_on_refused",
         "_owed",
         "_pace_timer",
@@ -78,6 +81,7 @@ class Connection(RequestHandler):
         capacity: Capacity | None = None,
         min_body_rate: int = 0,
         short_road: ShortRoad | None = None,
+        on_answered: OnAnswered | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
@@ -93,6 +97,7 @@ class Connection(RequestHandler):
         self._pace_timer: asyncio.TimerHandle | None = None
         self._write_seconds = write_seconds
         self._on_refused = on_refused
+        self._on_answered = on_answered
         self._wire: asyncio.Transport | None = None  # `transport` is given up before its last bytes are written
         self._last_body: StreamReader | None = None
         self._half_closed = False
@@ -228,6 +233,8 @@ class Connection(RequestHandler):
             self.close()
         self._moved = True
         finished = await super().finish_response(request, resp, start_time)
+        if self._on_answered is not None and self._wire is not None:
+            self._on_answered(request, finished[0])
         self._await_reading()
         return finished
 

@@ -161,4 +161,6 @@ def reveal_page(pages: Pages, paste: Paste, base: str, *, wrong: bool = False) -
         wrong=wrong,
         site_url=base,
     )
-    return html_response(text, 403 if wrong else 200, {**caching.of_secret(paste), "Vary": "Accept"})
+    # the reading comes with the button
+    headers = {**caching.secret(), "Vary": "Accept", caching.ANALYTICS: "off"}
+    return html_response(text, 403 if wrong else 200, headers)

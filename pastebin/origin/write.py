@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
@@ -22,6 +22,7 @@ from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
+from pastebin.services.changes import Telling
 from pastebin.services.publishing import REVEAL_BYTES, Publishing
 from pastebin.services.reading import Reading
 
@@ -48,7 +49,11 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         idle,
     )
     handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
-    async with resources.loops.running(resources.sweeping.run(), name="sweeping"):
+    async with AsyncExitStack() as loops:
+        await loops.enter_async_context(resources.loops.running(resources.sweeping.run(), name="sweeping"))
+        if config.visits.count and (config.visits.url or "analytics" in config.node.roles):
+            telling = Telling(resources.database, resources.statistics, config.visits, resources.metrics)
+            await loops.enter_async_context(resources.loops.running(telling.run(), name="changes"))
         yield Offer(
             [
                 web.post("/", handlers.drop, short=handlers.drop_short),

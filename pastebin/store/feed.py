@@ -79,7 +79,12 @@ set sequence = s.sequence + coalesce((select max(number) from numbered), 0),
     snapshot = pg_current_snapshot()
 """
 _DROP_ALIENS = "delete from outbox where xid >= pg_snapshot_xmax(pg_current_snapshot())"
-_ADOPT = "update feed_state set round = round + 1, epoch = $1, system_id = $2, timeline = $3"
+_ADOPT = """
+update feed_state
+set round = round + 1, epoch = $1, system_id = $2, timeline = $3,
+    system_before = case when system_id <> $2 then system_id else system_before end,
+    inherited = case when system_id <> $2 then sequence else inherited end
+"""
 _READ = """
 select s.epoch, s.sequence as head, s.floor, f.sequence, f.kind, f.slug, f.payload, f.lsn, f.created_at
 from feed_state s left join lateral (

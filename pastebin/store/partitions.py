@@ -13,6 +13,7 @@ from typing import Literal
 import asyncpg
 
 from pastebin.errors import Overloaded
+from pastebin.store.changes import KEPT
 from pastebin.store.connections import Connection
 from pastebin.store.database import Database
 
@@ -39,6 +40,12 @@ create table {name} (like {table} including defaults);
 alter table {table} attach partition {name} for values from ('{start}') to ('{end}')
 """
 _TIME = "select to_timestamp($1)::text"
+# Analytics may lag behind, but not for ever.
+_IS_WANTED = """
+select exists (select from change_cursor where wanted_until > now() and sequence < (select max(sequence) from {name}))
+   and to_timestamp($1) > now() - $2::interval
+"""
+_REST_ENDS = "select extract(epoch from max(sequenced_at))::float8 from feed_rest"
 _DROP = "drop table {name}"
 _EMPTY_REST = "truncate {table}_rest"
 _REST_IS_OVER = {
@@ -139,6 +146,9 @@ class Partitions:
 
     async def _empty_rest(self, connection: Connection, table: Table) -> None:
         if await connection.fetchval(_REST_IS_OVER[table], self._retention_seconds):
+            ends = await connection.fetchval(_REST_ENDS) if table == "feed" else None
+            if ends is not None and await _is_wanted(connection, "feed_rest", ends):
+                return
             await _note_loss(connection, table, f"{table}_rest")
             await connection.execute(_EMPTY_REST.format(table=table))
 
@@ -149,8 +159,15 @@ async def _make(connection: Connection, table: Table, slot: Slot) -> None:
 
 
 async def _drop(connection: Connection, table: Table, slot: Slot) -> None:
+    if table == "feed" and await _is_wanted(connection, _name(table, slot), slot.end):
+        return
     await _note_loss(connection, table, _name(table, slot))
     await connection.execute(_DROP.format(name=_name(table, slot)))
+
+
+async def _is_wanted(connection: Connection, name: str, ends: float) -> bool:
+    """Whether analytics has not heard of all that is in it, and is still waited for."""
+    return bool(await connection.fetchval(_IS_WANTED.format(name=name), float(ends), KEPT))
 
 
 async def _note_loss(connection: Connection, table: Table, name: str) -> None:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import http.client
+import os
 import random
 import re
 import shutil
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from pastebin.store import schema
 from tests.bench.harness import Contest, WrongAnswer, as_client, durable_postgres, pin_server
@@ -130,6 +134,70 @@ async def contest(directory: Path, traffic: Traffic) -> AsyncIterator[Contest]:
                     lambda seconds: sides.measure(reference, seconds),
                     lambda: sides.check(node.port, reference),
                 )
+
+
+@asynccontextmanager
+async def counted_contest(directory: Path, traffic: Traffic, most_microseconds: float) -> AsyncIterator[Contest]:
+    """One node that counts visits against one that does not, in hits per second of processor time."""
+    if shutil.which("wrk") is None:
+        raise WrongAnswer("wrk is not installed: apt-get install wrk")
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(durable_postgres(directory))
+        await schema.migrate(server.dsn)
+        receiver = await stack.enter_async_context(_receiver())
+        found: dict[str, tuple[NodeProcess, _Sides]] = {}
+        for name, visits in (("counts", f'url = "{receiver}"'), ("blind", "count = false")):
+            config = directory / f"{name}.toml"
+            roles = '"web", "read", "write", "cdn-worker", "edge"'
+            config.write_text(
+                f'[node]\nsecret = "{SECRET}"\nroles = [{roles}]\n[visits]\n{visits}\n'
+                f'[database]\nprimary = "{server.dsn}"\n',
+                encoding="utf-8",
+            )
+            config.chmod(0o600)
+            node = await stack.enter_async_context(node_process(directory / name, f"--config={config}"))
+            answers = await _warm(node, await _publish(node, traffic))
+            pin_server(node.pid)
+            (directory / f"load-{name}").mkdir()
+            found[name] = node, _Sides(directory / f"load-{name}", traffic, answers)
+        costs: dict[str, list[float]] = {"counts": [], "blind": []}
+
+        async def measure(name: str, seconds: float) -> float:
+            node, sides = found[name]
+            before = _processor_seconds(node.pid)
+            hits = await sides.measure(node.port, seconds) * max(1, round(seconds))
+            spent = _processor_seconds(node.pid) - before
+            costs[name].append(spent / hits * 1e6)
+            return hits / spent
+
+        async def check() -> None:
+            pairs = zip(costs["counts"][1:], costs["blind"][1:], strict=True)  # the first one is to warm up
+            cost = statistics.median(one - other for one, other in pairs)
+            print(f"  counting costs {cost:.2f} microseconds a hit", flush=True)
+            if cost > most_microseconds:
+                raise WrongAnswer(f"counting costs {cost:.2f} microseconds a hit, not {most_microseconds:g}")
+
+        yield Contest(lambda seconds: measure("counts", seconds), lambda seconds: measure("blind", seconds), check)
+
+
+@asynccontextmanager
+async def _receiver() -> AsyncIterator[str]:
+    """An analytics service that takes everything."""
+
+    async def take(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({"taken": True})
+
+    application = web.Application(client_max_size=0)
+    application.router.add_route("*", "/{path:.*}", take)
+    async with TestServer(application) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+def _processor_seconds(pid: int) -> float:
+    """What all threads of a process have used so far (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class _Sides:

@@ -107,4 +107,4 @@ async def test_a_key_makes_one_paste_of_equal_requests_only(origin: Node) -> Non
         ) as response:
             return response.status
 
-    assert [await create(analytics="off"), await create(analytics="off"), await create()] == [201, 201, 409]
+    assert [await create(analytics="off"), await create(analytics="off"), await create()] == [201, 201, 422]

@@ -73,6 +73,7 @@ async def test_an_absent_database_server_is_named_in_one_line() -> None:
 
 # Statements about one partition, and which one will do.
 PARTITIONS = {
+    "pastebin.store.partitions._IS_WANTED": "feed_rest",
     "pastebin.store.partitions._RAISE_FLOOR": "feed_rest",
     "pastebin.store.partitions._START_AFRESH": "outbox_rest",
 }
