@@ -43,6 +43,11 @@ def check_doors(doors: DoorsSection) -> Iterator[Problem]:
         if address[1] and address in addresses:
             yield Problem(f"doors.{door}", f"is the address of doors.{addresses[address]} too; each door needs its own")
         addresses[address] = door
+    for network in doors.trusted_proxies:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            yield Problem("doors.trusted_proxies", f"{network!r} is no network: {error}")
 
 
 def check_database(database: DatabaseSection, embedded: EmbeddedSection, node: NodeSection) -> Iterator[Problem]:

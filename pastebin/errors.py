@@ -34,6 +34,10 @@ class PasteNotFound(PastebinError):
     """There is no such paste: it never existed, has expired, or was deleted."""
 
 
+class PasteTakenDown(PasteNotFound):
+    """This paste was taken down by those who run this service."""
+
+
 class TokenRequired(PastebinError):
     """This needs the owner token, sent as 'Authorization: Bearer <token>'."""
 
@@ -114,6 +118,14 @@ class UploadTooSlow(PastebinError):
     """The body stopped arriving before it was complete."""
 
 
+class RateLimited(PastebinError):
+    """Too many requests of this kind come from your address; try again later."""
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 60) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class StorageFull(PastebinError):
     """The server has no room for this paste at the moment; nothing was stored."""
 
@@ -140,10 +152,6 @@ class StoredDamaged(Unavailable):
 
 class Overloaded(Unavailable):
     """The server has too much to do at the moment; try again shortly."""
-
-
-class RateLimited(Unavailable):
-    """Too many attempts; try again later."""
 
 
 class BadUpstream(PastebinError):

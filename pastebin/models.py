@@ -13,6 +13,8 @@ Protection = Literal["none", "password", "end-to-end"]
 # Who may see how often a paste is read; off: nothing is counted.
 Analytics = Literal["owner", "public", "off"]
 
+ReportReason = Literal["illegal", "malware", "phishing", "personal-data", "copyright", "spam", "other"]
+
 Model = TypeVar("Model")
 
 

@@ -33,6 +33,7 @@ from pastebin.metrics import Metrics
 from pastebin.sections import BlobStore
 from pastebin.services import counting
 from pastebin.services.counting import Counting, People
+from pastebin.services.moderating import Moderating
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
@@ -51,6 +52,7 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
+from pastebin.store.reports import Reports
 from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
 from pastebin.visitors import pseudonyms
@@ -159,6 +161,10 @@ class Resources:
         )
 
     @cached_property
+    def moderating(self) -> Moderating:
+        return Moderating(self.pastes, Reports(self.database), self.purging)
+
+    @cached_property
     def partitions(self) -> Partitions:
         return Partitions(self.database, self.config.cdn.retention_seconds)
 
@@ -252,7 +258,7 @@ async def _open_salting(resources: Resources, needs: Needs, stack: AsyncExitStac
     config = resources.config
     source = SaltStore(resources.database) if Needs.DATABASE in needs else None
     resources.salting = Salting(source, resources.statistics, passes_on="write" in config.node.roles)
-    if config.visits.count:
+    if config.visits.count and (config.visits.url or "analytics" in config.node.roles):
         await stack.enter_async_context(resources.loops.running(resources.salting.run(), name="salting"))
 
 

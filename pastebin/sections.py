@@ -87,6 +87,7 @@ class DoorsSection(Section, frozen=True):
     min_body_bytes_per_second: CountOrZero = 1024
     max_connections: CountOrZero = 8192
     max_connections_per_address: CountOrZero = 2048
+    trusted_proxies: Annotated[list[str], Meta(max_length=4096)] = []
 
 
 class SiteSection(Section, frozen=True):

@@ -23,6 +23,7 @@ COMMANDS = {
     "migrate": "pastebin.cli.migrate",
     "blobs": "pastebin.cli.blobs",
     "queue": "pastebin.cli.queue",
+    "admin": "pastebin.cli.admin",
     "put": "pastebin.cli.put",
     "get": "pastebin.cli.get",
     "rm": "pastebin.cli.rm",

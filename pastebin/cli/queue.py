@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvloop
 
@@ -49,9 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
     config = settings.load(arguments)
     _check(arguments)
     log.configure(level="warning", style=config.node.log_style, node=config.node.name)
+    return ran(_run(config, arguments))
+
+
+def ran(work: Coroutine[Any, Any, int]) -> int:
+    """The exit code of the work; what goes wrong in it is raised as the one error that it is."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_run(config, arguments))
+            return runner.run(work)
     except BaseExceptionGroup as group:
         known = group.subgroup(PastebinError)
         if known is None:
@@ -80,7 +86,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 async def _run(config: Config, arguments: argparse.Namespace) -> int:
-    async with _database(config) as database:
+    async with opened_database(config) as database:
         letters = DeadLetters(database)
         ids = arguments.ids or None
         match arguments.action:
@@ -100,7 +106,7 @@ async def _run(config: Config, arguments: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _database(config: Config) -> AsyncIterator[Database]:
+async def opened_database(config: Config) -> AsyncIterator[Database]:
     """The database of the configuration; an embedded one must be running, for it is not started here."""
     dsn = config.database.primary.reveal()
     if config.uses_embedded:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
+from pastebin.http.clients import Clients
 from pastebin.http.protocol import Connection
 from pastebin.http.runner import Runner
 from pastebin.places import parse_address
@@ -76,12 +77,15 @@ async def opened(
     """
     address = getattr(section, name)
     host, port = parse_address(address)
+    clients = Clients(section.trusted_proxies)
+    most = (section.max_connections, section.max_connections_per_address)
     runner = Runner(
         application,
         write_seconds=section.body_idle_seconds,
         connection=connection,
+        clients=clients,
         # health and figures have to be had when the door for everybody is full
-        capacity=Capacity(section.max_connections, section.max_connections_per_address) if name != "internal" else None,
+        capacity=Capacity(*most, is_shared=clients.is_trusted) if name != "internal" else None,
         min_body_rate=section.min_body_bytes_per_second,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,

@@ -21,7 +21,7 @@ from msgspec import Meta
 from pastebin.decoding import MOST_PROBLEMS, Decoded, Findings, decode, shortened
 from pastebin.errors import InvalidPaste, Problem, UnreadableRequest
 from pastebin.http import durations
-from pastebin.models import Analytics, Options, Visibility
+from pastebin.models import Analytics, Options, ReportReason, Visibility
 
 # what a lone surrogate has to be written with; half of an emoji's escapes looks the same
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
@@ -90,6 +90,13 @@ class RevealPaste(Payload, frozen=True):
     """Consume one read of a protected paste."""
 
     password: str | None = None
+
+
+class ReportPaste(Payload, frozen=True):
+    """A complaint about a paste."""
+
+    reason: Annotated[ReportReason, Meta(description="What is wrong with it")]
+    details: Annotated[str, Meta(description="Whatever helps to judge, at most 2000 characters")] = ""
 
 
 class ReadQuery(Payload, frozen=True):

@@ -35,6 +35,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.CrossSiteRequest: Row(403, "cross-site-request", "Cross-site request"),
     errors.StrangerRefused: Row(403, "stranger-refused", "For the nodes of this installation"),
     errors.PasteNotFound: Row(404, "paste-not-found", "Paste not found"),
+    errors.PasteTakenDown: Row(410, "paste-taken-down", "Paste taken down"),
     errors.UploadTooSlow: Row(408, "upload-too-slow", "Upload too slow"),
     errors.SlugTaken: Row(409, "slug-taken", "Slug taken"),
     errors.RevisionConflict: Row(412, "revision-conflict", "Revision conflict"),
@@ -45,7 +46,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.InvalidPaste: Row(422, "invalid-paste", "Paste not acceptable"),
     errors.IdempotencyMismatch: Row(422, "idempotency-mismatch", "Idempotency-Key used for another paste"),
     errors.InvalidQuestion: Row(422, "invalid-question", "Question not acceptable"),
-    errors.RateLimited: Row(429, "rate-limited", "Too many attempts"),
+    errors.RateLimited: Row(429, "rate-limited", "Too many requests"),
     errors.BadUpstream: Row(502, "bad-upstream", "Bad answer from the origin"),
     errors.UpstreamUnavailable: Row(502, "upstream-unavailable", "Origin unavailable"),
     errors.UpstreamTimeout: Row(504, "upstream-timeout", "Origin too slow"),
@@ -100,7 +101,7 @@ def describe(error: errors.PastebinError, request_id: str) -> Document:
     """The document for a domain error."""
     row = row_of(error)
     headers: dict[str, str] = {}
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable | errors.RateLimited):
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.TokenRequired):
         headers["WWW-Authenticate"] = 'Bearer realm="owner token"'

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from pastebin.http.clients import Clients
 from pastebin.http.protocol import Connection, ShortRoad
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,11 @@ class Runner(web.AppRunner):
         *,
         write_seconds: float,
         connection: Callable[..., Connection] | None = None,
+        clients: Clients | None = None,
         **kwargs: Any,
     ) -> None:
         self._connection = connection or Connection
+        self._clients = clients or Clients()
         super().__init__(
             application,
             write_seconds=write_seconds,
@@ -50,7 +53,7 @@ class Runner(web.AppRunner):
         return _Server(
             made.request_handler,
             connection=self._connection,
-            request_factory=made.request_factory,
+            request_factory=self._clients.behind(made.request_factory),
             loop=made._loop,
             **made._kwargs,
         )

@@ -11,7 +11,15 @@ import orjson
 
 from pastebin import __version__, reports
 from pastebin.http import problems, views
-from pastebin.http.payloads import CreatePaste, PasteChanges, PasteOptions, ReadQuery, RevealPaste, RevisePaste
+from pastebin.http.payloads import (
+    CreatePaste,
+    PasteChanges,
+    PasteOptions,
+    ReadQuery,
+    ReportPaste,
+    RevealPaste,
+    RevisePaste,
+)
 from pastebin.services.publishing import REVEAL_BYTES
 
 _COMPONENT = "#/components/schemas/{name}"
@@ -50,7 +58,7 @@ _WRITE_REFUSALS = (
     "invalid-paste",
     "storage-full",
 )
-_OWNER_REFUSALS = ("token-required", "edit-forbidden", "paste-not-found")
+_OWNER_REFUSALS = ("token-required", "edit-forbidden", "paste-not-found", "paste-taken-down")
 
 _ADMIN_REFUSALS = ("admin-required", "admin-refused", "rate-limited")
 _REPORTS: tuple[tuple[str, str, type, type], ...] = (
@@ -102,7 +110,10 @@ OPERATIONS = (
         query=ReadQuery,
         headers_in=("If-None-Match",),
         headers_out=("ETag",),
-        refusals=("paste-not-found", "reveal-required", "invalid-paste", "precondition-failed", "content-unavailable"),
+        refusals=(
+            *("paste-not-found", "paste-taken-down", "reveal-required", "invalid-paste", "precondition-failed"),
+            "content-unavailable",
+        ),
     ),
     Operation(
         "PATCH",
@@ -141,6 +152,7 @@ OPERATIONS = (
             "upload-too-slow",
             "wrong-password",
             "paste-not-found",
+            "paste-taken-down",
             "revision-conflict",
         ),
     ),
@@ -162,6 +174,17 @@ OPERATIONS = (
         admin=True,
         gives_events=True,
         refusals=_ADMIN_REFUSALS,
+    ),
+    Operation(
+        "POST",
+        "/api/v1/pastes/{slug}/report",
+        "Complain about a paste, to those who run this instance",
+        status=204,
+        body=ReportPaste,
+        refusals=(
+            *("unreadable-request", "invalid-paste", "paste-too-large", "upload-too-slow", "paste-not-found"),
+            *("paste-taken-down", "rate-limited"),
+        ),
     ),
     Operation("GET", "/api/v1/limits", "What this instance allows", answers=(views.LimitsView,)),
     Operation(

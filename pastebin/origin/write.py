@@ -21,6 +21,7 @@ from pastebin.origin.forms import FormHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import json_answer
+from pastebin.origin.reports import ReportHandlers
 from pastebin.resources import Resources
 from pastebin.services.changes import Telling
 from pastebin.services.publishing import REVEAL_BYTES, Publishing
@@ -64,6 +65,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
                 web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
                 *forms.routes(),
+                *ReportHandlers(resources.moderating, idle).routes(),
             ]
         )
 

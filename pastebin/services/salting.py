@@ -54,8 +54,12 @@ class Salting:
 
     async def run(self) -> None:
         """Refresh by the minute, and as soon as a day begins."""
+        was_fresh = True
         while True:
             is_fresh = await self.refresh()
+            if not is_fresh and was_fresh:
+                log.warning("there are no new salts now: visitors are told apart by old ones, or not at all")
+            was_fresh = is_fresh
             longest = _REFRESH_SECONDS if is_fresh else _RETRY_SECONDS
             # a moment after midnight, for clocks differ; not all nodes at once
             to_midnight = DAY_SECONDS - self._clock() % DAY_SECONDS + random.random()  # noqa: S311
@@ -75,7 +79,7 @@ class Salting:
                 async with asyncio.timeout(_ASK_SECONDS):
                     found = await self._source.fetch()
             except (PastebinError, TimeoutError) as error:
-                log.info("the database has no salts now: %s", error)
+                log.debug("the database has no salts now: %s", error)
             else:
                 if self._passes_on:
                     await self._pass_on(found)
@@ -89,7 +93,7 @@ class Salting:
         try:
             answer = await self._statistics.send(SALTS, method="GET", seconds=_ASK_SECONDS)
         except Unavailable as error:
-            log.info("there are no salts: %s", error)
+            log.debug("there are no salts: %s", error)
             return None
         if answer.status != 200:
             return None
@@ -107,7 +111,7 @@ class Salting:
         try:
             await self._statistics.send(SALTS, msgspec.json.encode(message), seconds=_ASK_SECONDS)
         except Unavailable as error:
-            log.info("the salts are not passed on now: %s", error)
+            log.debug("the salts are not passed on now: %s", error)
 
     def _is_fresh(self) -> bool:
         return self.salts is not None and self.salts.period >= self._today()

@@ -53,10 +53,11 @@ with ended as (
 delete from revisions r using ended e where r.paste_id = e.paste_id and r.number = e.number
 """
 
+# What was taken down stays known as that, and nobody else gets its name.
 _BURY = """
 delete from pastes where id in (
     select p.id from pastes p
-    where p.state <> 'live' and p.ended_at < now() - make_interval(secs => $1)
+    where p.state not in ('live', 'taken-down') and p.ended_at < now() - make_interval(secs => $1)
       and not exists (select from revisions r where r.paste_id = p.id)
     limit $2 for update skip locked
 )

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeVar
 import asyncpg
 
 from pastebin.allowance import Allowance
-from pastebin.errors import PasteNotFound, Unavailable
+from pastebin.errors import PasteNotFound, PasteTakenDown, Unavailable
 from pastebin.models import File, Paste
 from pastebin.positions import SESSION, Position
 from pastebin.store import rows
@@ -46,7 +46,9 @@ select {rows.PASTE}, {rows.FILE},
                                else false
                  end
             then f.body end as body,
-       w.number, (select case when $5::bool then {LSN} end) as lsn,
+       w.number, p.id is null and exists (
+           select from pastes t where t.slug = w.slug and t.state = 'taken-down' and t.visibility <> 'private'
+       ) as is_taken_down, (select case when $5::bool then {LSN} end) as lsn,
        extract(epoch from p.expires_at - now())::float8 as seconds_left
 from unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
     with ordinality as w (slug, bodies, name, token_hash, number)
@@ -82,10 +84,14 @@ class Asked(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a lookup has shown: None for a slug that names nothing, and where in its history the server was."""
+    """What a lookup has shown: None for a slug that names nothing, and where in its history the server was.
+
+    `is_taken_down`: there was a paste that strangers could know of, and it does not come back.
+    """
 
     paste: Paste | None
     position: Position | None
+    is_taken_down: bool = False
 
 
 class Lookups:
@@ -135,7 +141,7 @@ class Lookups:
     async def find(self, wish: Wish, *, from_primary: bool = False) -> Paste:
         """The live paste with its current files, as new as the session of the current request requires.
 
-        Raises PasteNotFound only where the primary has none either; Unavailable if it cannot be asked.
+        Raises PasteNotFound only where the primary has none either, PasteTakenDown; Unavailable if it cannot be asked.
         """
         session = SESSION.get()
         required = session.required if session else None
@@ -144,12 +150,12 @@ class Lookups:
         others = self._replicas if required is None else self._positioned
         batcher = self._primary if from_primary else others
         seen = await batcher.submit(asked, self._cost(wish))
-        if seen.paste is None and not from_primary and self._database.has_replicas:
+        if seen.paste is None and not seen.is_taken_down and not from_primary and self._database.has_replicas:
             seen = await self._confirm(asked)
         if session is not None and seen.position is not None:
             session.advance(seen.position)
         if seen.paste is None:
-            raise PasteNotFound
+            raise PasteTakenDown if seen.is_taken_down else PasteNotFound
         return seen.paste
 
     async def _confirm(self, asked: Asked) -> Seen:
@@ -194,15 +200,16 @@ class _Asking:
             any(one.wants_position for one in asked),
         )
 
-        async def question(connection: Connection) -> tuple[dict[int, Paste], Position | None]:
+        async def question(connection: Connection) -> tuple[dict[int, Paste], set[int], Position | None]:
             asked_at = time.monotonic()  # the statement's now() comes later
             with all_or_nothing():  # as a read always is
                 found = await connection.fetch(_FIND, *arguments)
             lsn = found[0]["lsn"]
-            return _pastes(found, asked_at), None if lsn is None else position_at(connection, lsn)
+            down = {row[_NUMBER] for row in found if row["is_taken_down"]}
+            return _pastes(found, asked_at), down, None if lsn is None else position_at(connection, lsn)
 
-        pastes, position = await self._ask(question, asked)
-        seen = {wish: Seen(pastes.get(number), position) for wish, number in numbers.items()}
+        pastes, down, position = await self._ask(question, asked)
+        seen = {wish: Seen(pastes.get(number), position, number in down) for wish, number in numbers.items()}
         return [seen[one.wish] for one in asked]
 
     async def positions(self, asked: Sequence[None]) -> Sequence[Position | Exception]:

@@ -31,8 +31,10 @@ with ended as (
     where p.id = $1 and {rows.LIVE}
     returning p.id, p.slug
 ), news as (
-    insert into outbox (kind, slug, paste_id)
-    select case $2 when 'deleted' then 'delete' else 'take-down' end, slug, id from ended
+    insert into outbox (kind, slug, paste_id, payload)
+    select case $2 when 'deleted' then 'delete' else 'take-down' end, slug, id, $3::jsonb from ended
+), settled as (
+    delete from reports r using ended e where r.paste_id = e.id
 )
 select pg_current_xact_id() as change from ended
 """
@@ -137,13 +139,15 @@ class Pastes:
         """
         return await self._end(paste, "deleted")
 
-    async def take_down(self, paste: Paste) -> int:
-        """The same against the will of its owner."""
-        return await self._end(paste, "taken-down")
+    async def take_down(self, paste: Paste, reason: str = "") -> int:
+        """The same against the will of its owner; complaints about it are settled by that."""
+        return await self._end(paste, "taken-down", {"reason": reason} if reason else None)
 
-    async def _end(self, paste: Paste, state: Literal["deleted", "taken-down"]) -> int:
+    async def _end(
+        self, paste: Paste, state: Literal["deleted", "taken-down"], payload: dict[str, str] | None = None
+    ) -> int:
         async with self._database.primary() as connection:
-            change: int | None = await connection.fetchval(_END, paste.id, state)
+            change: int | None = await connection.fetchval(_END, paste.id, state, payload)
             if change is None:
                 raise PasteNotFound
             note(await position_after(connection))

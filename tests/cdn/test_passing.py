@@ -51,6 +51,15 @@ async def said(client: Client, data: bytes) -> tuple[int, bytes]:
     return int(told.split(b" ", 2)[1]), told
 
 
+async def test_behind_a_proxy_that_is_trusted_its_client_is_told(origin: Origin) -> None:
+    """For what is fetched and for what is passed."""
+    origin.script("/behind", answer(200, {}, b"x"))
+    async with edge_before(origin.url, doors__trusted_proxies=["127.0.0.1"]) as client:
+        for method in ("GET", "POST"):
+            await client.ask("/behind", [("X-Forwarded-For", "6.6.6.6, 198.51.100.7")], method=method)
+            assert origin.asked("/behind")[-1].headers.getall("X-Forwarded-For") == ["198.51.100.7"]
+
+
 async def test_who_asks_is_told_to_the_origin_once(client: Client, origin: Origin) -> None:
     """And what a client says about itself is not repeated as if it were known."""
     origin.script("/who", answer(200, {}, b"x"))

@@ -16,8 +16,9 @@ from pastebin.sections import DatabaseSection
 from pastebin.store.database import Database
 from pastebin.store.salts import SaltStore
 from pastebin.visitors import Salts, pseudonyms
+from tests.cluster import cluster
 from tests.store.stores import connected
-from tests.stored import Stored
+from tests.stored import SECTION, Stored
 
 _DAY = timedelta(days=1)
 _FILE = "select pg_relation_filepath('salts'), setting from pg_settings where name = 'data_directory'"
@@ -105,6 +106,22 @@ async def test_after_two_days_a_dump_of_everything_leads_to_nobody(database: Dat
     dump = await _dump(database_dsn)
     assert all(str(number) in dump for number in kept)
     assert not _matched(dump, known, kept)
+
+
+async def test_a_primary_that_takes_over_has_no_salt_and_makes_one() -> None:
+    """None has ever reached a replica."""
+    async with cluster(replicas=1) as servers:
+        replica = servers.replicas[0]
+        async with Database.opened(SECTION, servers.primary.dsn) as before:
+            old = await SaltStore(before).fetch()
+        await servers.caught_up()
+        await replica.ask("select pg_promote()")
+        async with Database.opened(SECTION, replica.dsn) as after:
+            new = await SaltStore(after).fetch()
+            assert await SaltStore(after).fetch() == new
+    assert new.period in (old.period, old.period + 1)
+    assert new.current not in (old.current, b"")
+    assert new.previous == b""
 
 
 def _matched(dump: str, known: list[tuple[str, str, str]], kept: set[int]) -> set[int]:

@@ -35,7 +35,7 @@ insert into change_cursor default values;
 create table reports (
     id         bigint generated always as identity primary key,
     slug       text collate "C" not null,
-    paste_id   bigint not null,
+    paste_id   bigint not null references pastes on delete cascade,
     reason     text not null,
     details    text,
     created_at timestamptz not null default now()

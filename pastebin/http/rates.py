@@ -1,0 +1,38 @@
+"""How often one client may ask for something."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from pastebin.allowance import Bucket
+from pastebin.errors import RateLimited
+from pastebin.http.capacity import source_of
+
+_MOST = 16_384
+
+
+class Rates:
+    """A token bucket for each address, or /64 of IPv6; remembers the latest ones, in memory only."""
+
+    def __init__(
+        self, per_second: float, burst: int, *, most: int = _MOST, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._most = most
+        self._clock = clock
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def take(self, address: str) -> None:
+        """Use up one of what the client has. Raises RateLimited."""
+        now, client = self._clock(), source_of(address)
+        bucket = self._buckets.pop(client, None) or Bucket.full(self._per_second, self._burst, now)
+        bucket, is_taken = bucket.take(now)
+        self._buckets[client] = bucket
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        if not is_taken:
+            raise RateLimited(retry_after_seconds=math.ceil(bucket.wait_seconds(now)))
