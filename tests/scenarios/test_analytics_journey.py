@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ BROWSER = f"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 {PROGRAM} F
 BOT = f"Mozilla/5.0 (compatible; Googlebot/2.1; {PROGRAM}; +http://www.google.com/bot.html)"
 TRACES = (ADDRESS.encode(), b"2001:db8:5eed", bytes.fromhex("20010db85eedcafe"), PROGRAM.encode())
 PAGE = {"Accept": "text/html"}
+NOTHING: Mapping[str, str] = {}
 _VISIBLE_SECONDS = 5.0
 _EXPIRED_SECONDS = 20.0
 
@@ -53,8 +54,10 @@ class Site:
                 return response.status, await response.json()
             return response.status, await response.text()
 
-    async def read(self, path: str, status: int = 200, method: str = "GET", **headers: str) -> None:
-        found, content = await self.ask(path, method, headers=headers)
+    async def read(
+        self, path: str, status: int = 200, method: str = "GET", headers: Mapping[str, str] = NOTHING
+    ) -> None:
+        found, content = await self.ask(path, method, headers=dict(headers))
         assert found == status, content
 
     async def paste(self, content: str, **options: Any) -> dict[str, Any]:
@@ -131,16 +134,16 @@ async def _readings(site: Site) -> dict[str, int]:
     """Every way of reading one paste."""
     paste = await site.paste("line\n" * 100, name="a.txt")
     slug = paste["slug"]
-    await site.read(f"/{slug}", **PAGE)
+    await site.read(f"/{slug}", headers=PAGE)
     missed = await _until_hit(site, f"/{slug}/raw")
     for _ in range(20):  # answered before aiohttp
         await site.read(f"/{slug}/raw")
     await site.read(f"/raw/{slug}")
     await site.read(f"/api/v1/pastes/{slug}")
     await site.read(f"/{slug}/raw?download=1")
-    await site.read(f"/{slug}/raw", **{"X-Forwarded-For": ADDRESS_6, "DNT": "1"})
-    await site.read(f"/{slug}/raw", **{"X-Forwarded-For": ADDRESS_6, "Referer": "https://news.example/x"})
-    await site.read(f"/{slug}/raw", **{"User-Agent": BOT})
+    await site.read(f"/{slug}/raw", headers={"X-Forwarded-For": ADDRESS_6, "DNT": "1"})
+    await site.read(f"/{slug}/raw", headers={"X-Forwarded-For": ADDRESS_6, "Referer": "https://news.example/x"})
+    await site.read(f"/{slug}/raw", headers={"User-Agent": BOT})
     await site.read(f"/{slug}/raw", method="HEAD")
     await site.read(f"/{slug}/raw/nothing", 404)
     kinds = {"page": 1, "raw": missed + 24, "api": 1, "download": 1}
@@ -194,7 +197,7 @@ async def _changes(site: Site) -> dict[str, int]:
     status, _ = await site.ask(f"/api/v1/pastes/{slugs['deleted']}", "DELETE", headers=owner["deleted"])
     assert status in (200, 204)
     await site.read(f"/{slugs['deleted']}/raw", 404)
-    await site.read(f"/{slugs['burned']}", **PAGE)  # which only asks whether to show it
+    await site.read(f"/{slugs['burned']}", headers=PAGE)  # which only asks whether to show it
     for path in (f"/api/v1/pastes/{slugs['burned']}/reveal", f"/{slugs['burned']}/reveal"):
         status, text = await site.ask(path, "POST", headers={"Accept": "application/json"})
         assert status == 200, text
@@ -203,7 +206,7 @@ async def _changes(site: Site) -> dict[str, int]:
         assert status == 204
     await _take_down(site.node, slugs["taken_down"])
     for path in ("", "/raw", "/raw?download"):
-        await site.read(f"/{slugs['off']}{path}", **PAGE)
+        await site.read(f"/{slugs['off']}{path}", headers=PAGE)
     await site.read(f"/api/v1/pastes/{slugs['off']}")
     happened = {
         "created": 8,
@@ -244,7 +247,7 @@ async def _nothing_else(site: Site) -> None:
         ("/static/none.css", "GET", 404),
         ("/api/v1/limits", "GET", 200),
     ):
-        await site.read(path, status, method, **PAGE)
+        await site.read(path, status, method, headers=PAGE)
 
 
 async def _take_down(node: NodeProcess, slug: str) -> None:
