@@ -205,14 +205,13 @@ async def _changes(site: Site) -> dict[str, int]:
         status, _ = await site.ask(f"/api/v1/pastes/{slugs[name]}/report", "POST", json={"reason": "spam"})
         assert status == 204
     await _take_down(site.node, slugs["taken_down"])
-    for path in ("", "/raw", "/raw?download"):
-        await site.read(f"/{slugs['off']}{path}", headers=PAGE)
-    await site.read(f"/api/v1/pastes/{slugs['off']}")
+    await _uncounted(site, pastes["off"])
+    hidden = await _hidden(site)
     happened = {
-        "created": 8,
+        "created": 10,
         "revised": 1,
         "deleted": 1,
-        "burned": 1,
+        "burned": 2,
         "reported": 2,
         "taken_down": 1,
     }
@@ -234,7 +233,33 @@ async def _changes(site: Site) -> dict[str, int]:
     assert sums == {**happened, "expired": 1}
     off = await site.stats(pastes["off"], audience="all")
     assert off["totals"]["visits"] == 0
-    return {slugs["revised"]: 1, slugs["deleted"]: 1, slugs["burned"]: 2}
+    return {slugs["revised"]: 1, slugs["deleted"]: 1, slugs["burned"]: 2, hidden: 2}
+
+
+async def _uncounted(site: Site, off: dict[str, Any]) -> None:
+    """Readings of pastes that are not to be counted: misses, hits, and the only one of a paste that burns."""
+    slug = off["slug"]
+    for path in ("", "/raw?download"):
+        await site.read(f"/{slug}{path}", headers=PAGE)
+    await site.read(f"/api/v1/pastes/{slug}")
+    await _until_hit(site, f"/{slug}/raw")
+    for _ in range(3):
+        await site.read(f"/{slug}/raw")
+    burning = (await site.paste("off, too\n", analytics="off", max_reads=1))["slug"]
+    await site.read(f"/api/v1/pastes/{burning}/reveal", method="POST")
+
+
+async def _hidden(site: Site) -> str:
+    """A paste that is counted, until its owner wants it otherwise."""
+    paste = await site.paste("hidden\n")
+    slug, headers = paste["slug"], {"Authorization": f"Bearer {paste['token']}"}
+    await site.read(f"/{slug}/raw")
+    await site.read(f"/{slug}/raw")
+    status, _ = await site.ask(f"/api/v1/pastes/{slug}", "PATCH", json={"analytics": "off"}, headers=headers)
+    assert status == 200
+    await _until_hit(site, f"/{slug}/raw")
+    await site.read(f"/{slug}/raw")
+    return str(slug)
 
 
 async def _nothing_else(site: Site) -> None:
