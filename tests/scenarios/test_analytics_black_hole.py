@@ -19,6 +19,7 @@ from pastebin.sections import AnalyticsSection
 from tests.postgres import Server, fresh_database
 from tests.scenarios.holes import Divided, divided
 from tests.scenarios.processes import NodeProcess
+from tests.scenarios.traces import READER, assert_no_trace, dumped
 
 pytestmark = pytest.mark.scenario
 
@@ -53,7 +54,7 @@ class Readers:
             slug = slugs[number % len(slugs)]
             path = (f"/{slug}", f"/{slug}/raw", f"/api/v1/pastes/{slug}")[number % 3]
             try:
-                async with http.get(f"{url}{path}", headers={"Accept": "text/html, */*;q=0.5"}) as response:
+                async with http.get(f"{url}{path}", headers={**READER, "Accept": "text/html, */*;q=0.5"}) as response:
                     await response.read()
                     if response.status != 200:
                         self.failed.append(f"{path}: {response.status}")
@@ -106,6 +107,9 @@ async def test_nobody_waits_and_everything_arrives_once(
             await nodes.node.stop()
             assert await counted() == readers.answered
             assert not list(nodes.spool.glob("*.visits1"))
+            for name in (database_dsn, dsn):
+                async for table, dump in dumped(name):
+                    assert_no_trace(table, dump)
 
 
 async def _read_through_a_hole(nodes: Divided, counted: Callable[[], Awaitable[dict[str, int]]]) -> Readers:
@@ -116,7 +120,10 @@ async def _read_through_a_hole(nodes: Divided, counted: Callable[[], Awaitable[d
         await asyncio.sleep(_HOLE_SECONDS)
         assert readers.answered.total() > before + _CLIENTS
         assert sum((await counted()).values()) <= arrived + before
-        assert list(nodes.spool.glob("*.visits1"))
+        waiting = list(nodes.spool.glob("*.visits1"))
+        assert sum(path.stat().st_size for path in waiting) > 1000
+        for path in (*waiting, *nodes.logs):
+            assert_no_trace(path.name, path.read_bytes())
         await nodes.proxy.restore()
         await asyncio.sleep(_AROUND_SECONDS)
     return readers

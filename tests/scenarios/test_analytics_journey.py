@@ -12,22 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 
 from pastebin.analytics.keeping import beside
 from tests.nodes import directory
 from tests.scenarios.processes import NodeProcess, node_process
+from tests.scenarios.traces import ADDRESS_6, BOT, READER, assert_no_trace, dumped
 
 pytestmark = pytest.mark.scenario
 
-# What must not be found anywhere afterwards: the reader's addresses, and her program.
-ADDRESS = "198.51.100.213"
-ADDRESS_6 = "2001:db8:5eed:cafe::d00d"
-PROGRAM = "Zyxwvut/7.31415"
-BROWSER = f"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 {PROGRAM} Firefox/140.0"
-BOT = f"Mozilla/5.0 (compatible; Googlebot/2.1; {PROGRAM}; +http://www.google.com/bot.html)"
-TRACES = (ADDRESS.encode(), b"2001:db8:5eed", bytes.fromhex("20010db85eedcafe"), PROGRAM.encode())
 PAGE = {"Accept": "text/html"}
 NOTHING: Mapping[str, str] = {}
 _VISIBLE_SECONDS = 5.0
@@ -45,8 +38,7 @@ class Site:
 
     async def ask(self, path: str, method: str = "GET", *, internal: bool = False, **options: Any) -> tuple[int, Any]:
         """Status, and the content: decoded where it is JSON."""
-        reader = {"X-Forwarded-For": ADDRESS, "User-Agent": BROWSER}
-        headers = {**reader, **options.pop("headers", {})}
+        headers = {**READER, **options.pop("headers", {})}
         base = self.node.internal if internal else self.node.url
         async with self._http.request(method, base + path, headers=headers, **options) as response:
             self.cache_status = response.headers.get("Cache-Status", "")
@@ -207,6 +199,13 @@ async def _changes(site: Site) -> dict[str, int]:
     await _take_down(site.node, slugs["taken_down"])
     await _uncounted(site, pastes["off"])
     hidden = await _hidden(site)
+    await _told_of_changes(site)
+    off = await site.stats(pastes["off"], audience="all")
+    assert off["totals"]["visits"] == 0
+    return {slugs["revised"]: 1, slugs["deleted"]: 1, slugs["burned"]: 2, hidden: 2}
+
+
+async def _told_of_changes(site: Site) -> None:
     happened = {
         "created": 10,
         "revised": 1,
@@ -231,9 +230,6 @@ async def _changes(site: Site) -> dict[str, int]:
     for row in rows:
         sums.update({name: row[name] for name in (*happened, "expired")})
     assert sums == {**happened, "expired": 1}
-    off = await site.stats(pastes["off"], audience="all")
-    assert off["totals"]["visits"] == 0
-    return {slugs["revised"]: 1, slugs["deleted"]: 1, slugs["burned"]: 2, hidden: 2}
 
 
 async def _uncounted(site: Site, off: dict[str, Any]) -> None:
@@ -284,26 +280,3 @@ async def _take_down(node: NodeProcess, slug: str) -> None:
     )
     out, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0, out.decode()
-
-
-async def dumped(dsn: str) -> AsyncIterator[tuple[str, bytes]]:
-    """Every table of a database, row by row as text, columns of bytes as they are."""
-    connection = await asyncpg.connect(dsn, timeout=10)
-    try:
-        tables = await connection.fetch(
-            "select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables"
-            " where schemaname not in ('pg_catalog', 'information_schema') and not starts_with(schemaname, 'pg_temp')"
-        )
-        assert tables
-        for (table,) in tables:
-            parts: list[bytes] = []
-            for row in await connection.fetch(f"select * from {table}"):
-                parts += [value if isinstance(value, bytes) else str(value).encode() for value in row.values()]
-            yield table, b"\n".join(parts)
-    finally:
-        await connection.close()
-
-
-def assert_no_trace(where: str, content: bytes) -> None:
-    for trace in TRACES:
-        assert trace not in content, f"{trace!r} in {where}"
