@@ -129,6 +129,12 @@ async def test_what_replaces_it_is_not_older_than_the_change(origin: Provider, e
             assert token is not None, path
             assert Tokens(SECRET, 60).unseal(token, now=0, purpose="min-lsn") == POSITION
         assert await token_for("abd") is None
+        newer = replace(POSITION, lsn=POSITION.lsn + 1)
+        await target.purge(replace(batch("p-xbc"), position=newer))
+        await target.purge(batch("p-abc"))  # once more, when keys with the same last letter have changed since
+        token = await token_for("abc")
+        assert token is not None
+        assert Tokens(SECRET, 60).unseal(token, now=0, purpose="min-lsn") == newer
         await target.purge(batch(flush=True))
         assert await token_for("abe") is not None
 
