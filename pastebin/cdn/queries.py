@@ -9,8 +9,8 @@ from urllib.parse import unquote_plus
 ANY = "*"
 # What the routes of this project's own origin read of a GET. Whatever else stands in a query changes no answer of its.
 OWN = frozenset({"content", "created", "download", "lines", "name"})
-# Where parameters mean more than that, or one that is not known is refused: the origin has to see all of them.
-_STRICT = re.compile(r"/(?:api|admin)/|/[^/?]+/stats(?:\?|$)")
+# Where others are read, or refused, so that the origin has to see all of them. Nothing of that may be kept.
+_STRICT = re.compile(r"/api/|/admin/|/[^/?]+/stats\?")
 
 
 class Queries:
@@ -26,7 +26,7 @@ class Queries:
         self._names = (OWN if is_local else None) if ANY in given else given
 
     def is_strict(self, target: str) -> bool:
-        """Whether the origin may refuse this target for a parameter that would be taken off."""
+        """Whether a parameter that would be taken off may change what the origin answers."""
         return self._is_local and _STRICT.match(target) is not None and self.known(target) != target
 
     def known(self, address: str) -> str:

@@ -202,8 +202,8 @@ class Connection(RequestHandler):
         if self._is_idle() or self._last_body is None or not self._last_body.is_eof():
             return False
         self._half_closed = True
-        if self._request_in_progress and self._current_request is None:
-            self.close()  # the last answer is being written already
+        if self._current_request is None and not self._messages:
+            self.close()  # the last answer is being written already, or was a moment ago
         return True
 
     def _finish_short(self, answer: bytes, stays: bool) -> None:
