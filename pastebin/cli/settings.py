@@ -28,8 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", help="where the embedded database and the blobs live (default ./data)"
     )
-    parser.add_argument("--port", type=_port, metavar="N", help="port of the origin door (default 8080)")
-    parser.add_argument("--host", metavar="ADDRESS", help="address of the origin door (default 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, metavar="N", help="port for everybody (default 8080; 8081 of an edge alone)"
+    )
+    parser.add_argument("--host", metavar="ADDRESS", help="address for everybody (default 127.0.0.1)")
     parser.add_argument("--internal-port", type=_port, metavar="N", help="port of the internal door (default 9090)")
     parser.add_argument(
         "--set",
@@ -57,7 +59,8 @@ def load(arguments: argparse.Namespace) -> Config:
     if arguments.data_dir is not None:
         overrides["node.data_dir"] = arguments.data_dir
     if arguments.port is not None or arguments.host is not None:
-        overrides["doors.origin"] = config.with_address(path, overrides, "origin", arguments.host, arguments.port)
+        door = config.public_door(path, overrides)
+        overrides[f"doors.{door}"] = config.with_address(path, overrides, door, arguments.host, arguments.port)
     if arguments.internal_port is not None:
         overrides["doors.internal"] = config.with_address(path, overrides, "internal", None, arguments.internal_port)
     return config.load(path, overrides)

@@ -119,7 +119,7 @@ async def _listen(site: web.TCPSite, name: str, address: str) -> None:
 
 def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
     if error.errno == errno.EADDRINUSE:
-        option = "--port" if door == "origin" else "--internal-port"
+        option = {"origin": "--port", "internal": "--internal-port"}.get(door, f"--set doors.{door}=ADDRESS:PORT")
         return ResourceUnavailable(
             f"doors.{door}: {address} is in use by another program; choose another with {option}"
         )
