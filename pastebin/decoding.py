@@ -179,7 +179,7 @@ def _choices(kind: Any) -> list[str]:
 
 
 def _explain(kind: Any, message: str) -> str:
-    """msgspec's message, in lower case and words of JSON, without its path, with what is allowed where that is a list."""
+    """msgspec's message in lower case and words of JSON, without its path, with the allowed words if there are such."""
     text = _QUOTED.sub(_in_words, message.split(" - at `")[0])
     if "RFC3339" in text:
         return "must be a date and time (RFC 3339), such as 2030-01-31T12:00:00Z"

@@ -297,12 +297,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 @given(TEXT.filter(bool), ROLES, TEXT)
 def test_the_description_is_toml_that_says_the_same(title: str, roles: list[str], name: str) -> None:
     origin = "local" if {"web", "read", "write"} & set(roles) else "http://127.0.0.1:8080"
-    node = {"node.roles": roles, "node.name": name or "n", "node.secret": LONG_SECRET}
-    chosen = load(None, {"site.title": title, **node, "edge.origin": origin})
+    wanted = {"site.title": title, "node.roles": roles, "node.name": name or "n", "edge.origin": origin}
+    chosen = load(None, {**wanted, "node.secret": LONG_SECRET})
     described = tomllib.loads("\n".join(describe(chosen)))
     assert described["site"]["title"] == title
-    assert described["node"]["roles"] == roles
-    assert described["node"]["name"] == (name or "n")
+    assert (described["node"]["roles"], described["node"]["name"]) == (roles, name or "n")
     assert {section: set(table) for section, table in described.items()} == {
         section: set(table) for section, table in defaults().items()
     }

@@ -68,7 +68,8 @@ def test_everything_wrong_is_told_at_once() -> None:
         "parts": [{"size": -1}, 7, {"name": "too long"}],
     }
     assert problems(wrong) == [
-        "bogus: is not known here; allowed: at, count, high, low, mode, modes, outside, part, parts, pieces, title, urgent",
+        "bogus: is not known here;"
+        " allowed: at, count, high, low, mode, modes, outside, part, parts, pieces, title, urgent",
         "title: is required",
         "mode: must be one of fast, slow",
         "count: expected integer <= 9",

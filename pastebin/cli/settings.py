@@ -14,11 +14,7 @@ from pastebin.errors import ConfigError, Problem
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `serve`, `check` and `migrate`."""
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="configuration; pastebin.toml lists every option (also $PASTEBIN_CONFIG)",
-    )
+    configure_database(parser)
     parser.add_argument(
         "--role",
         action="append",
@@ -26,13 +22,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"any of {', '.join(sections.ROLE_NAMES)}; instead of [node] roles",
     )
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="where the embedded database and the blobs live (default ./data)"
-    )
-    parser.add_argument(
         "--port", type=_port, metavar="N", help="port for everybody (default 8080; 8081 of an edge alone)"
     )
     parser.add_argument("--host", metavar="ADDRESS", help="address for everybody (default 127.0.0.1)")
     parser.add_argument("--internal-port", type=_port, metavar="N", help="port of the internal door (default 9090)")
+
+
+def configure_database(parser: argparse.ArgumentParser) -> None:
+    """Add those that say which database a node has, for commands that open no door."""
+    parser.set_defaults(role=None, port=None, host=None, internal_port=None)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration; pastebin.toml lists every option (also $PASTEBIN_CONFIG)",
+    )
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where the embedded database and the blobs live (default ./data)"
+    )
     parser.add_argument(
         "--set",
         action="append",

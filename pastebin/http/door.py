@@ -21,6 +21,9 @@ from pastebin.sections import DoorsSection
 _BACKLOG = 1024
 # Of a body that nobody reads at the moment so much is taken at least: one read of the socket comes on top (256 KB).
 _READ_BYTES = 16 * 1024
+# From a connection to its first request there is one journey, or a second more where a packet was lost (RFC 6298).
+_FIRST_SECONDS = 1.5
+_LOOK_SECONDS = 0.01
 
 
 class Request(Protocol):
@@ -103,7 +106,9 @@ async def opened(
         try:
             yield runner.addresses[0][:2]
         finally:
+            await asyncio.sleep(0)  # a turn of the loop takes in everybody who has come by now
             await site.stop()
+            await _begun(runner, hurried, shutdown_seconds)
             # aiohttp's own shutdown stops reading at once, which would cut off every upload under way
             await _ended(traffic, hurried, shutdown_seconds)
     finally:
@@ -128,6 +133,21 @@ def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
             f"doors.{door}: {address} may not be opened by this user; ports below 1024 need root"
         )
     return ResourceUnavailable(f"doors.{door}: cannot listen on {address}: {error.strerror or error}")
+
+
+async def _begun(runner: Runner, hurried: asyncio.Event, seconds: float) -> None:
+    """Return when what has been let in has said what it wants, or has had the time to.
+
+    A connection that ends before it is read is reset, and the client cannot tell whether its request was heard.
+    """
+    patience = min(_FIRST_SECONDS, seconds)
+    until = asyncio.get_running_loop().time() + patience
+    await asyncio.sleep(0)
+    while asyncio.get_running_loop().time() < until and not hurried.is_set():
+        connections = runner.server.connections if runner.server is not None else []
+        if not any(isinstance(one, Connection) and one.is_expected(patience) for one in connections):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _ended(traffic: Traffic, hurried: asyncio.Event, seconds: float) -> None:
