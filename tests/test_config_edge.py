@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
+from pathlib import Path
 
 import pytest
 
 from pastebin.cli import settings
-from pastebin.config import load
+from pastebin.config import load, notices
 from pastebin.sections import DoorsSection
 from tests.test_config import LONG_SECRET, WriteFile, complaints, write
 
@@ -85,3 +87,12 @@ def test_the_port_of_the_command_line_is_that_of_the_door_for_everybody(
         other = "edge" if moved == "origin" else "origin"
         assert getattr(doors, moved) == "[::1]:1234"
         assert getattr(doors, other) == getattr(DoorsSection(), other)
+
+
+def test_what_readme_shows_of_an_edge_alone_is_a_configuration(write: WriteFile) -> None:
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"\nThat edge, with .*?```toml\n(.*?)```", readme, re.DOTALL)
+    assert shown is not None
+    chosen = load(write(re.sub(r'"file:[^"]*"', f'"{LONG_SECRET}"', shown[1])))
+    assert (chosen.node.roles, chosen.edge.origin) == (["edge"], "http://10.0.0.2:8080")
+    assert not list(notices(chosen))

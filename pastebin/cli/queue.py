@@ -113,7 +113,8 @@ async def opened_database(config: Config) -> AsyncIterator[Database]:
             raise ResourceUnavailable(f"{what} has no database: use the --config or --data-dir of a cdn-worker")
         running = await asyncio.to_thread(embedded.running_dsn, config.embedded, config.data_dir)
         if running is None:
-            raise ResourceUnavailable(f"no node runs on {config.data_dir}: start it, and ask again")
+            hint = "start it, or name the node that has the database with --config or --data-dir"
+            raise ResourceUnavailable(f"no node runs on {config.data_dir}: {hint}")
         dsn = running
     async with Database.opened(config.database, dsn) as database:
         yield database
