@@ -13,6 +13,7 @@ from aiohttp import web
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
 from pastebin.http.clients import Clients
+from pastebin.http.listening import emptied
 from pastebin.http.protocol import Connection
 from pastebin.http.runner import Runner
 from pastebin.places import parse_address
@@ -106,7 +107,7 @@ async def opened(
         try:
             yield runner.addresses[0][:2]
         finally:
-            await asyncio.sleep(0)  # a turn of the loop takes in everybody who has come by now
+            await emptied(getattr(site._server, "sockets", ()))
             await site.stop()
             await _begun(runner, hurried, shutdown_seconds)
             # aiohttp's own shutdown stops reading at once, which would cut off every upload under way
@@ -142,12 +143,11 @@ async def _begun(runner: Runner, hurried: asyncio.Event, seconds: float) -> None
     """
     patience = min(_FIRST_SECONDS, seconds)
     until = asyncio.get_running_loop().time() + patience
-    await asyncio.sleep(0)
     while asyncio.get_running_loop().time() < until and not hurried.is_set():
+        await asyncio.sleep(_LOOK_SECONDS)  # a connection is not known before the loop has taken some turns
         connections = runner.server.connections if runner.server is not None else []
         if not any(isinstance(one, Connection) and one.is_expected(patience) for one in connections):
             return
-        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _ended(traffic: Traffic, hurried: asyncio.Event, seconds: float) -> None:
