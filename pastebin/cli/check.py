@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pastebin.cli import settings
-from pastebin.config import describe
+from pastebin.cli.messages import tell
+from pastebin.config import describe, notices
 
 SUMMARY = "validate the configuration, list every problem, print what is in effect (secrets as ***)"
 
@@ -16,5 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if a node could be started with it, as far as its text tells."""
-    print("\n".join(describe(settings.load(arguments))).rstrip())
+    config = settings.load(arguments)
+    print("\n".join(describe(config)).rstrip(), flush=True)
+    for notice in notices(config):
+        tell(f"notice: {notice}")
     return 0

@@ -202,6 +202,13 @@ def exercise(schema: BaseSchema, url: str, known: Known, operation: Operation, m
         check()
 
 
+def test_a_change_lists_only_what_can_be_changed() -> None:
+    schemas = json.loads(openapi.document("http://x"))["components"]["schemas"]
+    fixed = {"slug", "parent", "encryption"}
+    assert fixed <= schemas["CreatePaste"]["properties"].keys()
+    assert not fixed & schemas["RevisePaste"]["properties"].keys()
+
+
 def _without_wishes(case: schemathesis.Case) -> None:
     """Drop most options: hardly any invented slug or syntax would be accepted, and then nothing is ever made."""
     for members in (case.query, case.body):

@@ -81,7 +81,7 @@ class Varnish:
 
     def _expect_ours(self, answer: Answer) -> None:
         if "Pastebin-Purged" not in answer.headers:
-            raise TargetUnreachable(f"{self.name}: the answer is not that of pastebin.vcl")
+            raise TargetUnreachable("the answer is not that of pastebin.vcl")
 
     def _token(self, position: Position | None) -> dict[str, str]:
         """For the latest position of all: a mark may stand for many keys, and VCL cannot tell which token is newer.

@@ -35,7 +35,7 @@ async def test_only_who_knows_the_secret_purges(secret: str | None, pair: Pair, 
 async def test_only_who_may_purges(origin: Provider, equipment: Equipment) -> None:
     async with varnish_before(origin.port, purgers="192.0.2.1") as varnish:
         said = await VarnishTarget(varnish.section(), equipment).check()
-    assert said == "varnish: refuses the credentials (HTTP 403)"
+    assert said == "refuses the credentials (HTTP 403)"
 
 
 async def test_health(pair: Pair) -> None:
