@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,13 @@ import msgspec
 import pytest
 
 from pastebin.analytics.engines import Dimension, Engine, Filter, Span
+from pastebin.analytics.engines.clickhouse import ClickHouseEngine
 from pastebin.analytics.engines.postgres import PostgresEngine
 from pastebin.http.signing import Signer
 from pastebin.sections import AnalyticsSection
 from pastebin.visits import BATCHES, Batch
 from tests.analytics.oracle import Generator, Oracle
+from tests.clickhouse import Server, fresh_database
 from tests.nodes import SECRET
 from tests.scenarios.processes import AnalyticsProcess, analytics_process
 from tests.tcp_proxy import TcpProxy
@@ -36,11 +38,25 @@ class Analytics:
     opened: Callable[[], AbstractAsyncContextManager[Engine]]
 
 
-@pytest.fixture(params=["postgres"])
+_SECTION = AnalyticsSection(question_timeout_seconds=60.0)
+
+
+@pytest.fixture
+def in_postgres(empty_database_dsn: str) -> Analytics:
+    return Analytics(empty_database_dsn, lambda: PostgresEngine.opened(_SECTION, empty_database_dsn))
+
+
+@pytest.fixture
+async def in_clickhouse(old_clickhouse: Server) -> AsyncIterator[Analytics]:
+    async with fresh_database(old_clickhouse) as name:
+        url = old_clickhouse.dsn(name)
+        yield Analytics(url, lambda: ClickHouseEngine.opened(_SECTION, url))
+
+
+@pytest.fixture(params=["in_postgres", "in_clickhouse"])
 def analytics(request: pytest.FixtureRequest) -> Analytics:
-    dsn = request.getfixturevalue("empty_database_dsn")
-    section = AnalyticsSection(question_timeout_seconds=60.0)
-    return Analytics(dsn, lambda: PostgresEngine.opened(section, dsn))
+    found: Analytics = request.getfixturevalue(request.param)
+    return found
 
 
 class Cutting(TcpProxy):
