@@ -11,7 +11,7 @@ import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -190,6 +190,25 @@ def describe(config: Config) -> Iterator[str]:
             yield ""
 
 
+def notices(config: Config) -> Iterator[Problem]:
+    """What a node can be started with, and what whoever wrote it will hardly have meant."""
+    yield from constraints.notices(config.cdn, config.node)
+
+
+def public_door(path: Path | None, overrides: Mapping[str, Any]) -> Literal["origin", "edge"]:
+    """Where clients come to: the door of the edge, if the node has no other role that they come for."""
+    data = _read(path) if path else {}
+
+    def chosen(section: str, option: str, default: object) -> object:
+        table = data.get(section)
+        configured = table.get(option, default) if isinstance(table, dict) else default
+        return overrides.get(f"{section}.{option}", configured)
+
+    roles = chosen("node", "roles", NodeSection().roles)
+    others = [role for role in roles if role != "cdn-worker"] if isinstance(roles, list) else []
+    return "edge" if others == ["edge"] and chosen("edge", "origin", EdgeSection().origin) != "local" else "origin"
+
+
 def with_address(path: Path | None, overrides: Mapping[str, Any], door: str, host: str | None, port: int | None) -> str:
     """The address of a door with another host or port, the rest as configured."""
     table = _read(path).get("doors") if path else None
@@ -281,7 +300,7 @@ def _holds_tables(kind: Any) -> type[Section] | None:
 def _decode_secret(kind: type, value: Any) -> Any:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
-    raise ValueError("expected str")
+    raise ValueError("expected string")
 
 
 def _violations(config: Config) -> Iterator[Problem]:
@@ -289,7 +308,7 @@ def _violations(config: Config) -> Iterator[Problem]:
     yield from constraints.check_doors(config.doors)
     yield from constraints.check_database(config.database, config.embedded, config.node)
     yield from constraints.check_blobs(config.blobs)
-    yield from constraints.check_targets(config.cdn)
+    yield from constraints.check_targets(config.cdn, config.node)
     yield from constraints.check_edge(config.edge, config.node)
     yield from constraints.check_geodns(config.geodns, config.regions, config.node)
     yield from constraints.check_gateway(config.gateway, config.regions, config.node)

@@ -112,8 +112,10 @@ def check_blobs(blobs: BlobsSection) -> Iterator[Problem]:
         yield Problem(f"blobs.{missing}", "is required: access_key and secret_key come together or not at all")
 
 
-def check_targets(cdn: CdnSection) -> Iterator[Problem]:
+def check_targets(cdn: CdnSection, node: NodeSection) -> Iterator[Problem]:
     """The caches to purge."""
+    if not node.secret and any(target.kind == "edge" for target in cdn.targets):
+        yield Problem("node.secret", 'is required with a target of kind "edge": both nodes need the same')
     names = [target.name for target in cdn.targets]
     for index, target in enumerate(cdn.targets):
         option = f"cdn.targets[{index}]"
@@ -143,6 +145,9 @@ def check_edge(edge: EdgeSection, node: NodeSection) -> Iterator[Problem]:
     for url in [origin] if isinstance(origin, str) else origin:
         if not is_site(url) or urlsplit(url).path not in ("", "/"):
             yield Problem("edge.origin", "must be local, http(s)://host[:port], or a list of such")
+    if origin and "edge" in node.roles and edge.lease_seconds and not node.secret:
+        message = "is required with an edge.origin elsewhere: the nodes there need the same to purge this one"
+        yield Problem("node.secret", f"{message}; or nobody does: edge.lease_seconds = 0")
 
 
 def check_analytics(
@@ -214,3 +219,15 @@ def check_gateway(
         {"write", "edge"} & set(member.roles) for member in regions[gateway.primary].nodes if member.url
     ):
         yield Problem(f"regions.{gateway.primary}.nodes", "none has the role write, which gateway.primary asks for")
+
+
+def notices(cdn: CdnSection, node: NodeSection) -> Iterator[Problem]:
+    """What breaks no rule, and yet is hardly meant."""
+    is_worker = "cdn-worker" in node.roles
+    if cdn.targets and not is_worker:
+        yield Problem("cdn.targets", "are not purged by this node: it does not have the role cdn-worker")
+    # a node that is no worker answers in dialects for targets that workers elsewhere have
+    kinds = {target.kind for target in cdn.targets}
+    for dialect in dict.fromkeys(cdn.dialects) if is_worker else ():
+        if dialect not in kinds:
+            yield Problem("cdn.dialects", f'names {dialect}, which no target of kind = "{dialect}" purges')

@@ -7,6 +7,7 @@ the work on it grows with what was sent.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -21,6 +22,9 @@ Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 Hook = Callable[[type, Any], Any]
 
 MOST_PROBLEMS = 100
+_QUOTED = re.compile("`([^`]*)`")
+# msgspec has Python's names for these, people who write JSON (or TOML, or forms) those of RFC 8259.
+_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "datetime": "date and time"}
 _PLACE_LENGTH = 100
 
 
@@ -175,8 +179,10 @@ def _choices(kind: Any) -> list[str]:
 
 
 def _explain(kind: Any, message: str) -> str:
-    """msgspec's message, in lower case, without its path, and with the allowed words where there are such."""
-    text = message.split(" - at `")[0].replace("`", "")
+    """msgspec's message in lower case and words of JSON, without its path, with the allowed words if there are such."""
+    text = _QUOTED.sub(_in_words, message.split(" - at `")[0])
+    if "RFC3339" in text:
+        return "must be a date and time (RFC 3339), such as 2030-01-31T12:00:00Z"
     choices = _choices(kind)
     if choices and "nvalid enum value" in text:
         return f"must be one of {', '.join(choices)}"
@@ -185,3 +191,8 @@ def _explain(kind: Any, message: str) -> str:
             if meta.description is not None:
                 return str(meta.description)
     return text[:1].lower() + text[1:]
+
+
+def _in_words(quoted: re.Match[str]) -> str:
+    """`str | null` as "string or null"; what is quoted and names no type stays."""
+    return " or ".join(dict.fromkeys(_WORDS.get(name, name) for name in quoted[1].split(" | ")))

@@ -101,6 +101,9 @@ class Metrics:
         self.dead_letters = self._gauge(
             "pastebin_purge_dead_letters", "What a target refuses and nobody has decided about", ["target"]
         )
+        self.letters_dropped = self._counter(
+            "pastebin_purge_letters_dropped_total", "What a target refuses, given up: too many or too old", ["target"]
+        )
         self.purge_messages = self._counter(
             "pastebin_edge_purge_messages_total", "Messages of the purge feed, by what became of them", ["outcome"]
         )

@@ -196,8 +196,8 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             await _open_database(resources, stack)
         if Needs.SECRET in needs:
             await _open_salting(resources, needs, stack)
-        if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
-            await _open_counting(resources, stack)
+            if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
+                await _open_counting(resources, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
         if Needs.RENDERING in needs:

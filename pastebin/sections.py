@@ -226,6 +226,11 @@ _REQUIRED: dict[TargetKind, tuple[str, ...]] = {
 }
 
 
+_SOFT: tuple[TargetKind, ...] = ("varnish", "fastly")
+# What a Varnish knows its workers by comes from nobody else; anybody may try.
+_LEAST_VARNISH_TOKEN = 16
+
+
 class TargetSection(Section, frozen=True):
     """A cache to purge. `url` overrides where the service is known to be; 0 for a rate means what its kind allows."""
 
@@ -251,6 +256,10 @@ class TargetSection(Section, frozen=True):
         if self.kind == "cloudfront" and bool(self.access_key) != bool(self.token):
             missing = "token" if self.access_key else "access_key"
             yield missing, "is required: access_key and token come together or not at all"
+        if self.kind == "varnish" and 0 < len(self.token.reveal()) < _LEAST_VARNISH_TOKEN:
+            yield "token", f"must have {_LEAST_VARNISH_TOKEN} characters or more; try: openssl rand -hex 32"
+        if self.soft and self.kind not in _SOFT:
+            yield "soft", f"is for kind = {' or '.join(map(repr, _SOFT))}".replace("'", '"')
         if self.kind != "cloudfront" and self.tags:
             yield "tags", 'is for kind = "cloudfront"'
 

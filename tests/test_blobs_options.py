@@ -30,7 +30,7 @@ USABLE = {"blobs.store": "s3", "blobs.bucket": "pastes", "blobs.access_key": "me
         ({"prefix": "pastes"}, "blobs.prefix: must be"),
         ({"store": "s4"}, "blobs.store: must be one of directory, s3"),
         ({"addressing": "host"}, "blobs.addressing: must be one of auto, path, virtual"),
-        ({"upload_budget_bytes": 1}, "blobs.upload_budget_bytes: expected int >= 16777216"),
+        ({"upload_budget_bytes": 1}, "blobs.upload_budget_bytes: expected integer >= 16777216"),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any], start: str) -> None:

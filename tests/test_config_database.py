@@ -21,12 +21,12 @@ OWN_DATABASE = f'[node]\nsecret = "{LONG_SECRET}"\n[database]\nprimary = "postgr
         ('[database]\ndiscover = "a:replicas.example:5432"', "database.discover: needs database.primary"),
         (OWN_DATABASE + 'replicas = ["r"]', "database.replicas[0]: must be postgresql://user@host:port/name"),
         (OWN_DATABASE + 'replicas = ["env:PASTEBIN_TEST_UNSET"]', "database.replicas[0]: environment variable"),
-        (OWN_DATABASE + 'replicas = "postgresql://r/p"', "database.replicas: expected array, got str"),
+        (OWN_DATABASE + 'replicas = "postgresql://r/p"', "database.replicas: expected array, got string"),
         (OWN_DATABASE + 'discover = "a:replicas.example"', "database.discover: must be srv:NAME"),
         (OWN_DATABASE + 'discover = "a:replicas.example:65536"', "database.discover: must be srv:NAME"),
         (OWN_DATABASE + 'discover_nameserver = "127.0.0.1"', "database.discover_nameserver: must be host:port"),
-        (OWN_DATABASE + "discover_drain_seconds = 121", "database.discover_drain_seconds: expected float <= 120"),
-        (OWN_DATABASE + "check_interval_seconds = 6", "database.check_interval_seconds: expected float <= 5"),
+        (OWN_DATABASE + "discover_drain_seconds = 121", "database.discover_drain_seconds: expected number <= 120"),
+        (OWN_DATABASE + "check_interval_seconds = 6", "database.check_interval_seconds: expected number <= 5"),
     ],
 )
 def test_what_cannot_work_is_refused(write: WriteFile, text: str, start: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -28,6 +29,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     part: Part | None = None
     parts: Annotated[list[Part], Meta(min_length=1, max_length=3)] | None = None
     pieces: Annotated[list[Part], Meta(max_length=2)] = []
+    at: datetime | None = None
     low: int = 0
     high: int = 9
 
@@ -66,15 +68,16 @@ def test_everything_wrong_is_told_at_once() -> None:
         "parts": [{"size": -1}, 7, {"name": "too long"}],
     }
     assert problems(wrong) == [
-        "bogus: is not known here; allowed: count, high, low, mode, modes, outside, part, parts, pieces, title, urgent",
+        "bogus: is not known here;"
+        " allowed: at, count, high, low, mode, modes, outside, part, parts, pieces, title, urgent",
         "title: is required",
         "mode: must be one of fast, slow",
-        "count: expected int <= 9",
+        "count: expected integer <= 9",
         "part.bogus: is not known here; allowed: name, size",
-        "part.name: expected str of length >= 1",
-        "parts[0].size: expected int >= 0",
+        "part.name: expected string of length >= 1",
+        "parts[0].size: expected integer >= 0",
         "parts[1]: must be an object",
-        "parts[2].name: expected str of length <= 5",
+        "parts[2].name: expected string of length <= 5",
     ]
 
 
@@ -89,7 +92,7 @@ def test_what_is_allowed_is_said_once_and_only_so_many_problems_are_told() -> No
 
 
 def test_the_place_begins_with_the_path_of_the_caller() -> None:
-    assert problems({"title": 1}, path="order.") == ["order.title: expected str, got int"]
+    assert problems({"title": 1}, path="order.") == ["order.title: expected string, got integer"]
 
 
 @pytest.mark.parametrize("number", [0, 4])
@@ -102,12 +105,14 @@ def test_the_length_of_a_list_of_structs_counts(number: int) -> None:
 @pytest.mark.parametrize(
     ("member", "value", "expected"),
     [
-        ("mode", 3, "expected str, got int"),
-        ("modes", "a", "expected array, got str"),
+        ("mode", 3, "expected string, got integer"),
+        ("modes", "a", "expected array, got string"),
         ("modes", ["a", "c"], "must be one of a, b"),
-        ("part", [], "expected object | null, got array"),
-        ("parts", {"name": "a"}, "expected array | null, got object"),
-        ("urgent", "yes", "expected bool, got str"),
+        ("part", [], "expected object or null, got array"),
+        ("parts", {"name": "a"}, "expected array or null, got object"),
+        ("urgent", "yes", "expected boolean, got string"),
+        ("at", "tomorrow", "must be a date and time (RFC 3339), such as 2030-01-31T12:00:00Z"),
+        ("at", 7.5, "expected date and time or null, got number"),
     ],
 )
 def test_a_wrong_kind_is_named(member: str, value: Any, expected: str) -> None:
@@ -120,7 +125,7 @@ def test_rules_about_several_members_speak_for_the_whole() -> None:
 
 def test_form_text_stands_for_numbers_where_it_is_asked_for() -> None:
     text = {"title": "t", "count": "7", "urgent": "true"}
-    assert problems(text) == ["count: expected int, got str", "urgent: expected bool, got str"]
+    assert problems(text) == ["count: expected integer, got string", "urgent: expected boolean, got string"]
     decoded, _ = decode(Order, text, strict=False)
     assert decoded == Order(title="t", count=7, urgent=True)
 

@@ -146,6 +146,8 @@ class Ingest:
             salts = msgspec.json.decode(body, type=SaltsMessage)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return Answer(400, orjson.dumps({"detail": "Not the salts of a period."}))  # their text is told to nobody
+        if salts.period > self._period + 1:  # by a clock that is wholly wrong: no others could ever replace them
+            return Answer(400, orjson.dumps({"detail": "The salts of a period to come."}))
         if self._salts is None or salts.period >= self._salts.period:
             self._salts = salts
         return Answer(200, b"{}")
@@ -154,9 +156,13 @@ class Ingest:
         self.forget_salts()
         return Answer(200, msgspec.json.encode(self._salts)) if self._salts else Answer(404, b"{}")
 
+    @property
+    def _period(self) -> int:
+        return int(self._now().timestamp()) // _DAY_SECONDS
+
     def forget_salts(self) -> None:
         """Let go of what is two days old."""
-        salts, period = self._salts, int(self._now().timestamp()) // _DAY_SECONDS
+        salts, period = self._salts, self._period
         if salts is not None and period >= salts.period + _SALT_PERIODS:
             self._salts = None
         elif salts is not None and period > salts.period and salts.previous:

@@ -129,7 +129,7 @@ def _asked(
         until: datetime | None = datetime.fromtimestamp(cursor.until, UTC)
     else:
         until = _moment("until", asked.until or "0m", now, problems)
-        default = until - DEFAULT_RANGE if until is not None else None
+        default = max(until, FIRST) - DEFAULT_RANGE if until is not None else None
         since = _moment("since", asked.since, now, problems) if asked.since else default
     if since is not None and until is not None:
         problems += _range(since, until, now, longest)

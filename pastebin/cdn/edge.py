@@ -25,6 +25,7 @@ from pastebin.cdn.queries import Queries
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http import counted
+from pastebin.http.clients import Clients
 from pastebin.http.counted import ANALYTICS, Sink
 from pastebin.http.offer import Offer
 from pastebin.http.passing import Passing
@@ -132,7 +133,7 @@ class EdgeFront:
         self._config = config
         self._on_answered = None
         if sink is not None:
-            shortcut.on_visit = noting(sink, shortcut.prepared)
+            shortcut.on_visit = noting(sink, shortcut.prepared, Clients(config.doors.trusted_proxies))
             self._on_answered = counted.noting(sink)
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:

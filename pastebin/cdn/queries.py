@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
 ANY = "*"
 # What the routes of this project's own origin read of a GET. Whatever else stands in a query changes no answer of its.
 OWN = frozenset({"content", "created", "download", "lines", "name"})
-# Where a parameter that is not known is refused, so that the origin has to see all of them.
-_STRICT = "/api/"
+# Where others are read, or refused, so that the origin has to see all of them. Nothing of that may be kept.
+_STRICT = re.compile(r"/api/|/admin/|/[^/?]+/stats\?")
 
 
 class Queries:
@@ -25,8 +26,8 @@ class Queries:
         self._names = (OWN if is_local else None) if ANY in given else given
 
     def is_strict(self, target: str) -> bool:
-        """Whether the origin may refuse this target for a parameter that would be taken off."""
-        return self._is_local and target.startswith(_STRICT) and self.known(target) != target
+        """Whether a parameter that would be taken off may change what the origin answers."""
+        return self._is_local and _STRICT.match(target) is not None and self.known(target) != target
 
     def known(self, address: str) -> str:
         """A target, or a key, with no other parameters than those on the list."""

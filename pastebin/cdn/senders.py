@@ -260,7 +260,7 @@ class Delivery:
             async with asyncio.timeout(2 * self.desk.section.request_timeout_seconds):
                 await self.target.purge(batch)
         except TimeoutError:
-            raise TargetError(f"{self.target.name} does not answer") from None
+            raise TargetError("does not answer") from None
 
     async def _put_aside(self, batch: Batch, refusal: TargetRefused) -> None:
         """Let what was refused wait for itself. Raises ClaimLost."""

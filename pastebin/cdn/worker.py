@@ -275,7 +275,9 @@ class Worker:
 
     async def _keep_room(self) -> None:
         await self._partitions.keep()
-        await self._desk.letters.forget()
+        for target, count in (await self._desk.letters.forget()).items():
+            log.warning("target %s: %d of what it refuses is given up: too many, or too old", target, count)
+            self._desk.metrics.letters_dropped.labels(target).inc(count)
         await self._desk.cursors.forget_gone(self._desk.section.retention_seconds)
 
     async def _measure(self) -> None:

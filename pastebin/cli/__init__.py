@@ -2,7 +2,8 @@
 
 A command module has `SUMMARY: str`, `configure(parser)`, which adds its arguments, and `run(arguments) -> int`,
 which returns the exit code. A PastebinError is shown as lines on standard error; its `exit_code`, or 1, is the
-exit code.
+exit code. One that has several things to do names them in `ACTIONS: dict[str, str]`, each with its summary, and has
+`configure(parser, action)`.
 """
 
 from __future__ import annotations
@@ -69,10 +70,29 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return 2
     module = import_module(COMMANDS[arguments[0]])
     parser = argparse.ArgumentParser(prog=f"pastebin {arguments[0]}", description=module.SUMMARY)
-    module.configure(parser)
+    rest = arguments[1:]
+    if hasattr(module, "ACTIONS"):
+        if not rest or rest[0] not in module.ACTIONS:
+            _explain_actions(parser, module.ACTIONS).parse_args(rest)
+            return 2
+        action, *rest = rest
+        parser = argparse.ArgumentParser(prog=f"{parser.prog} {action}", description=module.ACTIONS[action])
+        parser.set_defaults(action=action)
+        module.configure(parser, action)
+    else:
+        module.configure(parser)
     # options may stand between files; before Python 3.12 that way of parsing does not know `--`
     parse = parser.parse_args if "--" in arguments else parser.parse_intermixed_args
-    return int(module.run(parse(arguments[1:])))
+    return int(module.run(parse(rest)))
+
+
+def _explain_actions(parser: argparse.ArgumentParser, actions: dict[str, str]) -> argparse.ArgumentParser:
+    """What explains a command that is told what to do by the word behind it."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    lines = "".join(f"  {name:10} {summary}\n" for name, summary in actions.items())
+    parser.epilog = f"actions:\n{lines}\n'{parser.prog} ACTION --help' tells more."
+    parser.add_argument("action", choices=actions, metavar="ACTION")
+    return parser
 
 
 def _overview() -> argparse.ArgumentParser:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pastebin.cli import settings
-from pastebin.config import describe
+from pastebin.cli.messages import tell
+from pastebin.config import describe, notices
 from pastebin.geodns import zone
 
 SUMMARY = "validate the configuration, list every problem, print what is in effect (secrets as ***)"
@@ -20,5 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = settings.load(arguments)
     if config.geodns.zone:
         zone.load(config.geodns)
-    print("\n".join(describe(config)).rstrip())
+    print("\n".join(describe(config)).rstrip(), flush=True)
+    for notice in notices(config):
+        tell(f"notice: {notice}")
     return 0

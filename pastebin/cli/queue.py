@@ -10,37 +10,46 @@ from typing import Any
 
 import uvloop
 
-from pastebin import embedded, log
+from pastebin import embedded, log, roles
 from pastebin.cli import settings
 from pastebin.cli.messages import printable, tell
 from pastebin.config import Config
 from pastebin.errors import ConfigError, PastebinError, Problem, ResourceUnavailable
+from pastebin.resources import Needs
 from pastebin.store.cursors import Cursors, TargetReport
 from pastebin.store.database import Database
 from pastebin.store.dead_letters import DeadLetters, Letter
 
 SUMMARY = "look after the queue of purges: status, list, requeue or discard what caches refuse, forget a cache"
 
-_EPILOG = """\
-status   every target: how many changes it has not been told of, the age of the oldest, what is wrong with it.
-list     what a target has refused too often (with --waiting also what is still tried).
-requeue  try that again, as if for the first time: by ID, or --all.
-discard  give it up: by ID, or --all. The cache may keep what it has until that expires.
-forget   have nobody wait for a target that was taken out of the configuration: --target NAME.
-"""
+ACTIONS = {
+    "status": "every target: how many changes it has not been told of, the age of the oldest, what is wrong with it",
+    "list": "what a target has refused too often",
+    "requeue": "try that again, as if for the first time",
+    "discard": "give it up; the cache may keep what it has until that expires",
+    "forget": "have nobody wait for a target that was taken out of the configuration",
+}
 _KEYS_SHOWN = 5
 _LARGEST_ID = 2**63 - 1
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
-    parser.add_argument("action", choices=("status", "list", "requeue", "discard", "forget"))
-    parser.add_argument("ids", metavar="ID", nargs="*", type=_id, default=[], help="requeue, discard: which ones")
-    parser.add_argument("--all", action="store_true", help="requeue, discard: all of them, or of --target")
-    parser.add_argument("--target", metavar="NAME", type=_target, help="of this target only")
-    parser.add_argument("--waiting", action="store_true", help="list: also what is still tried")
-    settings.configure(parser)
+def configure(parser: argparse.ArgumentParser, action: str) -> None:
+    takes_ids = action in ("requeue", "discard")
+    if takes_ids:
+        parser.add_argument("ids", metavar="ID", nargs="*", type=_id, default=[], help="as list shows it")
+        parser.add_argument("--all", action="store_true", help="all of them, or of --target")
+    else:
+        parser.set_defaults(ids=[])
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        type=_target,
+        required=action == "forget",
+        help="as status shows it" if action == "forget" else "of this target only",
+    )
+    if action == "list":
+        parser.add_argument("--waiting", action="store_true", help="also what is still tried")
+    settings.configure_database(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     something.
     """
     config = settings.load(arguments)
-    _check(arguments)
+    if arguments.action in ("requeue", "discard") and bool(arguments.ids) == arguments.all:
+        raise ConfigError([Problem(f"queue {arguments.action}", "needs IDs as list shows them, or --all")])
     log.configure(level="warning", style=config.node.log_style, node=config.node.name)
     return ran(_run(config, arguments))
 
@@ -68,40 +78,28 @@ def ran(work: Coroutine[Any, Any, int]) -> int:
         raise found from None
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    """Raises ConfigError for options that do not go together."""
-    action = arguments.action
-    if action in ("requeue", "discard") and bool(arguments.ids) == arguments.all:
-        raise ConfigError([Problem(f"queue {action}", "needs IDs as list shows them, or --all")])
-    if action == "forget" and not arguments.target:
-        raise ConfigError([Problem("queue forget", "needs --target NAME")])
-    if arguments.ids and action not in ("requeue", "discard"):
-        raise ConfigError([Problem(f"queue {action}", "takes no IDs")])
-    if arguments.all and action not in ("requeue", "discard"):
-        raise ConfigError([Problem(f"queue {action}", "takes no --all")])
-    if arguments.waiting and action != "list":
-        raise ConfigError([Problem(f"queue {action}", "takes no --waiting")])
-    if arguments.target and action == "status":
-        raise ConfigError([Problem("queue status", "takes no --target: it shows all of them")])
-
-
 async def _run(config: Config, arguments: argparse.Namespace) -> int:
+    target, ids = arguments.target, arguments.ids or None
     async with opened_database(config) as database:
-        letters = DeadLetters(database)
-        ids = arguments.ids or None
+        letters, cursors = DeadLetters(database), Cursors(database)
+        reports, dead = await cursors.report(), await letters.count()
+        known = {report.name for report in reports} | dead.keys()
+        if target is not None and target not in known:
+            tell(f"{target} is not a target; there are: {', '.join(sorted(known)) or 'none yet'}")
+            return 1
         match arguments.action:
             case "status":
-                return _show_status(await Cursors(database).report(), await letters.count())
+                return _show_status([report for report in reports if target in (None, report.name)], dead)
             case "list":
-                for letter in await letters.list(arguments.target, waiting=arguments.waiting):
+                for letter in await letters.list(target, waiting=arguments.waiting):
                     print(printable(_line(letter)))
             case "requeue":
-                return _counted(await letters.requeue(ids, arguments.target), "will be tried again", arguments.ids)
+                return _counted(await letters.requeue(ids, target), "will be tried again", arguments.ids)
             case "discard":
-                return _counted(await letters.discard(ids, arguments.target), "discarded", arguments.ids)
+                return _counted(await letters.discard(ids, target), "discarded", arguments.ids)
             case "forget":
                 gone_seconds = config.edge.lease_seconds + config.cdn.lease_seconds
-                return _told(arguments.target, is_done=await Cursors(database).forget(arguments.target, gone_seconds))
+                return _told(target, is_done=await cursors.forget(target, gone_seconds))
     return 0
 
 
@@ -110,9 +108,13 @@ async def opened_database(config: Config) -> AsyncIterator[Database]:
     """The database of the configuration; an embedded one must be running, for it is not started here."""
     dsn = config.database.primary.reveal()
     if config.uses_embedded:
+        if Needs.DATABASE not in roles.needs_of(config.node.roles):
+            what = f"a node with the roles {', '.join(config.node.roles)}"
+            raise ResourceUnavailable(f"{what} has no database: use the --config or --data-dir of a cdn-worker")
         running = await asyncio.to_thread(embedded.running_dsn, config.embedded, config.data_dir)
         if running is None:
-            raise ResourceUnavailable(f"no node runs on {config.data_dir}: start it, and ask again")
+            hint = "start it, or name the node that has the database with --config or --data-dir"
+            raise ResourceUnavailable(f"no node runs on {config.data_dir}: {hint}")
         dsn = running
     async with Database.opened(config.database, dsn) as database:
         yield database
@@ -167,7 +169,7 @@ def _counted(count: int, done: str, ids: list[int]) -> int:
 
 def _told(name: str, *, is_done: bool) -> int:
     if not is_done:
-        tell(f"{name} is not known, or still in use: take it out of the configuration of all workers first")
+        tell(f"{name} is still in use: take it out of the configuration of all workers first")
         return 1
     print(f"{name} is forgotten")
     return 0

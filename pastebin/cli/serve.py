@@ -12,7 +12,7 @@ import uvloop
 
 from pastebin import log, node
 from pastebin.cli import settings
-from pastebin.config import Config, load_environment
+from pastebin.config import Config, load_environment, notices
 from pastebin.errors import StartError
 from pastebin.node import Running
 
@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     """0 after a stop that was asked for; see README, Exit codes, for what else there is."""
     config = settings.load(arguments)
     log.configure(level=config.node.log_level, style=config.node.log_style, node=config.node.name)
+    for notice in notices(config):
+        logging.getLogger(__name__).warning("configuration: %s", notice)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(config))

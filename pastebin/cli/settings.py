@@ -14,11 +14,7 @@ from pastebin.errors import ConfigError, Problem
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `serve`, `check` and `migrate`."""
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="configuration; pastebin.toml lists every option (also $PASTEBIN_CONFIG)",
-    )
+    configure_database(parser)
     parser.add_argument(
         "--role",
         action="append",
@@ -26,11 +22,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"any of {', '.join(sections.ROLE_NAMES)}; instead of [node] roles",
     )
     parser.add_argument(
+        "--port", type=_port, metavar="N", help="port for everybody (default 8080; 8081 of an edge alone)"
+    )
+    parser.add_argument("--host", metavar="ADDRESS", help="address for everybody (default 127.0.0.1)")
+    parser.add_argument("--internal-port", type=_port, metavar="N", help="port of the internal door (default 9090)")
+
+
+def configure_database(parser: argparse.ArgumentParser) -> None:
+    """Add those that say which database a node has, for commands that open no door."""
+    parser.set_defaults(role=None, port=None, host=None, internal_port=None)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration; pastebin.toml lists every option (also $PASTEBIN_CONFIG)",
+    )
+    parser.add_argument(
         "--data-dir", metavar="DIR", help="where the embedded database and the blobs live (default ./data)"
     )
-    parser.add_argument("--port", type=_port, metavar="N", help="port of the origin door (default 8080)")
-    parser.add_argument("--host", metavar="ADDRESS", help="address of the origin door (default 127.0.0.1)")
-    parser.add_argument("--internal-port", type=_port, metavar="N", help="port of the internal door (default 9090)")
     parser.add_argument(
         "--set",
         action="append",
@@ -57,7 +65,8 @@ def load(arguments: argparse.Namespace) -> Config:
     if arguments.data_dir is not None:
         overrides["node.data_dir"] = arguments.data_dir
     if arguments.port is not None or arguments.host is not None:
-        overrides["doors.origin"] = config.with_address(path, overrides, "origin", arguments.host, arguments.port)
+        door = config.public_door(path, overrides)
+        overrides[f"doors.{door}"] = config.with_address(path, overrides, door, arguments.host, arguments.port)
     if arguments.internal_port is not None:
         overrides["doors.internal"] = config.with_address(path, overrides, "internal", None, arguments.internal_port)
     return config.load(path, overrides)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
-import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 
 from aiohttp import hdrs, web
 
-from pastebin.allowance import Allowance
-from pastebin.errors import AdminRefused, AdminRequired, RateLimited
+from pastebin.errors import AdminRefused, AdminRequired
 from pastebin.http import asking
+from pastebin.http.rates import Rates
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +24,6 @@ PATHS = ("/admin", "/api/v1/analytics")
 
 _FAILURES = 10
 _FAILURES_PER_SECOND = 0.1
-_MOST_ADDRESSES = 4096
 
 
 class Administrators:
@@ -42,7 +38,7 @@ class Administrators:
         self._digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest() if token else None
         self._key = hmac.digest(secret, b"admin-cookie\0" + (self._digest or b""), "sha256")
         self._clock = clock
-        self._failures: OrderedDict[str, Allowance] = OrderedDict()
+        self._failures = Rates(_FAILURES_PER_SECOND, _FAILURES)
 
     def check(self, request: web.Request) -> None:
         """Let the administrator pass. Raises AdminRequired, AdminRefused, RateLimited."""
@@ -58,9 +54,7 @@ class Administrators:
             given = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
             if hmac.compare_digest(given, self._digest):
                 return
-        allowance = self._allowance(request.remote or "")
-        if not allowance.take():
-            raise RateLimited(retry_after_seconds=math.ceil(allowance.wait_seconds()))
+        self._failures.take(request.remote or "")
         log.warning("an admin token was refused", extra={"route": _route(request)})
         if self._digest is None:
             raise AdminRefused("This instance has no admin token: its configuration names none.")
@@ -95,22 +89,6 @@ class Administrators:
             morsel["path"], morsel["max-age"], morsel["samesite"] = path, str(seconds), "Strict"
             morsel["httponly"], morsel["secure"] = True, secure
             response.headers.add(hdrs.SET_COOKIE, morsel.OutputString())
-
-    def _allowance(self, address: str) -> Allowance:
-        key = _network(address)
-        allowance = self._failures.pop(key, None) or Allowance(_FAILURES_PER_SECOND, _FAILURES)
-        self._failures[key] = allowance
-        while len(self._failures) > _MOST_ADDRESSES:
-            self._failures.popitem(last=False)
-        return allowance
-
-
-def _network(address: str) -> str:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 def _route(request: web.Request) -> str:

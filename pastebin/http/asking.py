@@ -27,5 +27,12 @@ def check_same_site(request: web.Request, base: str) -> None:
             raise CrossSiteRequest
         return
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc not in (request.host, urlsplit(base).netloc):
+    if origin is not None and _authority(origin) not in (request.host, urlsplit(base).netloc):
         raise CrossSiteRequest
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # brackets around what is no address
+        return None

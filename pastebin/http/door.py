@@ -13,6 +13,7 @@ from aiohttp import web
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
 from pastebin.http.clients import Clients
+from pastebin.http.listening import emptied
 from pastebin.http.protocol import Connection
 from pastebin.http.runner import Runner
 from pastebin.places import parse_address
@@ -21,6 +22,9 @@ from pastebin.sections import DoorsSection
 _BACKLOG = 1024
 # Of a body that nobody reads at the moment so much is taken at least: one read of the socket comes on top (256 KB).
 _READ_BYTES = 16 * 1024
+# From a connection to its first request there is one journey, or a second more where a packet was lost (RFC 6298).
+_FIRST_SECONDS = 1.5
+_LOOK_SECONDS = 0.01
 
 
 class Request(Protocol):
@@ -103,7 +107,9 @@ async def opened(
         try:
             yield runner.addresses[0][:2]
         finally:
+            await emptied(getattr(site._server, "sockets", ()))
             await site.stop()
+            await _begun(runner, hurried, shutdown_seconds)
             # aiohttp's own shutdown stops reading at once, which would cut off every upload under way
             await _ended(traffic, hurried, shutdown_seconds)
     finally:
@@ -119,7 +125,7 @@ async def _listen(site: web.TCPSite, name: str, address: str) -> None:
 
 def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
     if error.errno == errno.EADDRINUSE:
-        option = "--port" if door == "origin" else "--internal-port"
+        option = {"origin": "--port", "internal": "--internal-port"}.get(door, f"--set doors.{door}=ADDRESS:PORT")
         return ResourceUnavailable(
             f"doors.{door}: {address} is in use by another program; choose another with {option}"
         )
@@ -128,6 +134,20 @@ def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
             f"doors.{door}: {address} may not be opened by this user; ports below 1024 need root"
         )
     return ResourceUnavailable(f"doors.{door}: cannot listen on {address}: {error.strerror or error}")
+
+
+async def _begun(runner: Runner, hurried: asyncio.Event, seconds: float) -> None:
+    """Return when what has been let in has said what it wants, or has had the time to.
+
+    A connection that ends before it is read is reset, and the client cannot tell whether its request was heard.
+    """
+    patience = min(_FIRST_SECONDS, seconds)
+    until = asyncio.get_running_loop().time() + patience
+    while asyncio.get_running_loop().time() < until and not hurried.is_set():
+        await asyncio.sleep(_LOOK_SECONDS)  # a connection is not known before the loop has taken some turns
+        connections = runner.server.connections if runner.server is not None else []
+        if not any(isinstance(one, Connection) and one.is_expected(patience) for one in connections):
+            return
 
 
 async def _ended(traffic: Traffic, hurried: asyncio.Event, seconds: float) -> None:

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import secrets
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, hdrs, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -23,7 +23,7 @@ from pastebin.http import problems
 from pastebin.http.capacity import Capacity
 from pastebin.http.counted import OnAnswered
 from pastebin.http.problems import Document
-from pastebin.http.roads import ShortRoad
+from pastebin.http.roads import ShortRoad, owed
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,13 @@ class Connection(RequestHandler):
             and (self._last_body is None or self._last_body.is_eof())
         )
 
+    def is_expected(self, seconds: float) -> bool:
+        """Whether a request is here that nobody has begun with, or the connection is so new that one may still come."""
+        if self._messages or self._short is self:
+            return True
+        timer = self._head_timer
+        return timer is not None and self._loop.time() < timer.when() - HEAD_SECONDS + seconds
+
     def _is_soon_between(self, data: bytes) -> bool:
         """Whether aiohttp has only to take its next turn before the short road is open to `data`.
 
@@ -174,7 +181,7 @@ class Connection(RequestHandler):
         super().data_received(data)
         came = list(self._messages)[waiting:]
         if self._owed is not None:
-            self._owed = None if self._upgraded else _owed(self._owed, data, came)
+            self._owed = None if self._upgraded else owed(self._owed, data, came)
         if came and not self._upgraded and self._owed != 0:
             message, payload = came[-1]
             if not isinstance(message, _ErrInfo) and message.upgrade:
@@ -202,8 +209,8 @@ class Connection(RequestHandler):
         if self._is_idle() or self._last_body is None or not self._last_body.is_eof():
             return False
         self._half_closed = True
-        if self._request_in_progress and self._current_request is None:
-            self.close()  # the last answer is being written already
+        if self._current_request is None and not self._messages:
+            self.close()  # the last answer is being written already, or was a moment ago
         return True
 
     def _finish_short(self, answer: bytes, stays: bool) -> None:
@@ -375,20 +382,6 @@ def _closing(document: Document) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": document.request_id,
     }
-
-
-def _owed(owed: int, data: bytes, messages: Sequence[Any]) -> int | None:
-    """How many bytes are to come before the next request begins, after `data` that made these messages."""
-    if owed == 0 and (data or messages):
-        if len(messages) != 1 or isinstance(messages[0][0], _ErrInfo):
-            return None
-        message, end = messages[0][0], data.find(b"\r\n\r\n")
-        if end < 0 or message.chunked:
-            return None
-        owed = end + 4 + int(message.headers.get(hdrs.CONTENT_LENGTH, 0))
-    elif messages:
-        return None
-    return owed - len(data) if owed >= len(data) else None
 
 
 def _explained(error: HttpProcessingError) -> UnreadableRequest:

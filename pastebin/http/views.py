@@ -97,13 +97,13 @@ class SyntaxView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemView:
-    """An RFC 9457 problem document."""
+    """An RFC 9457 problem document. `request_id` is not in one that caches may keep: the header has it."""
 
     type: str
     title: str
     status: int
     detail: str
-    request_id: str
+    request_id: str = ""
     errors: list[FieldProblemView] = field(default_factory=list)
 
 

@@ -109,7 +109,15 @@ async def opened(
 class Counting:
     """The sink of visits. `note` is for the hot path; `run` does the rest, `flush` all of it at once."""
 
-    def __init__(self, spool: Spool, section: VisitsSection, here: Here, people: People, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        section: VisitsSection,
+        here: Here,
+        people: People,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.sampler = Sampler(section.exact_per_second)
         self.due = self.sampler.due
         self.people = people
@@ -117,6 +125,7 @@ class Counting:
         self._section = section
         self._here = here
         self._metrics = metrics
+        self._clock = clock
         self._honoured = frozenset(section.honour)
         self._most = section.buffer_events
         self._noted: deque[tuple[float, int, Read, tuple[Any, ...]]] = deque()
@@ -129,7 +138,7 @@ class Counting:
     def note(self, weight: int, read: Read, *what: Any) -> None:
         """Remember an answer that `due` gave this weight; `read(*what)` tells of it later."""
         if len(self._noted) < self._most:
-            self._noted.append((time.time(), weight, read, what))
+            self._noted.append((self._clock(), weight, read, what))
         else:
             self._overflow += weight
 

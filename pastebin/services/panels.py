@@ -71,7 +71,7 @@ class Tile:
         if not self.before:
             return ""
         if self.value >= 10 * self.before:
-            return f"{self.value / self.before:,.0f} times as before"
+            return f"{self.value / self.before:,.0f} times what it was"
         percent = round(100 * (self.value - self.before) / self.before)
         if percent == 0:
             return "as before"

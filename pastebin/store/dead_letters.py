@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pastebin.store.database import Database
 
-# Nobody decides about what is older; a target that refuses everything must not fill the disk.
+# Nobody decides about what is older; a target that refuses everything must not fill the disk. So many of each state.
 _KEPT = "30 days"
 _MOST = 10_000
 
@@ -44,10 +44,14 @@ delete from dead_letters where state = 'dead' and ($1::bigint[] is null or id = 
 """
 _COUNT = "select target, count(*) from dead_letters where state = 'dead' group by target"
 _FORGET = f"""
-delete from dead_letters where state = 'dead' and (
-    created_at < now() - interval '{_KEPT}'
-    or id <= (select id from dead_letters where state = 'dead' order by id desc offset {_MOST} limit 1)
+with placed as (
+    select id, row_number() over (partition by target, state order by id desc) as place from dead_letters
+), dropped as (
+    delete from dead_letters d using placed p
+    where d.id = p.id and (p.place > $1 or d.state = 'dead' and d.created_at < now() - interval '{_KEPT}')
+    returning d.target
 )
+select target, count(*) from dropped group by target
 """
 
 
@@ -132,9 +136,12 @@ class DeadLetters:
         async with self._database.primary() as connection:
             return {row["target"]: row["count"] for row in await connection.fetch(_COUNT)}
 
-    async def forget(self) -> int:
-        """Remove dead ones that nobody has decided about for a month, or that are too many."""
-        return await self._run(_FORGET)
+    async def forget(self, most: int = _MOST) -> dict[str, int]:
+        """Remove dead ones that nobody has decided about for a month, and of each target the oldest of more than `most`
+        that are dead or that wait; how many, by target.
+        """
+        async with self._database.primary() as connection:
+            return {row["target"]: row["count"] for row in await connection.fetch(_FORGET, most)}
 
     async def _run(self, sql: str, *arguments: object) -> int:
         async with self._database.primary() as connection:

@@ -60,8 +60,8 @@ with change as (
     from paste join content f using (id) left join kept on kept.key = f.blob_key
 ), news as (
     insert into outbox (kind, slug, paste_id, size, syntax)
-    select 'revise', slug, id, (select sum(f.size) from content f where f.id = paste.id),
-           (select f.syntax from content f where f.id = paste.id and f.position = 0)
+    select 'revise', slug, id, (select sum({rows.CONTENT_SIZE}) from content f where f.id = paste.id),
+           (select f.syntax from content f where f.id = paste.id and {rows.CONTENT_POSITION} = 0)
     from paste
 )
 select {rows.PASTE}, pg_current_xact_id() as change from paste p

@@ -21,8 +21,10 @@ LIVE = "p.state = 'live' and (p.expires_at is null or p.expires_at > now())"
 # What `arrays_of` makes, behind the array that says whose the files are.
 CONTENT_COLUMNS = "position, name, media_type, syntax, size, sha256, body, blob_key"
 # The same to be inserted from `content f`: a blob that is not `kept`, because it was given up, breaks a check of files.
-CONTENT_VALUES = """coalesce(f.position, 0), f.name, coalesce(f.media_type, 'text/plain'), f.syntax,
-    coalesce(f.size, length(f.body)), f.sha256, f.body, kept.key"""
+CONTENT_POSITION = "coalesce(f.position, 0)"
+CONTENT_SIZE = "coalesce(f.size, length(f.body))"
+CONTENT_VALUES = f"""{CONTENT_POSITION}, f.name, coalesce(f.media_type, 'text/plain'), f.syntax,
+    {CONTENT_SIZE}, f.sha256, f.body, kept.key"""
 CONTENT_TYPES = ("int[]", "text[]", "text[]", "text[]", "bigint[]", "bytea[]", "bytea[]", "text[]")
 
 

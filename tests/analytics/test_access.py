@@ -18,7 +18,7 @@ from pastebin.http.administrators import COOKIE_SECONDS, Administrators
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.resources import Resources
-from tests.analytics.traffic import AUTHORIZED, Site, visited
+from tests.analytics.traffic import AUTHORIZED, TOKEN, Site, visited
 from tests.nodes import Node
 from tests.postgres import Server
 
@@ -49,6 +49,25 @@ async def test_whoever_the_owner_lets(site: Site) -> None:
     status, text = await status_of(node, f"/{hidden['slug']}/stats", by_owner)
     assert status == 200
     assert "switched off" in text
+
+
+async def test_what_is_asked_for_is_shown_at_the_first_sight(postgres: Server, session_database_dsn: str) -> None:
+    """The edge before the pages takes parameters off that nobody reads, but not these."""
+    roles = ["web", "read", "write", "cdn-worker", "edge", "analytics"]
+    async with visited(postgres, session_database_dsn, visits=0, node__roles=roles) as site:
+        shown = await site.node.paste("shown", analytics="public")
+        status, text = await status_of(site.node, f"/{shown['slug']}/stats?format=csv")
+        assert (status, text.partition(",")[0]) == (200, "visits")
+        other = await site.node.paste("shown", analytics="public")
+        status, text = await status_of(site.node, f"/{other['slug']}/stats?since=7d", HTML)
+        assert status == 200
+        assert '<option value="7d" selected>' in text
+        door = site.node.http.post(f"{site.node.url}/admin", data={"token": TOKEN}, allow_redirects=False)
+        async with door as entered:
+            cookie = entered.headers["Set-Cookie"].partition(";")[0]
+        status, text = await status_of(site.node, "/admin/analytics?since=30d", {**HTML, "Cookie": cookie})
+        assert status == 200
+        assert '<option value="30d" selected>' in text
 
 
 async def test_private_pastes_are_not_there_for_others(site: Site) -> None:

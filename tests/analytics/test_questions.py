@@ -122,6 +122,7 @@ def test_everything_wrong_is_told_at_once() -> None:
     [
         ({"since": "2026-11-22T10:00:00Z", "until": "2026-11-21T10:00:00Z"}, "since"),
         ({"since": "1999-01-01T00:00:00Z"}, "since"),
+        ({"until": "0001-01-01T00:00:00Z"}, "since"),
         ({"since": "3y"}, "since"),
         ({"since": "999999y"}, "since"),
         ({"since": "2026-11-21T10:00:00"}, "since"),

@@ -104,6 +104,8 @@ async def test_salts_are_handed_out_and_forgotten() -> None:
     assert (await ingest.carry("GET", SALTS, b"")).status == 404
     for wrong in (b"", b"{}", b'{"period":1,"current":"x"}', msgspec.json.encode(SALT | {"more": 1})):
         assert (await ingest.carry("POST", SALTS, wrong)).status == 400
+    ahead = SALT | {"period": 20002}  # no others could ever replace them
+    assert (await ingest.carry("POST", SALTS, msgspec.json.encode(ahead))).status == 400
     assert (await ingest.carry("POST", SALTS, msgspec.json.encode(SALT))).status == 200
     older = SALT | {"period": 19999}
     assert (await ingest.carry("POST", SALTS, msgspec.json.encode(older))).status == 200

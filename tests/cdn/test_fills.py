@@ -137,4 +137,4 @@ async def test_a_file_that_goes_while_it_is_read_from_memory(tmp_path: Path) -> 
         shelf.purge("p-1")
         await shelf.settled()
         assert shelf.files() == []
-        assert got + b"".join([chunk async for chunk in chunks]) == body
+        assert bytes(got) + b"".join([bytes(chunk) async for chunk in chunks]) == body

@@ -42,6 +42,23 @@ def test_what_is_taken_off(target: str, known: str) -> None:
     assert Queries(["*"], is_local=False).known(target) == target
 
 
+@pytest.mark.parametrize(
+    ("target", "is_strict"),
+    [
+        ("/abc?since=7d", False),
+        ("/abc/raw?format=csv", False),
+        ("/abc/stats", False),
+        ("/abc/stats?since=7d", True),
+        ("/abc/stats?lines=1", False),
+        ("/admin/analytics?since=7d", True),
+        ("/api/v1/analytics/top?by=slug", True),
+    ],
+)
+def test_where_other_parameters_are_read(target: str, is_strict: bool) -> None:
+    assert Queries(["*"], is_local=True).is_strict(target) == is_strict
+    assert not Queries(["*"], is_local=False).is_strict(target)
+
+
 async def test_an_unknown_parameter_is_neither_in_the_key_nor_sent() -> None:
     async with scripted() as origin, edge_before(origin.url, edge__query=["page"]) as client:
         origin.script("/x", answer(200, FRESH, b"x"))
@@ -95,8 +112,17 @@ async def test_copies_of_one_answer_are_one(node: Node) -> None:
 
 
 def test_what_the_origin_reads_is_known() -> None:
-    """Of every handler of a GET: a parameter that is missing here would be taken off before it is read."""
+    """Of every handler of a GET whose answer may be kept: what is missing here would be taken off before it is read."""
     pattern = re.compile(r'request\.query(?:\.get\(|\[)"(\w+)"|"(\w+)" in request\.query')
     origin = Path(pastebin.__file__).parent / "origin"
-    found = {one or other for path in origin.glob("*.py") for one, other in pattern.findall(path.read_text("utf-8"))}
+    files = set(origin.glob("*.py")) - {origin / "stats.py"}  # see is_strict
+    found = {one or other for path in files for one, other in pattern.findall(path.read_text("utf-8"))}
     assert found | set(ReadQuery.__struct_fields__) == OWN
+
+
+@pytest.mark.parametrize("target", ["/aslug/stats?since=7d", "/admin/analytics?zone=UTC", "/api/v1/limits?utm=a"])
+def test_questions_go_to_the_origin_as_they_are(target: str) -> None:
+    queries = Queries(["*"], is_local=True)
+    assert queries.is_strict(target)
+    assert not queries.is_strict(target.partition("?")[0])
+    assert not queries.is_strict("/statistics?since=7d")

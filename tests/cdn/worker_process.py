@@ -72,7 +72,7 @@ async def _work(dsn: str, urls: list[str], section: CdnSection, node: str) -> No
         client = await stack.enter_async_context(aiohttp.ClientSession())
         equipment = Equipment(client, Loops(tasks), section.request_timeout_seconds, node, "", SECRET)
         targets = {
-            name: EdgeTarget(name, HttpCarrier(name, url, equipment), node)
+            name: EdgeTarget(name, HttpCarrier(url, equipment), node)
             for name, url in ((f"edge-{number}", url) for number, url in enumerate(urls))
         }
         await stack.enter_async_context(working(dsn, targets, section, node=node))

@@ -83,7 +83,7 @@ async def reaching(edges: list[EdgeProcess], seconds: float = 0.5) -> AsyncItera
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as client:
         equipment = Equipment(client, Loops(tasks), seconds, "node", "", SECRET)
         yield {
-            f"edge-{number}": EdgeTarget(f"edge-{number}", HttpCarrier(f"edge-{number}", edge.url, equipment), "node")
+            f"edge-{number}": EdgeTarget(f"edge-{number}", HttpCarrier(edge.url, equipment), "node")
             for number, edge in enumerate(edges)
         }
 

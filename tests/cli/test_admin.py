@@ -34,9 +34,11 @@ async def test_a_paste_is_taken_away_from_the_caches_too(database_dsn: str) -> N
                 assert response.status == 204
         code, output = await admin("reports", dsn=database_dsn)
         assert (code, output.count("malware"), "\x1b" in output) == (0, 2, False)
-        for _ in range(2):
+        status = ""
+        while "hit" not in status:  # until the worker has told the edge that it knows everything
             async with node.http.get(f"{node.url}/{paste['slug']}/raw") as response:
                 assert response.status == 200
+                status = response.headers["Cache-Status"]
 
         code, output = await admin("take-down", paste["slug"], "--reason=by law", dsn=database_dsn)
         assert (code, output) == (0, f"{paste['slug']} is taken down; 1 of 1 caches know it\n")

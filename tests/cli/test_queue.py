@@ -78,6 +78,10 @@ async def test_an_operator_sees_and_decides(database_dsn: str) -> None:
     assert second.endswith("p-1 p-2 p-3 p-4 p-5 and 3 more: will\ufffdnot\ufffd[2J")
     assert len((await queue("list", "--waiting", dsn=database_dsn))[1].splitlines()) == 3
     assert await queue("list", "--target", "well", dsn=database_dsn) == (0, "")
+    assert await queue("status", "--target", "well", dsn=database_dsn) == (0, "well: 0 changes behind\n")
+    unknown = (1, "pastebin: wel is not a target; there are: gone, ill, well\n")
+    for action in (("status",), ("discard", "--all")):
+        assert await queue(*action, "--target=wel", dsn=database_dsn) == unknown
 
     assert await queue("requeue", "1", dsn=database_dsn) == (0, "1 will be tried again\n")
     code, output = await queue("requeue", "1", str(2**63 - 1), dsn=database_dsn)
@@ -92,13 +96,44 @@ async def test_an_operator_sees_and_decides(database_dsn: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("requeue",), ("discard", "--all", "7"), ("forget",), ("list", "7"), ("status", "--all"), ("status", "--waiting")],
+    [("requeue",), ("discard", "--all", "7")],
 )
 def test_what_does_not_go_together_is_refused(
     arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["queue", *arguments, f"--data-dir={tmp_path}"]) == 78
     assert capsys.readouterr().err.startswith(f"pastebin: queue {arguments[0]}: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--all",), ("forget",), ("list", "7"), ("status", "--all"), ("status", "--waiting"), ("discard", "--wait")],
+)
+def test_what_an_action_does_not_take_is_refused(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["queue", *arguments])
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.startswith(" ".join(["usage: pastebin queue", *arguments[:1]]).partition(" --")[0])
+
+
+def test_help_lists_what_the_action_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    always = {"--help", "--target", "--config", "--data-dir", "--set"}
+    for action, own in (("status", set()), ("list", {"--waiting"}), ("requeue", {"--all"}), ("forget", set())):
+        with pytest.raises(SystemExit) as shown:
+            main(["queue", action, "--help"])
+        assert shown.value.code == 0
+        assert set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) == always | own
+
+
+def test_a_node_without_a_database_is_told_where_the_queue_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text('[node]\nroles = ["edge"]\n[edge]\norigin = "http://a"\nlease_seconds = 0', encoding="utf-8")
+    assert main(["queue", "status", f"--config={path}"]) == 69
+    assert "edge has no database: use the --config or --data-dir of a cdn-worker" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -117,5 +152,6 @@ def test_what_no_letter_or_target_is_called_is_refused(
 async def test_an_embedded_database_must_be_running() -> None:
     async with directory() as path:
         code, output = await queue("status", data_dir=path)
-        assert (code, output) == (69, f"pastebin: no node runs on {path}: start it, and ask again\n")
+        assert code == 69
+        assert output.startswith(f"pastebin: no node runs on {path}: start it, or name the node")
         assert running_dsn(EmbeddedSection(), path) is None

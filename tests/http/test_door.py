@@ -108,6 +108,28 @@ async def test_closing_waits_for_the_answer_under_way_and_lets_nobody_in() -> No
         await asyncio.open_connection(*door.address)
 
 
+async def test_who_was_let_in_last_is_answered() -> None:
+    """The connection is there before the door closes, its request comes behind that."""
+    hall = Hall()
+    hall.go.set()
+    is_closed = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks, behind(hall.routes()) as door:
+        reader, writer = await asyncio.open_connection(*door.address)
+        tasks.create_task(refused(door, is_closed))
+
+        async def ask() -> bytes:
+            await is_closed.wait()
+            for _ in range(100):  # the last connection would long be cut
+                await asyncio.sleep(0)
+            writer.write(GET)
+            answer = await reader.readuntil(b"an answer")
+            writer.close()
+            return answer
+
+        asked = tasks.create_task(ask())
+    assert asked.result().startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def test_closing_waits_for_the_upload_under_way() -> None:
     hall = Hall()
 

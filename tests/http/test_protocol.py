@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from pastebin.http import protocol
+from pastebin.http.protocol import Connection
 from tests.http.doors import Door, behind
 
 SECRET = b"hunter2"
@@ -182,6 +183,25 @@ async def test_an_answer_that_takes_time_reaches_who_has_said_everything() -> No
             writer.write_eof()
             asyncio.get_running_loop().call_soon(rooms.go.set)
             assert (await reader.read()).endswith(b"at last.")
+
+
+class Heard(Connection):
+    """Its client leaves as soon as it has the answer: before aiohttp has taken another turn."""
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        self._loop.call_soon(self.eof_received)
+        return finished
+
+
+async def test_who_leaves_with_the_answer_is_let_go() -> None:
+    """Else the connection would be kept until it has been idle for too long."""
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with behind(Rooms().routes(), connection=Heard) as door, door.connected(request) as (reader, _):
+        async with asyncio.timeout(10):
+            assert b"GET 0." in await reader.read()
 
 
 async def test_who_does_not_read_the_answer_is_cut_off() -> None:

@@ -20,6 +20,7 @@ from tests.nodes import Node, directory, started
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ELSEWHERE: list[dict[str, str]] = [
     {"Sec-Fetch-Site": "cross-site"},
+    {"Origin": "http://[x"},
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "nonsense"},
     {"Origin": "https://evil.example"},

@@ -162,6 +162,8 @@ def test_options_are_the_same_in_json_in_a_form_and_in_the_query() -> None:
         if mode.is_positive or operation.query or operation.body or operation.headers_in  # what could be wrong?
     ],
 )
+# the loops of the node, in the thread beside, are no part of any strategy
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 async def test_the_node_keeps_what_the_document_promises(
     node: Node, schema: BaseSchema, known: Known, operation: Operation, mode: GenerationMode
 ) -> None:
@@ -198,6 +200,13 @@ def exercise(schema: BaseSchema, url: str, known: Known, operation: Operation, m
             case.validate_response(response, checks=CHECKS)
 
         check()
+
+
+def test_a_change_lists_only_what_can_be_changed() -> None:
+    schemas = json.loads(openapi.document("http://x"))["components"]["schemas"]
+    fixed = {"slug", "parent", "encryption"}
+    assert fixed <= schemas["CreatePaste"]["properties"].keys()
+    assert not fixed & schemas["RevisePaste"]["properties"].keys()
 
 
 def _without_wishes(case: schemathesis.Case) -> None:

@@ -181,4 +181,4 @@ async def reaching(*urls: str) -> AsyncIterator[list[EdgeTarget]]:
     """What brings messages to the internal doors of these edges, without a worker."""
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as http:
         equipment = Equipment(http, Loops(tasks), 5.0, "node", "", SECRET.encode())
-        yield [EdgeTarget(url, HttpCarrier(url, url, equipment), "node") for url in urls]
+        yield [EdgeTarget(url, HttpCarrier(url, equipment), "node") for url in urls]

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from tests.nodes import SECRET
+
 _START_SECONDS = 60.0
 _STOP_SECONDS = 40.0
 
@@ -141,3 +143,52 @@ async def node_process(data_dir: Path, *options: str) -> AsyncIterator[NodeProce
         if process.was_killed:
             await process.start()  # so that it adopts and stops the database it left behind
         await process.stop()
+
+
+class AnalyticsProcess:
+    """`pastebin serve --role=analytics`, to be killed and started again."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self.port = free_port()
+        self._config = directory / "node.toml"
+        self._config.touch(mode=0o600)
+        self._log = directory / "node.log"
+        self._config.write_text(
+            f'[node]\nsecret = "{SECRET}"\nroles = ["analytics"]\ndata_dir = "{directory}"\n'
+            f'[doors]\norigin = "127.0.0.1:{free_port()}"\ninternal = "127.0.0.1:{self.port}"\n'
+            f'[database]\nprimary = "postgresql://127.0.0.1:1/none"\n'
+            f'[analytics]\ndatabase = "{url}"\nbatches_per_second = 1000.0\n'
+        )
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "pastebin", "serve", f"--config={self._config}"), stdout=log, stderr=log
+            )
+        async with aiohttp.ClientSession() as http, asyncio.timeout(_START_SECONDS):
+            while True:
+                assert self._process.returncode is None, self._log.read_text()[-4000:]
+                try:
+                    async with http.get(f"http://127.0.0.1:{self.port}/readyz") as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientConnectionError:
+                    pass
+                await asyncio.sleep(0.02)  # there is no event to await in a process that does not listen yet
+
+    async def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+@asynccontextmanager
+async def analytics_process(directory: Path, url: str) -> AsyncIterator[AnalyticsProcess]:
+    """A node that does nothing but analytics, on the database `url`; killed when the block ends."""
+    process = AnalyticsProcess(directory, url)
+    await process.start()
+    try:
+        yield process
+    finally:
+        await process.kill()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,17 +15,18 @@ import msgspec
 import pytest
 
 from pastebin.analytics.engines import Dimension, Engine, Filter, Span
+from pastebin.analytics.engines.clickhouse import ClickHouseEngine
 from pastebin.analytics.engines.postgres import PostgresEngine
 from pastebin.http.signing import Signer
 from pastebin.sections import AnalyticsSection
 from pastebin.visits import BATCHES, Batch
 from tests.analytics.oracle import Generator, Oracle
+from tests.clickhouse import Server, fresh_database
 from tests.nodes import SECRET
-from tests.scenarios.processes import free_port
+from tests.scenarios.processes import AnalyticsProcess, analytics_process
 from tests.tcp_proxy import TcpProxy
 
 EVENTS = 100_000
-_START_SECONDS = 60.0
 _SENDERS = 6
 
 
@@ -38,49 +38,25 @@ class Analytics:
     opened: Callable[[], AbstractAsyncContextManager[Engine]]
 
 
-@pytest.fixture(params=["postgres"])
+_SECTION = AnalyticsSection(question_timeout_seconds=60.0)
+
+
+@pytest.fixture
+def in_postgres(empty_database_dsn: str) -> Analytics:
+    return Analytics(empty_database_dsn, lambda: PostgresEngine.opened(_SECTION, empty_database_dsn))
+
+
+@pytest.fixture
+async def in_clickhouse(old_clickhouse: Server) -> AsyncIterator[Analytics]:
+    async with fresh_database(old_clickhouse) as name:
+        url = old_clickhouse.dsn(name)
+        yield Analytics(url, lambda: ClickHouseEngine.opened(_SECTION, url))
+
+
+@pytest.fixture(params=["in_postgres", "in_clickhouse"])
 def analytics(request: pytest.FixtureRequest) -> Analytics:
-    dsn = request.getfixturevalue("empty_database_dsn")
-    section = AnalyticsSection(question_timeout_seconds=60.0)
-    return Analytics(dsn, lambda: PostgresEngine.opened(section, dsn))
-
-
-class AnalyticsProcess:
-    """`pastebin serve --role=analytics`, to be killed and started again."""
-
-    def __init__(self, directory: Path, url: str) -> None:
-        self.port = free_port()
-        self._config = directory / "node.toml"
-        self._config.touch(mode=0o600)
-        self._log = directory / "node.log"
-        self._config.write_text(
-            f'[node]\nsecret = "{SECRET}"\nroles = ["analytics"]\ndata_dir = "{directory}"\n'
-            f'[doors]\norigin = "127.0.0.1:{free_port()}"\ninternal = "127.0.0.1:{self.port}"\n'
-            f'[database]\nprimary = "postgresql://127.0.0.1:1/none"\n'
-            f'[analytics]\ndatabase = "{url}"\nbatches_per_second = 1000.0\n'
-        )
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "pastebin", "serve", f"--config={self._config}"), stdout=log, stderr=log
-            )
-        async with aiohttp.ClientSession() as http, asyncio.timeout(_START_SECONDS):
-            while True:
-                assert self._process.returncode is None, self._log.read_text()[-4000:]
-                try:
-                    async with http.get(f"http://127.0.0.1:{self.port}/readyz") as response:
-                        if response.status == 200:
-                            return
-                except aiohttp.ClientConnectionError:
-                    pass
-                await asyncio.sleep(0.02)  # there is no event to await in a process that does not listen yet
-
-    async def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+    found: Analytics = request.getfixturevalue(request.param)
+    return found
 
 
 class Cutting(TcpProxy):
@@ -97,16 +73,6 @@ class Cutting(TcpProxy):
                 raise ConnectionResetError
             sink.write(data)
             await sink.drain()
-
-
-@asynccontextmanager
-async def running(directory: Path, url: str) -> AsyncIterator[AnalyticsProcess]:
-    process = AnalyticsProcess(directory, url)
-    await process.start()
-    try:
-        yield process
-    finally:
-        await process.kill()
 
 
 class Sending:
@@ -156,7 +122,10 @@ async def test_replays_kills_and_cuts_change_nothing(analytics: Analytics, tmp_p
     for batch in batches:
         oracle.take(batch)
     arriving = made.shuffled(batches, duplicates=0.3, disorder=0.1)
-    async with running(tmp_path, analytics.url) as process, Cutting.opened(("127.0.0.1", process.port)) as proxy:
+    async with (
+        analytics_process(tmp_path, analytics.url) as process,
+        Cutting.opened(("127.0.0.1", process.port)) as proxy,
+    ):
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
             sending = Sending(f"http://127.0.0.1:{proxy.port}", http)
             await _send_all(sending, arriving, process, proxy)

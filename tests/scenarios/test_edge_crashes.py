@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.nodes import SECRET, directory
-from tests.scenarios.processes import NodeProcess, free_port
+from tests.scenarios.processes import NodeProcess
 
 pytestmark = pytest.mark.scenario
 
@@ -78,15 +78,13 @@ async def source() -> AsyncIterator[Source]:
 
 
 class EdgeProcess(NodeProcess):
-    """A node that is an edge and nothing else; its address is that of the edge."""
+    """A node that is an edge and nothing else."""
 
     def __init__(self, path: Path, origin: str, **options: int) -> None:
-        edge_port = free_port()
         self.objects = path / "edge" / "objects"
         lines = {"memory_object_bytes": 65_536, "min_free_bytes": 0, **options}
         text = [
             f'node.secret = "{SECRET}"',
-            f'doors.edge = "127.0.0.1:{edge_port}"',
             "[edge]",
             f'origin = "{origin}"',
             f'disk = "{path / "edge"}"',
@@ -97,11 +95,6 @@ class EdgeProcess(NodeProcess):
         config.write_text("\n".join(text), encoding="utf-8")
         config.chmod(0o600)
         super().__init__(path / "data", "--role=edge", f"--config={config}")
-        self._edge_url = f"http://127.0.0.1:{edge_port}"
-
-    @property
-    def url(self) -> str:
-        return self._edge_url
 
     def files(self) -> list[Path]:
         return sorted(self.objects.iterdir()) if self.objects.exists() else []

@@ -76,5 +76,23 @@ async def test_what_nobody_decides_about_goes_in_the_end(stored: Stored, letters
     for letter in await letters.list(waiting=True):
         await letters.again(letter, letter.keys, [], "no", 0.0, 1)
     await stored.sql("update dead_letters set created_at = now() - interval '31 days' where id = 1")
-    assert await letters.forget() == 1
+    assert sum((await letters.forget()).values()) == 1
     assert len(await letters.list()) == 2
+
+
+async def test_of_each_target_and_state_the_oldest_are_dropped_and_counted(stored: Stored) -> None:
+    letters = DeadLetters(stored.database)
+    await stored.sql(
+        "insert into dead_letters (target, state, keys, sequence, error)"
+        " select target, state, '{p-x}', n, 'no' from generate_series(1, 4) n,"
+        " (values ('a', 'waiting'), ('a', 'dead'), ('b', 'waiting')) as t (target, state)"
+    )
+    await stored.sql("delete from dead_letters where target = 'b' and sequence < 3")
+    assert await letters.forget(3) == {"a": 2}
+    left = await letters.list(waiting=True)
+    assert sorted((letter.target, letter.state, letter.sequence) for letter in left) == [
+        *(("a", state, sequence) for state in ("dead", "waiting") for sequence in (2, 3, 4)),
+        ("b", "waiting", 3),
+        ("b", "waiting", 4),
+    ]
+    assert await letters.forget(3) == {}

@@ -22,7 +22,7 @@ from pastebin.analytics.engines.postgres_rolling import Rolling
 from pastebin.errors import StorageFull, Unavailable, UnreadableRequest, UploadTooSlow
 from pastebin.sections import AnalyticsSection
 from pastebin.store import schema
-from pastebin.store.connections import Connection, Pool
+from pastebin.store.connections import Pool
 from pastebin.visits import Batch, Change, Visit
 
 log = logging.getLogger(__name__)
@@ -33,18 +33,7 @@ _LEDGER_DAYS = 2
 VISITS = [*(one.name for one in fields(Visit)), "node", "received_ms"]
 CHANGES = [*(one.name for one in fields(Change)), "node", "received_ms"]
 
-_CLAIM = """
-insert into batches (id, received_ms, minutes) values ($1, $2, $3) on conflict do nothing returning true
-"""
-_LOCK_NODE = "select pg_advisory_xact_lock($1)"
-_OVERLAP = """
-select min(since_ms) as since, max(until_ms) as until from stretches
-where node = $1 and is_changes = $2 and last >= $3 and first <= $4
-"""
-_STRETCH = """
-insert into stretches (node, is_changes, first, last, since_ms, until_ms, received_ms)
-values ($1, $2, $3, $4, $5, $6, $7)
-"""
+_CLAIM = "select * from claim($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _HERE = {
     table: f"select number from {table} where node = $1 and at_ms >= $2 and at_ms <= $3 and number between $4 and $5"
     for table in ("visits", "changes")
@@ -131,38 +120,37 @@ class PostgresEngine:
     async def _take(self, batch: Batch, received_at: datetime, times: list[int]) -> bool:
         received_ms, node = _milliseconds(received_at), _key(batch.node)
         minutes = list({at // MINUTE_MS for at in times})
+        batch_id: str | None = batch.id
         async with borrowed(self._pool, _TAKE_SECONDS) as connection, connection.transaction():
-            await connection.execute(_LOCK_NODE, node, timeout=_TAKE_SECONDS)
-            if not await connection.fetchval(_CLAIM, batch.id, received_ms, minutes):
-                return False
-            for table, columns, events in (("visits", VISITS, batch.visits), ("changes", CHANGES, batch.changes)):
+            for table, columns, events in _parts(batch):
+                numbers = list(map(attrgetter("number"), events))
+                stretch = (min(numbers), max(numbers), min(times), max(times)) if events else (None,) * 4
+                row = await connection.fetchrow(
+                    *(_CLAIM, batch_id, received_ms, minutes, node, table == "changes", *stretch), timeout=_TAKE_SECONDS
+                )
+                if row is None or not row["is_new"]:
+                    return False
+                batch_id = None
+                if not all(map(lt, numbers, numbers[1:])):
+                    events = list({event.number: event for event in reversed(events)}.values())
+                if row["since"] is not None:
+                    here = await connection.fetch(_HERE[table], node, row["since"], row["until"], *stretch[:2])
+                    known = {one["number"] for one in here}
+                    events = [event for event in events if event.number not in known]
                 if events:
-                    new = await _unknown(connection, table, node, events, received_ms)
-                    tail = (node, received_ms)
-                    rows = [astuple(event) + tail for event in new]
+                    rows = [(*astuple(event), node, received_ms) for event in events]
                     await connection.copy_records_to_table(table, records=rows, columns=columns, timeout=_TAKE_SECONDS)
         return True
 
 
-async def _unknown(
-    connection: Connection, table: str, node: int, events: Sequence[Visit | Change], received_ms: int
-) -> Sequence[Visit | Change]:
-    """Those that are not here yet, each once; and a note that they are here from now on."""
-    numbers = list(map(attrgetter("number"), events))
-    new = events
-    if not all(map(lt, numbers, numbers[1:])):
-        new = list({event.number: event for event in reversed(events)}.values())
-    first, last = min(numbers), max(numbers)
-    is_changes = table == "changes"
-    row = await connection.fetchrow(_OVERLAP, node, is_changes, first, last)
-    if row is not None and row["since"] is not None:
-        here = await connection.fetch(_HERE[table], node, row["since"], row["until"], first, last)
-        known = {one["number"] for one in here}
-        new = [event for event in new if event.number not in known]
-    if new:
-        times = list(map(attrgetter("at_ms"), new))
-        await connection.execute(_STRETCH, node, is_changes, first, last, min(times), max(times), received_ms)
-    return new
+def _parts(batch: Batch) -> list[tuple[str, list[str], Sequence[Visit | Change]]]:
+    """Table, columns and events; at least one, for the id of a batch must be kept even if nothing is in it."""
+    parts: list[tuple[str, list[str], Sequence[Visit | Change]]] = []
+    if batch.visits or not batch.changes:
+        parts.append(("visits", VISITS, batch.visits))
+    if batch.changes:
+        parts.append(("changes", CHANGES, batch.changes))
+    return parts
 
 
 def _key(node: str) -> int:

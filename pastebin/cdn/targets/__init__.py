@@ -64,7 +64,7 @@ class Batch:
 
 
 class TargetError(Exception):
-    """A target did not do what it was asked to; the text is for operators and holds no secret."""
+    """A target did not do what it was asked to; the text is for operators: no secret, nor its name, which they have."""
 
 
 class TargetUnreachable(TargetError):

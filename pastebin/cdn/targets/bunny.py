@@ -63,7 +63,7 @@ class Bunny:
     async def _purge_key(self, key: str) -> None:
         """An empty tag would purge the whole zone."""
         if not key or len(key.encode()) > _KEY_BYTES:
-            raise TargetRefused(f"{self.name}: a tag has 1 to {_KEY_BYTES} bytes", [key])
+            raise TargetRefused(f"a tag has 1 to {_KEY_BYTES} bytes", [key])
         await self._calls.send("POST", self._zone, [key], headers=self._headers, json={"CacheTag": key})
 
     async def _purge_urls(self, urls: Sequence[str]) -> None:

@@ -47,7 +47,6 @@ class Calls:
 
     def __init__(self, section: TargetSection, equipment: Equipment, limits: Limits) -> None:
         self.seconds = equipment.request_timeout_seconds
-        self._name = section.name
         self._secrets = (section.token.reveal(), equipment.secret.decode("latin-1"))
         self._client = equipment.client
         self._allowance = Allowance(limits.calls_per_second, limits.burst)
@@ -60,7 +59,7 @@ class Calls:
             async with asyncio.timeout(self.seconds):
                 yield
         except TimeoutError:
-            raise TargetUnreachable(f"{self._name}: no answer within {self.seconds:g} s") from None
+            raise TargetUnreachable(f"no answer within {self.seconds:g} s") from None
 
     async def turn(self) -> None:
         """Wait for the next call that the limits allow. Raises TargetBusy if that takes longer than a call may."""
@@ -68,7 +67,7 @@ class Calls:
         while True:
             wait = max(self._allowance.wait_seconds(), self._quiet_until - loop.time())
             if wait >= self.seconds / 2:
-                raise TargetBusy(f"{self._name}: its limit is reached", retry_after_seconds=_bounded(wait))
+                raise TargetBusy("its limit is reached", retry_after_seconds=_bounded(wait))
             if wait > 0:
                 await asyncio.sleep(wait)
             elif self._allowance.take():
@@ -78,7 +77,7 @@ class Calls:
         """The target has asked for patience: nothing is sent to it for so long."""
         seconds = _bounded(_BUSY_SECONDS if retry_after_seconds is None else retry_after_seconds)
         self._quiet_until = asyncio.get_running_loop().time() + seconds
-        return TargetBusy(f"{self._name}: {detail}", retry_after_seconds=seconds)
+        return TargetBusy(detail, retry_after_seconds=seconds)
 
     async def send(
         self,
@@ -109,7 +108,7 @@ class Calls:
             ):
                 return Answer(response.status, response.headers, await self._read(response))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TargetUnreachable(f"{self._name}: {type(error).__name__}") from error
+            raise TargetUnreachable(type(error).__name__) from error
 
     async def warm(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         """Fetch an address as a reader would, and drop what comes. Raises TargetUnreachable, TargetBusy."""
@@ -125,7 +124,7 @@ class Calls:
                     if read > _WARMED_BYTES:
                         return
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TargetUnreachable(f"{self._name}: {type(error).__name__}") from error
+            raise TargetUnreachable(type(error).__name__) from error
         if response.status >= 500 or response.status == 429:
             raise self._failure(response.status, response.headers, b"", ())
 
@@ -136,7 +135,7 @@ class Calls:
         except orjson.JSONDecodeError:
             found = None
         if not isinstance(found, dict):
-            raise TargetUnreachable(f"{self._name}: answers something else than a JSON object")
+            raise TargetUnreachable("answers something else than a JSON object")
         return found
 
     def told(self, text: str | bytes) -> str:
@@ -153,7 +152,7 @@ class Calls:
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > _ANSWER_BYTES:
-                raise TargetUnreachable(f"{self._name}: answers with more than {_ANSWER_BYTES} bytes")
+                raise TargetUnreachable(f"answers with more than {_ANSWER_BYTES} bytes")
         return bytes(body)
 
     def _failure(
@@ -163,11 +162,11 @@ class Calls:
         if status == 429 or (status == 503 and retry_after is not None):
             return self.busy(f"asks for patience (HTTP {status})", retry_after)
         if status in (401, 403):
-            return TargetUnreachable(f"{self._name}: refuses the credentials (HTTP {status})")
+            return TargetUnreachable(f"refuses the credentials (HTTP {status})")
         said = f"HTTP {status} {self.told(body)}".strip()
         if status in _REFUSALS and about:
-            return TargetRefused(f"{self._name}: {said}", about)
-        return TargetUnreachable(f"{self._name}: {said}")
+            return TargetRefused(said, about)
+        return TargetUnreachable(said)
 
 
 def limits_for(section: TargetSection, limits: Limits) -> Limits:

@@ -80,8 +80,8 @@ class Cloudflare:
         if codes & _THROTTLED:
             raise self._calls.busy(detail, None)
         if not about or not codes or codes & _CREDENTIALS:
-            raise TargetUnreachable(f"{self.name}: {detail or 'no success, and no reason given'}")
-        raise TargetRefused(f"{self.name}: {detail}", about)
+            raise TargetUnreachable(detail or "no success, and no reason given")
+        raise TargetRefused(detail, about)
 
 
 @asynccontextmanager

@@ -112,7 +112,7 @@ class CloudFront:
         batch = {"Paths": {"Quantity": len(paths), "Items": paths}, "CallerReference": reference}
         answer = await self._call("create_invalidation", about, InvalidationBatch=batch)
         if not answer.get("Invalidation", {}).get("Id"):
-            raise TargetUnreachable(f"{self.name}: the answer is not that of CloudFront")
+            raise TargetUnreachable("the answer is not that of CloudFront")
 
     async def _call(self, operation: str, about: Sequence[str], **parameters: Any) -> dict[str, Any]:
         await self._calls.turn()
@@ -126,10 +126,10 @@ class CloudFront:
             if code in _THROTTLED:
                 raise self._calls.busy(said, _THROTTLED_SECONDS) from error
             if code in _REFUSED and about:
-                raise TargetRefused(f"{self.name}: {said}", about) from error
-            raise TargetUnreachable(f"{self.name}: {said}") from error
+                raise TargetRefused(said, about) from error
+            raise TargetUnreachable(said) from error
         except _FAILURES as error:
-            raise TargetUnreachable(f"{self.name}: {self._calls.told(str(error))}") from error
+            raise TargetUnreachable(self._calls.told(str(error))) from error
         return dict(answer)
 
 

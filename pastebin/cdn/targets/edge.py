@@ -88,7 +88,7 @@ class EdgeTarget:
         }
         reply = await self._exchange(PURGES, message)
         if reply.behind:
-            detail = f"{self.name} is at {reply.sequence} of {reply.epoch or 'no feed'}, not at {batch.previous}"
+            detail = f"it is at {reply.sequence} of {reply.epoch or 'no feed'}, not at {batch.previous}"
             raise TargetBehind(detail, epoch=reply.epoch, sequence=reply.sequence)
 
     async def purge_urls(self, urls: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ class EdgeTarget:
         try:
             reply = msgspec.convert(answer, Reply)
         except msgspec.ValidationError as error:
-            raise TargetUnreachable(f"{self.name}: not the answer of an edge: {error}") from None
+            raise TargetUnreachable(f"not the answer of an edge: {error}") from None
         self._clocks.append((asyncio.get_running_loop().time(), reply.clock))
         return reply
 
@@ -124,8 +124,7 @@ class EdgeTarget:
 class HttpCarrier:
     """To the internal door of another node, signed."""
 
-    def __init__(self, name: str, url: str, equipment: Equipment) -> None:
-        self._name = name
+    def __init__(self, url: str, equipment: Equipment) -> None:
         self._url = url.rstrip("/")
         self._client = equipment.client
         self._seconds = equipment.request_timeout_seconds
@@ -152,17 +151,17 @@ class HttpCarrier:
             ):
                 text = await response.content.read(_ANSWER_BYTES)
         except TimeoutError:
-            raise TargetUnreachable(f"{self._name}: no answer within {self._seconds:g} s") from None
+            raise TargetUnreachable(f"no answer within {self._seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise TargetUnreachable(f"{self._name}: {_reason(error)}") from error
+            raise TargetUnreachable(_reason(error)) from error
         if response.status in (429, 503):
-            raise TargetBusy(f"{self._name}: has enough to do", retry_after_seconds=1.0)
+            raise TargetBusy("has enough to do", retry_after_seconds=1.0)
         try:
             answer = orjson.loads(text)
         except orjson.JSONDecodeError:
             answer = None
         if response.status != 200 or not isinstance(answer, dict):
-            raise TargetUnreachable(f"{self._name}: answered {response.status} to {method} {path}")
+            raise TargetUnreachable(f"answered {response.status} to {method} {path}")
         return answer
 
 
@@ -188,7 +187,7 @@ class LocalCarrier:
 @asynccontextmanager
 async def opened(section: TargetSection, equipment: Equipment) -> AsyncIterator[Target]:
     """The edge whose internal door `section.url` is."""
-    yield EdgeTarget(section.name, HttpCarrier(section.name, section.url, equipment), equipment.node)
+    yield EdgeTarget(section.name, HttpCarrier(section.url, equipment), equipment.node)
 
 
 def _reason(error: Exception) -> str:

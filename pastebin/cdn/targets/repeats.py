@@ -130,7 +130,7 @@ class _Lane:
             except TargetBusy as busy:
                 pause = min(max(busy.retry_after_seconds, _PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
             except TargetError as error:
-                log.info("cdn: a purge could not be repeated yet: %s", error)
+                log.info("cdn: a purge could not be repeated yet: %s: %s", self._target.name, error)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             else:
                 return

@@ -15,7 +15,7 @@ from pastebin.cdn.targets import Batch, Equipment, Limits, Target, TargetError, 
 from pastebin.cdn.targets.calls import Answer, Calls, divided, limits_for
 from pastebin.cdn.targets.repeats import KEYS_SECONDS, Repeated
 from pastebin.http.consistency import MIN_LSN_HEADER, Tokens
-from pastebin.positions import Position
+from pastebin.positions import Position, later
 from pastebin.sections import TargetSection
 
 # Keys of up to 66 letters fit into one header field of 8 KiB, Varnish's http_req_hdr_len.
@@ -35,6 +35,7 @@ class Varnish:
         self._url = section.url.rstrip("/")
         self._headers = {"Pastebin-Purge-Secret": section.token.reveal()}
         self._tokens = Tokens(equipment.secret, _TOKEN_SECONDS) if equipment.secret else None
+        self._latest: Position | None = None
 
     async def purge(self, batch: Batch) -> None:
         async with self._calls.deadline():
@@ -80,12 +81,17 @@ class Varnish:
 
     def _expect_ours(self, answer: Answer) -> None:
         if "Pastebin-Purged" not in answer.headers:
-            raise TargetUnreachable(f"{self.name}: the answer is not that of pastebin.vcl")
+            raise TargetUnreachable("the answer is not that of pastebin.vcl")
 
     def _token(self, position: Position | None) -> dict[str, str]:
-        if self._tokens is None or position is None:
+        """For the latest position of all: a mark may stand for many keys, and VCL cannot tell which token is newer.
+
+        What is sent again would otherwise take back what a later purge has demanded of fetches.
+        """
+        self._latest = later(self._latest, position)
+        if self._tokens is None or self._latest is None:
             return {}
-        return {MIN_LSN_HEADER: self._tokens.seal(position, now=time.time(), purpose="min-lsn")}
+        return {MIN_LSN_HEADER: self._tokens.seal(self._latest, now=time.time(), purpose="min-lsn")}
 
 
 def marks_of(keys: Sequence[str]) -> str:

@@ -18,6 +18,8 @@ from tests.cdn.edge_process import edge_process
 from tests.nodes import SECRET
 from tests.scenarios.processes import NodeProcess, node_process
 
+# without an edge of its own, which would be one more
+_ROLES = 'roles = ["web", "read", "write", "cdn-worker"]'
 EDGES = 4
 PER_SECOND = 100
 MEDIAN_SECONDS = 0.15
@@ -84,7 +86,8 @@ async def prepared(directory: Path) -> AsyncIterator[Contest]:
         targets = [f'[[cdn.targets]]\nname = "edge-{number}"\nurl = "{url}"\n' for number, url in enumerate(urls)]
         config = directory / "node.toml"
         config.write_text(
-            f'[node]\nsecret = "{SECRET}"\n[database]\nprimary = "{server.dsn}"\n{"".join(targets)}', encoding="utf-8"
+            f'[node]\nsecret = "{SECRET}"\n{_ROLES}\n[database]\nprimary = "{server.dsn}"\n{"".join(targets)}',
+            encoding="utf-8",
         )
         config.chmod(0o600)
         node = await stack.enter_async_context(node_process(directory / "node", f"--config={config}"))

@@ -67,7 +67,7 @@ async def test_health(provider: Provider, bunny: Bunny) -> None:
     assert await bunny.check() is None
     assert provider.asked[0].json == {"CacheTag": "pastebin-check"}
     provider.replies.append(Reply(401))
-    assert await bunny.check() == "somewhere: refuses the credentials (HTTP 401)"
+    assert await bunny.check() == "refuses the credentials (HTTP 401)"
 
 
 async def test_a_push_is_a_visit(provider: Provider, equipment: Equipment) -> None:

@@ -116,7 +116,7 @@ async def test_health(provider: Provider, cloudflare: Cloudflare) -> None:
     assert await cloudflare.check() is None
     assert provider.asked[0].json == {"tags": ["pastebin-check"]}
     provider.replies.append(failed(10000, "Authentication error"))
-    assert await cloudflare.check() == "somewhere: 10000 Authentication error"
+    assert await cloudflare.check() == "10000 Authentication error"
 
 
 async def test_a_push_is_a_visit(provider: Provider, cloudflare: Cloudflare) -> None:

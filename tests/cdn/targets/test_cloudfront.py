@@ -151,7 +151,7 @@ async def test_health(provider: Provider, cloudfront: Target) -> None:
     assert await cloudfront.check() is None
     assert provider.asked[0].target == "/2020-05-31/distribution/some-id/invalidation?MaxItems=1"
     assert await cloudfront.check() is None
-    assert await cloudfront.check() == "somewhere: NoSuchDistribution because"
+    assert await cloudfront.check() == "NoSuchDistribution because"
 
 
 async def test_a_push_is_a_visit(provider: Provider, cloudfront: Target) -> None:

@@ -85,7 +85,7 @@ async def test_an_unknown_service_keeps_the_batch_waiting(provider: Provider, fa
 async def test_health(provider: Provider, fastly: Fastly) -> None:
     assert await fastly.check() is None
     provider.replies.append(Reply(401, {"msg": "Provided credentials are missing or invalid"}))
-    assert await fastly.check() == "somewhere: refuses the credentials (HTTP 401)"
+    assert await fastly.check() == "refuses the credentials (HTTP 401)"
 
 
 async def test_a_push_is_a_visit(provider: Provider, fastly: Fastly) -> None:

@@ -67,6 +67,28 @@ create table stretches (
 create index on stretches (node, is_changes, last, first);
 create index on stretches (received_ms);
 
+-- Everything that comes before the rows of a batch, in one round trip: one batch of a node at a time, each once (unless
+-- its id is null: for the changes of a batch that has visits, too), and a note of its numbers. Answers where events are
+-- that may be the same; nothing for a batch that is here.
+create function claim(
+    batch_id text, received bigint, touched integer[], of_node bigint, of_changes boolean,
+    from_number bigint, to_number bigint, from_ms bigint, to_ms bigint,
+    out is_new boolean, out since bigint, out until bigint
+) language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock(of_node);
+    is_new := true;
+    if batch_id is not null then
+        insert into batches (id, received_ms, minutes) values (batch_id, received, touched) on conflict do nothing;
+        is_new := found;
+    end if;
+    if is_new and from_number is not null then
+        select min(s.since_ms), max(s.until_ms) into since, until from stretches s
+        where s.node = of_node and s.is_changes = of_changes and s.last >= from_number and s.first <= to_number;
+        insert into stretches values (of_node, of_changes, from_number, to_number, from_ms, to_ms, received);
+    end if;
+end $$;
+
 -- One row for a pseudonym in its period: its first visit, and its last.
 create table seen (
     period   integer not null,
