@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from pastebin.backoff import Backoff
 from pastebin.cdn import parcels
 from pastebin.cdn.parcels import Parcel
 from pastebin.cdn.targets import (
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 _PARCELS = 4
 _PUSHES = 64
 _ROWS = (200, 4000)
-_FIRST_PAUSE_SECONDS = 0.1
+FIRST_PAUSE_SECONDS = 0.1
 _LETTERS_SECONDS = 2.0
 # A lease of the edge begins with the second message: it has to hear what was asked after it had answered.
 _QUICK_BEATS = 2
@@ -349,9 +350,7 @@ class Delivery:
                     log.info("target %s was not pushed to: %s", self.target.name, error)
 
     def _backoff(self, failures: int) -> float:
-        """Exponential, with jitter, so that those who failed together do not return together."""
-        longest = self.desk.section.retry_max_seconds
-        return min(longest, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures, 30)) * (0.5 + random.random() / 2)  # noqa: S311
+        return Backoff(FIRST_PAUSE_SECONDS, self.desk.section.retry_max_seconds).pause_seconds(failures + 1)
 
     def _count(self, failure: TargetError) -> None:
         self.desk.metrics.purge_failures.labels(self.target.name, _outcome(failure)).inc()

@@ -95,7 +95,7 @@ class EdgeConnection(Connection):
                     return
         self._take(data)
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns nothing
         self._shortcut.flush()
         return super().eof_received()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import asyncpg
 
+from pastebin.backoff import Backoff
 from pastebin.embedded import account, binaries, logfile, processes, settings, sockets
 from pastebin.embedded.cluster import Cluster
 from pastebin.embedded.processes import Process
@@ -35,13 +35,8 @@ _COMMAND_SECONDS = 30.0
 # A server that dies while it is asked can confuse the driver: that is its InternalClientError.
 _TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _LOOK_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 30.0
+BACKOFF = Backoff(first_seconds=0.1, longest_seconds=30.0)
 _STEADY_SECONDS = 60.0
-
-
-def pause_seconds(attempt: int, jitter: float) -> float:
-    """How long to wait before the start number `attempt` (from 0) after a crash; jitter is from 0 to 1."""
-    return min(_LONGEST_PAUSE_SECONDS, 0.1 * 2.0 ** min(attempt, 16)) * (0.5 + jitter / 2)
 
 
 class Server:
@@ -148,7 +143,7 @@ class Server:
             self._up.clear()
             attempt = 0 if loop.time() - since > _STEADY_SECONDS else attempt
             while self._wanted and not self._up.is_set():
-                pause = pause_seconds(attempt, random.random())  # noqa: S311  (jitter, not a secret)
+                pause = BACKOFF.pause_seconds(attempt + 1)
                 log.error("PostgreSQL in %s: %s; starting it again in %.1f s", self.directory, reason, pause)
                 await asyncio.sleep(pause)
                 attempt += 1

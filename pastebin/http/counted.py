@@ -21,7 +21,7 @@ ANALYTICS = "Pastebin-Analytics"
 OFF = "off"
 
 # Set by a cache that answers, or has passed the request on.
-CACHED: web.RequestKey[CacheStatus] = web.RequestKey("cached", str)  # type: ignore[arg-type]
+CACHED: web.RequestKey[CacheStatus] = web.RequestKey("cached", str)  # type: ignore[arg-type]  # a Literal
 STARTED = web.RequestKey("started", float)  # of time.perf_counter
 
 _UNCOUNTED = web.RequestKey("uncounted", bool)

@@ -201,7 +201,7 @@ class Connection(RequestHandler):
         self._was_held_up = True
         super().pause_reading()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns nothing
         """A client that has sent all it wants to send (`printf ... | nc`) still gets its answers."""
         if self._short is not None:
             self._half_closed = True

@@ -5,28 +5,27 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import random
 import secrets
 
 import asyncpg
 import msgspec
 
+from pastebin.backoff import Backoff
 from pastebin.errors import PastebinError, Unavailable
 from pastebin.metrics import Metrics
 from pastebin.sections import VisitsSection
-from pastebin.services.shipping import BATCH_HEADER, judged, pause
+from pastebin.services.shipping import FIRST_PAUSE_SECONDS, judged
 from pastebin.services.statistics import Statistics
 from pastebin.store.changes import ChangeCursor, Stretch
 from pastebin.store.database import Database
 from pastebin.store.feed import Feed
-from pastebin.visits import BATCHES, Batch, Change
+from pastebin.visits import Batch, Change
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
 _LEASE_SECONDS = 30.0
 _RELEASE_SECONDS = 1.0
-_GZIP = {"Content-Type": "application/gzip"}
 
 
 class Telling:
@@ -37,7 +36,7 @@ class Telling:
         lease = max(_LEASE_SECONDS, 3 * section.request_timeout_seconds)
         self._cursor = ChangeCursor(database, secrets.token_hex(8), lease_seconds=lease, limit=section.batch_events)
         self._statistics = statistics
-        self._most_seconds = min(section.retry_max_seconds, lease / 3)
+        self._backoff = Backoff(FIRST_PAUSE_SECONDS, min(section.retry_max_seconds, lease / 3))
         self._changes = metrics.changes_told
         self._lost = metrics.changes_lost
 
@@ -53,8 +52,7 @@ class Telling:
                     failures += 1
                     if failures == 1:
                         log.warning("analytics is not told of changes now: %s", error)
-                    chance = random.random()  # noqa: S311  (no secret)
-                    seconds = pause(failures, self._most_seconds, chance)
+                    seconds = self._backoff.pause_seconds(failures)
                 await asyncio.sleep(seconds)
         finally:
             await self._release()
@@ -78,13 +76,7 @@ class Telling:
 
     async def _send(self, stretch: Stretch, changes: list[Change]) -> str:
         body = await asyncio.to_thread(packed, Batch(stretch.id, stretch.node, changes=changes))
-        try:
-            answer = await self._statistics.send(BATCHES, body, headers={BATCH_HEADER: stretch.id, **_GZIP})
-        except PastebinError:
-            raise
-        except Exception as error:  # whatever is wrong with analytics in this process must not end the node
-            log.exception("analytics failed")
-            raise Unavailable("analytics failed") from error
+        answer = await self._statistics.send_batch(stretch.id, body)
         outcome = judged(answer.status)
         if outcome not in ("taken", "refused"):
             raise Unavailable(f"analytics answers {answer.status}")

@@ -62,7 +62,7 @@ class Salting:
             was_fresh = is_fresh
             longest = _REFRESH_SECONDS if is_fresh else _RETRY_SECONDS
             # a moment after midnight, for clocks differ; not all nodes at once
-            to_midnight = DAY_SECONDS - self._clock() % DAY_SECONDS + random.random()  # noqa: S311
+            to_midnight = DAY_SECONDS - self._clock() % DAY_SECONDS + random.random()  # noqa: S311  (jitter, not a secret)
             await asyncio.sleep(min(longest, to_midnight))
 
     async def refresh(self) -> bool:

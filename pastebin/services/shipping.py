@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import zlib
 from typing import Literal
 
 import orjson
 
+from pastebin.backoff import Backoff
 from pastebin.errors import Unavailable
 from pastebin.metrics import Metrics
 from pastebin.sections import VisitsSection
 from pastebin.services.spool import Parcel, Spool
 from pastebin.services.statistics import Answer, Statistics
-from pastebin.visits import BATCHES
 
 log = logging.getLogger(__name__)
 
 Verdict = Literal["taken", "refused", "failed", "away"]
 
-BATCH_HEADER = "Pastebin-Batch"
-
-_GZIP = {"Content-Type": "application/gzip"}
-_FIRST_PAUSE_SECONDS = 0.25
+FIRST_PAUSE_SECONDS = 0.25
 # RFC 9110, 15.5: what the content itself is to blame for. Not 401 and 403: clocks and secrets can be put right.
 _NEVER = frozenset({400, 409, 410, 411, 413, 415, 422, 431})
 _BUSY = frozenset({429, 503, 507})
@@ -39,6 +35,7 @@ class Shipping:
         self._spool = spool
         self._statistics = statistics
         self._most_seconds = section.retry_max_seconds
+        self._backoff = Backoff(FIRST_PAUSE_SECONDS, section.retry_max_seconds)
         self._outcomes = metrics.visit_batches
         self._failures = 0
         self._taken = 0
@@ -58,12 +55,9 @@ class Shipping:
         """Send it once. None if it is dealt with, else for how long to wait."""
         answer, detail = Answer(0), ""
         try:
-            answer = await self._statistics.send(BATCHES, body, headers={BATCH_HEADER: parcel.id, **_GZIP})
+            answer = await self._statistics.send_batch(parcel.id, body)
         except Unavailable as error:
             detail = error.detail
-        except Exception as error:  # whatever is wrong with analytics in this process must not end the node
-            log.exception("analytics failed")
-            detail = type(error).__name__
         verdict = judged(answer.status)
         if verdict == "failed" and self._is_poison(parcel):
             verdict = "refused"
@@ -75,8 +69,7 @@ class Shipping:
             await self._spool.postponed(parcel)
         self._note_failure(detail or f"it answers {answer.status}")
         self._failures += 1
-        backed_off = pause(self._failures, self._most_seconds, random.random())  # noqa: S311  (no secret)
-        return max(backed_off, min(answer.retry_after_seconds, self._most_seconds))
+        return max(self._backoff.pause_seconds(self._failures), min(answer.retry_after_seconds, self._most_seconds))
 
     async def _settle(self, parcel: Parcel, verdict: Verdict, status: int) -> None:
         self._failures = 0
@@ -119,9 +112,3 @@ def judged(status: int) -> Verdict:
     if status in _NEVER:
         return "refused"
     return "away" if not status or status in _BUSY else "failed"
-
-
-def pause(failures: int, most_seconds: float, chance: float) -> float:
-    """Seconds before the next attempt after so many failures in a row: twice as long each time, half of it chance."""
-    longest = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 30), most_seconds)
-    return longest * (0.5 + chance / 2)

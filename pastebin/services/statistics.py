@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,8 +14,12 @@ import aiohttp
 
 from pastebin.errors import Unavailable
 from pastebin.sections import VisitsSection
+from pastebin.visits import BATCHES
+
+log = logging.getLogger(__name__)
 
 ANSWER_BYTES = 16 * 1024**2
+BATCH_HEADER = "Pastebin-Batch"
 
 # Makes the headers that sign a request: its method, its target, its body.
 Sign = Callable[[str, str, bytes], Mapping[str, str]]
@@ -92,7 +97,7 @@ class Statistics:
         try:
             async with asyncio.timeout(seconds):
                 if (local := self._find()) is not None:
-                    return await local.carry(method, path, body)
+                    return await _carried(local, method, path, body)
                 if self._client is None:
                     raise Unavailable("there is no analytics service")
                 return await self._exchange(self._client, method, path, body, headers)
@@ -100,6 +105,10 @@ class Statistics:
             raise Unavailable(f"the analytics service does not answer within {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"the analytics service cannot be reached: {_reason(error)}") from error
+
+    async def send_batch(self, batch_id: str, body: bytes) -> Answer:
+        """A batch of events, packed by gzip. Raises Unavailable if there is no answer."""
+        return await self.send(BATCHES, body, headers={BATCH_HEADER: batch_id, "Content-Type": "application/gzip"})
 
     async def _exchange(
         self, client: aiohttp.ClientSession, method: str, path: str, body: bytes, headers: Mapping[str, str]
@@ -116,6 +125,16 @@ class Statistics:
             after = response.headers.get("Retry-After", "").strip()
             wait = float(after) if after.isascii() and after.isdigit() and len(after) < 6 else 0.0
             return Answer(response.status, bytes(content), wait)
+
+
+async def _carried(local: LocalAnalytics, method: str, path: str, body: bytes) -> Answer:
+    try:
+        return await local.carry(method, path, body)
+    except Unavailable:
+        raise
+    except Exception as error:  # whatever is wrong with analytics in this process must not end the node
+        log.exception("analytics failed")
+        raise Unavailable(f"the analytics service failed: {type(error).__name__}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -65,7 +65,7 @@ class Sweeping:
         # what a node that was killed has left is older than its restart, but for the last hour
         await self._once("removing what was abandoned", self._remove_abandoned)
         # so that nodes started together do not list the store together
-        await asyncio.sleep(self._section.reconcile_seconds * (0.5 + random.random() / 2))  # noqa: S311
+        await asyncio.sleep(self._section.reconcile_seconds * (0.5 + random.random() / 2))  # noqa: S311  (jitter, not a secret)
         await self._repeat("reconciling", self._reconcile, self._section.reconcile_seconds)
 
     async def _repeat(self, name: str, work: Callable[[], Awaitable[None]], pause_seconds: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import re
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from pastebin.errors import BlobMissing, RangeUnsatisfiable, Unavailable
 from pastebin.store.blobs import CHUNK_BYTES
 from pastebin.store.s3_bucket import Answer, Bucket
-from pastebin.store.s3_failures import FAILURES, TRIES, pause_seconds, told
+from pastebin.store.s3_failures import BACKOFF, FAILURES, TRIES, told
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Download:
             log.warning("blobs: cannot read on at byte %d: %s", self._offset, told(error), extra=about)
             raise Unavailable from error
         log.info("blobs: reading on at byte %d after: %s", self._offset, told(error), extra=about)
-        await asyncio.sleep(pause_seconds(self._failures, random.random()))  # noqa: S311  (not a secret)
+        await asyncio.sleep(BACKOFF.pause_seconds(self._failures))
 
     async def _open(self) -> Any:
         """The stream from the offset on; None where there is nothing to read."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from pastebin.backoff import Backoff
 from pastebin.errors import (
     BlobMissing,
     PastebinError,
@@ -36,8 +36,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 TRIES = 4
-_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 3.0
+BACKOFF = Backoff(first_seconds=0.2, longest_seconds=3.0)
 
 _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 # The bytes did not arrive as they were sent, or not in time.
@@ -83,11 +82,6 @@ def is_temporary(error: BaseException) -> bool:
         return False
     status, code = code_of(error)
     return not status or status in _TEMPORARY_STATUS or code in _TEMPORARY_CODES
-
-
-def pause_seconds(attempt: int, chance: float) -> float:
-    """How long to wait after the failed `attempt` (1 is the first); `chance` from 0 to 1 keeps nodes apart."""
-    return min(_PAUSE_SECONDS * 2.0 ** (attempt - 1), _LONGEST_PAUSE_SECONDS) * (0.5 + chance / 2)
 
 
 def word_for(error: BaseException) -> PastebinError:
@@ -145,7 +139,7 @@ async def attempted(
             async with asyncio.timeout_at(min(ends, asyncio.get_running_loop().time() + seconds)):
                 return await work()
         except FAILURES as error:
-            pause = pause_seconds(attempt, random.random())  # noqa: S311  (not a secret)
+            pause = BACKOFF.pause_seconds(attempt)
             late = asyncio.get_running_loop().time() + pause >= ends
             if attempt >= tries or late or not is_temporary(error):
                 word = word_for(error)

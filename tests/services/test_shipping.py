@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from pastebin.metrics import Metrics
 from pastebin.sections import VisitsSection
-from pastebin.services.shipping import BATCH_HEADER, Shipping, judged, pause
+from pastebin.services.shipping import Shipping, judged
 from pastebin.services.spool import Spool
-from pastebin.services.statistics import Answer, Statistics
+from pastebin.services.statistics import BATCH_HEADER, Answer, Statistics
 from pastebin.visits import BATCHES
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -189,9 +189,3 @@ def test_only_what_the_content_is_to_blame_for_is_refused(status: int) -> None:
     verdict = judged(status)
     assert (verdict == "taken") == (200 <= status <= 299)
     assert verdict != "refused" or (400 <= status <= 499 and status not in (401, 403, 408, 425, 429))
-
-
-@given(st.integers(1, 10_000), st.floats(0.1, 1000), st.floats(0, 1, exclude_max=True))
-def test_pauses_grow_up_to_a_bound(failures: int, most: float, chance: float) -> None:
-    assert 0 < pause(failures, most, chance) <= most
-    assert pause(failures, most, chance) <= pause(failures + 2, most, chance)

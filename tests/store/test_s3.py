@@ -20,7 +20,6 @@ from pastebin.store.blobs import CHUNK_BYTES, new_key
 from pastebin.store.budget import Budget
 from pastebin.store.s3 import S3Blobs
 from pastebin.store.s3_bucket import Bucket
-from pastebin.store.s3_failures import pause_seconds
 from pastebin.store.s3_upload import PART_BYTES, part_bytes
 from tests.proxies import Proxy, proxied
 from tests.seaweed import BUCKET, Seaweed, client, running
@@ -349,10 +348,6 @@ class TestSizes:
 
     def test_ten_thousand_parts_hold_what_a_store_may_hold(self) -> None:
         assert sum(map(part_bytes, range(1, 10_001))) > 5 * 1024**4
-
-    @given(st.integers(1, 50), st.floats(0, 1))
-    def test_pauses_are_bounded(self, attempt: int, chance: float) -> None:
-        assert 0 < pause_seconds(attempt, chance) <= 3
 
     async def test_a_blob_beyond_all_parts_is_refused(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pastebin.store.s3_upload._MOST_PARTS", 2)
