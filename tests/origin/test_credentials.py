@@ -29,8 +29,9 @@ async def test_it_is_refused_if_asked_for(small_node: Node, size: int) -> None:
     line = size // 2 + 1
     http, url = small_node.http, f"{small_node.url}/api/v1/pastes"
     expected = f"line {line} looks like it holds a GitHub token"
-    async with http.post(url, json={"content": content, "reject_secrets": True}) as response:
-        assert [error["message"] for error in await refused(response)] == [expected]
+    if size < 50_000:  # the most that JSON may have here
+        async with http.post(url, json={"content": content, "reject_secrets": True}) as response:
+            assert [error["message"] for error in await refused(response)] == [expected]
     async with http.post(f"{url}?reject_secrets=true", data=content.encode()) as response:
         assert [error["message"] for error in await refused(response)] == [expected]
     form = aiohttp.FormData({"reject_secrets": "true"})
@@ -40,9 +41,10 @@ async def test_it_is_refused_if_asked_for(small_node: Node, size: int) -> None:
         found = await refused(response)
     assert [error["message"] for error in found] == [expected]
     assert "files[1]" in str(found)
-    for harmless in ({"content": content}, {"content": "x", "reject_secrets": True}):
-        async with http.post(url, json=harmless) as response:
-            assert response.status == 201
+    async with http.post(url, data=content.encode()) as response:
+        assert response.status == 201
+    async with http.post(url, json={"content": "x", "reject_secrets": True}) as response:
+        assert response.status == 201
 
 
 async def test_a_change_is_looked_at_as_well(small_node: Node) -> None:
