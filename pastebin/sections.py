@@ -113,6 +113,7 @@ class LimitsSection(Section, frozen=True):
 class DatabaseSection(Section, frozen=True):
     primary: Secret = msgspec.field(default_factory=Secret)
     replicas: Annotated[list[Secret], Meta(max_length=64)] = []
+    near: Annotated[list[str], Meta(max_length=64)] = []
     discover: str = ""
     discover_nameserver: str = ""
     discover_interval_seconds: Seconds = 10.0

@@ -4,8 +4,9 @@ Three ways in. `primary()` lends a connection for changes, which are never repea
 it may. `reader()` lends one for reading what may be a moment old. `read()` asks a question, and asks somebody else
 when the first one falls silent.
 
-With replicas a read goes to the one that promises the shortest wait. A read that must see a certain position goes to
-one that has replayed it, after a short wait; everything else falls back on the primary, within the limits of `Spill`.
+With replicas a read goes to the one that promises the shortest wait, of the near ones while any is usable. A read that
+must see a certain position goes to one that has replayed it, after a short wait; everything else falls back on the
+primary, within the limits of `Spill`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pastebin.store.connections import AWAY, ELSEWHERE, LSN, REFUSALS, Connectio
 from pastebin.store.discovery import Discovery
 from pastebin.store.endpoints import Endpoint, endpoints
 from pastebin.store.members import Member
+from pastebin.store.nearness import nearest
 from pastebin.store.spill import Spill
 from pastebin.store.topology import MemberReport, Topology
 
@@ -247,6 +249,7 @@ class Database:
 
     def _chosen(self, members: Sequence[Member]) -> Member:
         now = asyncio.get_running_loop().time()
+        members = nearest(members, lambda member: member.is_near)
         return balancing.choose(members, lambda member: member.cost(now), random.random)
 
     async def _first_to_reach(self, at: Position, members: Sequence[Member]) -> Member | None:

@@ -56,6 +56,7 @@ class Member:
         self.in_flight = 0
         self.trouble: str | None = "not asked yet"
         self.leads = False
+        self.is_near = True
         self._section = section
         self._on_change = on_change
         self._pool: Pool | None = None
