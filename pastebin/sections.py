@@ -92,6 +92,7 @@ class DoorsSection(Section, frozen=True):
     max_connections: CountOrZero = 8192
     max_connections_per_address: CountOrZero = 2048
     trusted_proxies: Annotated[list[str], Meta(max_length=4096)] = []
+    max_timeout_seconds: Seconds = 60.0
 
 
 class SiteSection(Section, frozen=True):

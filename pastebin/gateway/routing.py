@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import random
 
+from pastebin import deadlines, retrying
 from pastebin.errors import PastebinError, UpstreamTimeout, UpstreamUnavailable
-from pastebin.gateway import retrying
 from pastebin.gateway.figures import Again, Figures
 from pastebin.gateway.fleet import Fleet
-from pastebin.gateway.hedging import Latencies
 from pastebin.gateway.members import Member
-from pastebin.gateway.retrying import Budget
 from pastebin.gateway.wants import Want
+from pastebin.hedging import Latencies
 from pastebin.http import problems
 from pastebin.http.exchanges import Ask, Exchange, Reply
 from pastebin.http.forwarding import TIMEOUT
 from pastebin.http.upstreams import IDLE_UNSAFE_SECONDS
+from pastebin.retrying import Budget
 from pastebin.sections import GatewaySection
 
 # An answer of no more than that is passed back when it is here as a whole, so that one cut short can be had anew.
@@ -58,7 +58,7 @@ class Route:
         self._sent: tuple[Member, float] | None = None  # what was not to be repeated
         self._has_hopped = False
         self._now = asyncio.get_running_loop().time
-        self._due = self._now() + means.section.deadline_seconds
+        self._due = self._now() + deadlines.within(means.section.deadline_seconds)
         means.retries.note()
 
     async def fetch(self, ask: Ask) -> Reply:

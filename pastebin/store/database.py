@@ -19,6 +19,7 @@ from typing import TypeVar, cast
 
 import asyncpg
 
+from pastebin.deadlines import within
 from pastebin.errors import DatabaseUnavailable, Overloaded, ReplicaBehind, ResourceUnavailable
 from pastebin.metrics import Metrics
 from pastebin.positions import Position
@@ -197,7 +198,7 @@ class Database:
         """A connection of whoever suits best; `tried` are not asked again, and those asked now are added."""
         topology = self._topology
         if not topology.balances and topology.leader is not None:
-            async with topology.leader.connected(self._section.acquire_timeout_seconds) as link:
+            async with topology.leader.connected(within(self._section.acquire_timeout_seconds)) as link:
                 yield link
             return
         async with AsyncExitStack() as stack:
@@ -228,7 +229,7 @@ class Database:
             tried.add(member)
             try:
                 async with AsyncExitStack() as attempt:
-                    seconds = min(_TRYING_SECONDS, self._section.acquire_timeout_seconds)
+                    seconds = within(min(_TRYING_SECONDS, self._section.acquire_timeout_seconds))
                     link = await attempt.enter_async_context(member.connected(seconds))
                     if at is None or member.covers(at):
                         stack.push_async_exit(attempt.pop_all())
@@ -264,13 +265,13 @@ class Database:
 
     def _acquire_seconds(self, leader: Member) -> float:
         """Nobody queues for long for a primary that does not answer, but it is always tried."""
-        seconds = self._section.acquire_timeout_seconds
+        seconds = within(self._section.acquire_timeout_seconds)
         return seconds if leader.is_up else min(seconds, _TRYING_SECONDS)
 
     def _patience(self, link: Link) -> asyncio.Timeout:
         """How long a question may take where somebody else can answer it."""
         is_shared = self._topology.balances and link.is_replica
-        return asyncio.timeout(self._section.replica_timeout_seconds if is_shared else None)
+        return asyncio.timeout(within(self._section.replica_timeout_seconds) if is_shared else None)
 
 
 def position_at(connection: Connection, lsn: int) -> Position:

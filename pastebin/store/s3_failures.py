@@ -22,6 +22,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from pastebin.backoff import Backoff
+from pastebin.deadlines import within
 from pastebin.errors import (
     BlobMissing,
     PastebinError,
@@ -136,7 +137,7 @@ async def attempted(
     while True:
         attempt += 1
         try:
-            async with asyncio.timeout_at(min(ends, asyncio.get_running_loop().time() + seconds)):
+            async with asyncio.timeout_at(min(ends, asyncio.get_running_loop().time() + within(seconds))):
                 return await work()
         except FAILURES as error:
             pause = BACKOFF.pause_seconds(attempt)

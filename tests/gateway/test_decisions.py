@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pastebin.breaking import Circuit
 from pastebin.gateway import announced, balancing, retrying
-from pastebin.gateway.breaking import Circuit
-from pastebin.gateway.hedging import Latencies
-from pastebin.gateway.retrying import Budget
 from pastebin.gateway.wants import Want, wanted
+from pastebin.hedging import Latencies
+from pastebin.retrying import Budget
 
 READ = Want("read", is_safe=True)
 
