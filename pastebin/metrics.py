@@ -75,6 +75,17 @@ class Metrics:
         self.database_retries = self._counter(
             "pastebin_database_read_retries_total", "Reads repeated on another database server"
         )
+        self.database_hedges = self._counter(
+            "pastebin_database_hedges_total", "Lookups asked of a second replica, by whose answer it was", ["won"]
+        )
+        self.retries_refused = self._counter(
+            "pastebin_retries_refused_total", "What was not asked again, for the budget was spent", ["dependency"]
+        )
+        self.circuits = self._gauge(
+            "pastebin_circuit_open",
+            "1 while a dependency is not asked, 0.5 while it is tried with one request at a time",
+            ["dependency", "host"],
+        )
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
         self._observe_purges()
         self._observe_analytics()

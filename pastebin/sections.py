@@ -124,6 +124,7 @@ class DatabaseSection(Section, frozen=True):
     acquire_timeout_seconds: Seconds = 5.0
     command_timeout_seconds: Seconds = 15.0
     replica_timeout_seconds: Seconds = 2.0
+    hedge_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
     check_interval_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
     slow_start_seconds: SecondsOrZero = 10.0
     max_lag_seconds: SecondsOrZero = 10.0

@@ -18,12 +18,11 @@ from pastebin.http import problems
 from pastebin.http.exchanges import Ask, Exchange, Reply
 from pastebin.http.forwarding import TIMEOUT
 from pastebin.http.upstreams import IDLE_UNSAFE_SECONDS
-from pastebin.retrying import Budget
+from pastebin.retrying import RETRY_RESERVE, Budget
 from pastebin.sections import GatewaySection
 
 # An answer of no more than that is passed back when it is here as a whole, so that one cut short can be had anew.
 _WHOLE_BYTES = 64 * 1024
-_RESERVED_RETRIES = 100.0
 _RESERVED_HEDGES = 10.0
 # Answers that another node might give better.
 _REFUSALS = (502, 503, 504)
@@ -41,7 +40,7 @@ class Means:
     latencies: dict[str, Latencies] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.retries = Budget(self.section.retry_share, _RESERVED_RETRIES)
+        self.retries = Budget(self.section.retry_share, RETRY_RESERVE)
         self.hedges = Budget(self.section.hedge_share, _RESERVED_HEDGES)
 
 

@@ -225,7 +225,7 @@ class _Asking:
         required = strictest([one.required for one in asked if one.required is not None])
         if required == "primary":
             return await self.database.read(question, from_primary=True)
-        return await self.database.read(question, at=required)
+        return await self.database.read(question, at=required, is_hedged=True)
 
 
 def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | None:
