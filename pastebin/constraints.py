@@ -88,6 +88,9 @@ def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
     if not database.primary and (database.replicas or database.discover):
         option = "replicas" if database.replicas else "discover"
         yield Problem(f"database.{option}", "needs database.primary: the embedded server has no replicas")
+    for index, near in enumerate(database.near):
+        if not near or ("/" in near and not _is_network(near)):
+            yield Problem(f"database.near[{index}]", "must be host, host:port or a network such as 10.1.0.0/16")
     match = _DISCOVER.fullmatch(database.discover)
     if database.discover and (match is None or int(match[1] or 0) > 65535):
         allowed = "srv:NAME, such as srv:_postgresql._tcp.db.example, or a:NAME:PORT"
@@ -97,6 +100,14 @@ def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
             parse_address(database.discover_nameserver)
         except ValueError as error:
             yield Problem("database.discover_nameserver", str(error))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_blobs(blobs: BlobsSection) -> Iterator[Problem]:

@@ -166,6 +166,10 @@ class Overloaded(Unavailable):
     """The server has too much to do at the moment; try again shortly."""
 
 
+class DeadlinePassed(Unavailable):
+    """The time that this answer was given is over; try again."""
+
+
 class BadUpstream(PastebinError):
     """What the origin answered cannot be understood."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from pastebin import __version__
+from pastebin.breaking import Circuit
 
 # OpenTelemetry's buckets for http.server.request.duration, in seconds.
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -51,6 +53,14 @@ class Metrics:
         self.orphan_blobs = self._gauge(
             "pastebin_orphan_blobs", "Blobs that no paste refers to, within their grace period"
         )
+        self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
+        self._observe_database()
+        self._observe_purges()
+        self._observe_analytics()
+        self._observe_names()
+
+    def _observe_database(self) -> None:
+        """Instruments of the servers of the database, and of how often they and other dependencies are asked."""
         self.database_state = self._gauge(
             "pastebin_database_member_state", "1 for the state a database server is in", ["member", "state"]
         )
@@ -75,10 +85,17 @@ class Metrics:
         self.database_retries = self._counter(
             "pastebin_database_read_retries_total", "Reads repeated on another database server"
         )
-        self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
-        self._observe_purges()
-        self._observe_analytics()
-        self._observe_names()
+        self.database_hedges = self._counter(
+            "pastebin_database_hedges_total", "Lookups asked of a second replica, by whose answer it was", ["won"]
+        )
+        self.retries_refused = self._counter(
+            "pastebin_retries_refused_total", "What was not asked again, for the budget was spent", ["dependency"]
+        )
+        self.circuits = self._gauge(
+            "pastebin_circuit_open",
+            "1 while a dependency is not asked, 0.5 while it is tried with one request at a time",
+            ["dependency", "host"],
+        )
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -151,6 +168,11 @@ class Metrics:
             "pastebin_dns_answers_total", "Questions by what became of their answer", ["outcome"]
         )
         self.region_up = self._gauge("pastebin_region_up", "1 while clients are sent to the region", ["region"])
+
+    def watch_circuit(self, dependency: str, host: str, circuit: Circuit) -> None:
+        """Show the state of a circuit whose times are those of `time.monotonic`. Hosts are configured names."""
+        openness = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
+        self.circuits.labels(dependency, host).set_function(lambda: openness[circuit.state(time.monotonic())])
 
     def show_database_member(
         self,

@@ -20,6 +20,7 @@ from pastebin.config import Config
 from pastebin.errors import StartError
 from pastebin.http import app, counted
 from pastebin.http import door as http_door
+from pastebin.http.clients import Clients
 from pastebin.http.door import Traffic
 from pastebin.http.internal import Health, InternalHandlers
 from pastebin.http.middleware import ErrorPage
@@ -27,6 +28,7 @@ from pastebin.http.offer import Front, Offer
 from pastebin.http.pages import Pages, html_response
 from pastebin.http.problems import Document
 from pastebin.http.protocol import Connection
+from pastebin.http.timeliness import Timeliness
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.notify import notify
@@ -169,7 +171,14 @@ class _Building:
             held.tokens if self.door == "origin" else None,
             front,
             held.config.cdn.dialects if self.door == "origin" and name != "local" and front is None else (),
+            None if is_internal else self._timeliness(name),
         )
+
+    def _timeliness(self, name: str) -> Timeliness:
+        """Who says how long he waits: a proxy that is trusted, or the edge of this process."""
+        doors = self.held.config.doors
+        is_trusted = Clients(doors.trusted_proxies).is_trusted if name != "local" else lambda _address: True
+        return Timeliness(is_trusted, doors.max_timeout_seconds)
 
 
 @asynccontextmanager

@@ -199,7 +199,7 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
                 await _open_counting(resources, stack)
         if Needs.BLOBS in needs:
-            resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store))
+            resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store, metrics))
         if Needs.RENDERING in needs:
             resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
         if resources.warming.is_on:
@@ -292,7 +292,7 @@ async def _check_schema(database: Database) -> None:
         raise SchemaMismatch(f"the database lacks {', '.join(pending)}: run 'pastebin migrate' with this configuration")
 
 
-def open_blobs(config: Config, store: BlobStore) -> AbstractAsyncContextManager[Blobs]:
+def open_blobs(config: Config, store: BlobStore, metrics: Metrics | None = None) -> AbstractAsyncContextManager[Blobs]:
     """The blob store of that kind, whichever of them the node uses. Raises ResourceUnavailable."""
     if store == "directory":
         return DirectoryBlobs.opened(config.blob_directory, min_free_bytes=config.blobs.min_free_bytes)
@@ -302,7 +302,7 @@ def open_blobs(config: Config, store: BlobStore) -> AbstractAsyncContextManager[
         raise ResourceUnavailable(
             f"blobs.store: s3 needs {error.name}, which is not installed; try: pip install 'pastebin[s3]'"
         ) from error
-    opened: AbstractAsyncContextManager[Blobs] = s3.S3Blobs.opened(config.blobs)
+    opened: AbstractAsyncContextManager[Blobs] = s3.S3Blobs.opened(config.blobs, metrics)
     return opened
 
 

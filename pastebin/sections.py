@@ -92,6 +92,7 @@ class DoorsSection(Section, frozen=True):
     max_connections: CountOrZero = 8192
     max_connections_per_address: CountOrZero = 2048
     trusted_proxies: Annotated[list[str], Meta(max_length=4096)] = []
+    max_timeout_seconds: Seconds = 60.0
 
 
 class SiteSection(Section, frozen=True):
@@ -113,6 +114,7 @@ class LimitsSection(Section, frozen=True):
 class DatabaseSection(Section, frozen=True):
     primary: Secret = msgspec.field(default_factory=Secret)
     replicas: Annotated[list[Secret], Meta(max_length=64)] = []
+    near: Annotated[list[str], Meta(max_length=64)] = []
     discover: str = ""
     discover_nameserver: str = ""
     discover_interval_seconds: Seconds = 10.0
@@ -122,6 +124,7 @@ class DatabaseSection(Section, frozen=True):
     acquire_timeout_seconds: Seconds = 5.0
     command_timeout_seconds: Seconds = 15.0
     replica_timeout_seconds: Seconds = 2.0
+    hedge_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
     check_interval_seconds: Annotated[float, Meta(gt=0, le=5)] = 1.0
     slow_start_seconds: SecondsOrZero = 10.0
     max_lag_seconds: SecondsOrZero = 10.0

@@ -25,6 +25,8 @@ OWN_DATABASE = f'[node]\nsecret = "{LONG_SECRET}"\n[database]\nprimary = "postgr
         (OWN_DATABASE + 'discover = "a:replicas.example"', "database.discover: must be srv:NAME"),
         (OWN_DATABASE + 'discover = "a:replicas.example:65536"', "database.discover: must be srv:NAME"),
         (OWN_DATABASE + 'discover_nameserver = "127.0.0.1"', "database.discover_nameserver: must be host:port"),
+        (OWN_DATABASE + 'near = ["a", "10.0.0.1/8"]', "database.near[1]: must be host, host:port or a network"),
+        (OWN_DATABASE + 'near = [""]', "database.near[0]: must be host, host:port or a network"),
         (OWN_DATABASE + "discover_drain_seconds = 121", "database.discover_drain_seconds: expected number <= 120"),
         (OWN_DATABASE + "check_interval_seconds = 6", "database.check_interval_seconds: expected number <= 5"),
     ],

@@ -54,7 +54,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         errands = await stack.enter_async_context(Errands.running(_ERRANDS))
         local = LocalOrigin() if section.origin == "local" else None
         ways: list[Way] = [local] if local else [*_remote(config)]
-        origins = Origins(ways, section, is_limited=local is None)
+        origins = Origins(ways, section, is_limited=local is None, metrics=resources.metrics)
         stack.callback(origins.close)
         feed = _feed(resources, cache, generations)
         is_counting = resources.counting is not None

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pastebin.deadlines import DUE
+
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,7 @@ class Errands:
         task.add_done_callback(self._running.discard)
 
     async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        DUE.set(None)  # whoever gave the errand does not wait for it
         try:
             await work()
         except Exception:  # one of many answers; the edge goes on with the others

@@ -26,7 +26,7 @@ from pastebin.errors import BadUpstream, PastebinError
 from pastebin.http import conditions, consistency
 from pastebin.http.consistency import Tokens
 from pastebin.http.exchanges import Ask, Reply
-from pastebin.http.forwarding import introduce
+from pastebin.http.forwarding import hurry, introduce
 from pastebin.http.replies import Head
 from pastebin.log import REQUEST_ID
 from pastebin.positions import Position, later
@@ -178,6 +178,7 @@ class Fetching:
         headers[consistency.SEEN_HEADER] = "?1"
         if request_id := REQUEST_ID.get():
             headers["X-Request-Id"] = request_id
+        hurry(headers)
         if not self._is_local:
             host = intent.headers.get(hdrs.HOST, "")
             introduce(headers, peer, host, is_counted=self._is_counting)

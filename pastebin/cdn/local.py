@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Any
 
 from aiohttp import web
@@ -55,7 +56,8 @@ class LocalOrigin:
         """Connect a protocol of the client's side. Raises UpstreamUnavailable when nothing is served."""
         if self._server is None:
             raise UpstreamUnavailable
-        join(make(), self._server())
+        # the other side works for many requests, one after the other, none of which is the current one
+        Context().run(join, make(), self._server())
 
 
 class _Quiet(Connection):

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
+from pastebin.breaking import Circuit
 from pastebin.damping import Damping
 from pastebin.errors import PastebinError
 from pastebin.gateway import balancing
-from pastebin.gateway.breaking import Circuit
 from pastebin.gateway.figures import Figures
 from pastebin.gateway.members import Member
 from pastebin.gateway.wants import Want

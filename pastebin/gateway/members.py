@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pastebin.breaking import Circuit
 from pastebin.damping import State
-from pastebin.gateway.breaking import Circuit
 from pastebin.http.upstreams import Upstream
 from pastebin.store import balancing
 from pastebin.store.balancing import Latency

@@ -7,23 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import random
 
+from pastebin import deadlines, retrying
 from pastebin.errors import PastebinError, UpstreamTimeout, UpstreamUnavailable
-from pastebin.gateway import retrying
 from pastebin.gateway.figures import Again, Figures
 from pastebin.gateway.fleet import Fleet
-from pastebin.gateway.hedging import Latencies
 from pastebin.gateway.members import Member
-from pastebin.gateway.retrying import Budget
 from pastebin.gateway.wants import Want
+from pastebin.hedging import Latencies
 from pastebin.http import problems
 from pastebin.http.exchanges import Ask, Exchange, Reply
 from pastebin.http.forwarding import TIMEOUT
 from pastebin.http.upstreams import IDLE_UNSAFE_SECONDS
+from pastebin.retrying import RETRY_RESERVE, Budget
 from pastebin.sections import GatewaySection
 
 # An answer of no more than that is passed back when it is here as a whole, so that one cut short can be had anew.
 _WHOLE_BYTES = 64 * 1024
-_RESERVED_RETRIES = 100.0
 _RESERVED_HEDGES = 10.0
 # Answers that another node might give better.
 _REFUSALS = (502, 503, 504)
@@ -41,7 +40,7 @@ class Means:
     latencies: dict[str, Latencies] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.retries = Budget(self.section.retry_share, _RESERVED_RETRIES)
+        self.retries = Budget(self.section.retry_share, RETRY_RESERVE)
         self.hedges = Budget(self.section.hedge_share, _RESERVED_HEDGES)
 
 
@@ -58,7 +57,7 @@ class Route:
         self._sent: tuple[Member, float] | None = None  # what was not to be repeated
         self._has_hopped = False
         self._now = asyncio.get_running_loop().time
-        self._due = self._now() + means.section.deadline_seconds
+        self._due = self._now() + deadlines.within(means.section.deadline_seconds)
         means.retries.note()
 
     async def fetch(self, ask: Ask) -> Reply:

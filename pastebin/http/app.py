@@ -14,8 +14,10 @@ from pastebin.http import bodies, counted, runner
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
+from pastebin.http.forwarding import TIMEOUT
 from pastebin.http.middleware import AMBIGUOUS, ErrorPage, Observer, closing, observed, sign
 from pastebin.http.short import ShortRoad
+from pastebin.http.timeliness import Timeliness, begun
 from pastebin.metrics import Metrics
 from pastebin.sections import Dialect, LimitsSection
 
@@ -51,6 +53,7 @@ def build(
     tokens: Tokens | None = None,
     front: Fronted | None = None,
     dialects: Collection[Dialect] = (),
+    timeliness: Timeliness | None = None,
 ) -> web.Application:
     """With `tokens` its requests have sessions; without `limits` it asks for no body, for others take it.
 
@@ -63,7 +66,7 @@ def build(
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
     observer = Observer(door, traffic, metrics)
-    middlewares = [observed(observer, error_page), _admitted(limits)]
+    middlewares = [observed(observer, error_page), _admitted(limits, timeliness)]
     if front is not None:
         middlewares.append(front.middleware)
     if tokens is not None:
@@ -71,6 +74,8 @@ def build(
     application = web.Application(middlewares=middlewares, client_max_size=1)
     application[runner.REFUSED] = _counting(metrics, door)
     application.on_response_prepare.extend((sign, closing(is_draining)))
+    if timeliness is not None:
+        application.on_response_prepare.append(begun)
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
     if front is not None:
@@ -104,8 +109,11 @@ async def _expected(_request: web.Request) -> None:
     """Leave `Expect` to the middleware: what aiohttp asks here would be answered without an id and without figures."""
 
 
-def _admitted(limits: LimitsSection | None) -> Middleware:
-    """Refuse what is ambiguous between this server and what stands before it; ask for a body that may be sent."""
+def _admitted(limits: LimitsSection | None, timeliness: Timeliness | None) -> Middleware:
+    """Refuse what is ambiguous between this server and what stands before it; ask for a body that may be sent.
+
+    What has a deadline is answered by then or not begun.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -113,6 +121,8 @@ def _admitted(limits: LimitsSection | None) -> Middleware:
         found = request.match_info.http_exception is None
         if limits is not None and found and request.version >= HttpVersion11 and hdrs.EXPECT in request.headers:
             await _ask_for_body(request, limits)
+        if timeliness is not None and TIMEOUT in request.headers:
+            return await timeliness.handled(request, handler)
         return await handler(request)
 
     return middleware

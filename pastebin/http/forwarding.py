@@ -6,10 +6,11 @@ import re
 
 from multidict import CIMultiDict, MultiMapping
 
+from pastebin import deadlines
 from pastebin.http import consistency, counted
 
 VIA = "1.1 pastebin"
-# How many seconds are left until the answer has to begin, from a gateway to its nodes.
+# How many seconds are left until the answer has to begin: from a gateway to its nodes, from an edge to its origins.
 TIMEOUT = "Pastebin-Timeout"
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
@@ -61,9 +62,15 @@ def target_of(raw_path: str) -> str:
 def for_passing(headers: MultiMapping[str]) -> CIMultiDict[str]:
     """The headers of a request that is passed on as it is."""
     sent = end_to_end(headers)
-    for name in (*WHO, consistency.MIN_LSN_HEADER):
+    for name in (*WHO, consistency.MIN_LSN_HEADER, TIMEOUT):
         sent.popall(name, None)
     return sent
+
+
+def hurry(sent: CIMultiDict[str]) -> None:
+    """Tell an origin how long the answer to the current request may still take, if that is known."""
+    if (seconds := deadlines.left()) is not None:
+        sent[TIMEOUT] = f"{seconds:.3f}"
 
 
 def introduce(sent: CIMultiDict[str], peer: str | None, host: str, *, is_counted: bool) -> None:

@@ -99,6 +99,7 @@ class Passing:
             headers[consistency.MIN_LSN_HEADER] = token
         host = request.headers.get(hdrs.HOST, "")
         forwarding.introduce(headers, request.remote, host, is_counted=self._is_counting)
+        forwarding.hurry(headers)
         if self._sign is not None:
             self._sign(request, headers)
         return Ask(request.method, forwarding.target_of(request.raw_path), headers)

@@ -60,6 +60,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.ReplicaBehind: Row(503, "replica-behind", "Replica behind"),
     errors.BlobMissing: Row(503, "content-unavailable", "Content unavailable"),
     errors.StoredDamaged: Row(503, "stored-damaged", "Cached copy damaged"),
+    errors.DeadlinePassed: Row(503, "deadline-passed", "Deadline passed"),
     errors.Overloaded: Row(503, "overloaded", "Overloaded"),
     errors.StorageFull: Row(507, "storage-full", "Storage full"),
 }

@@ -4,8 +4,9 @@ Three ways in. `primary()` lends a connection for changes, which are never repea
 it may. `reader()` lends one for reading what may be a moment old. `read()` asks a question, and asks somebody else
 when the first one falls silent.
 
-With replicas a read goes to the one that promises the shortest wait. A read that must see a certain position goes to
-one that has replayed it, after a short wait; everything else falls back on the primary, within the limits of `Spill`.
+With replicas a read goes to the one that promises the shortest wait, of the near ones while any is usable. A read that
+must see a certain position goes to one that has replayed it, after a short wait; everything else falls back on the
+primary, within the limits of `Spill`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import TypeVar, cast
 
 import asyncpg
 
+from pastebin.deadlines import within
 from pastebin.errors import DatabaseUnavailable, Overloaded, ReplicaBehind, ResourceUnavailable
 from pastebin.metrics import Metrics
 from pastebin.positions import Position
+from pastebin.retrying import RETRY_RESERVE, RETRY_SHARE, Budget, pause_seconds
 from pastebin.sections import DatabaseSection
 from pastebin.store import balancing
 from pastebin.store.balancing import State
@@ -28,7 +31,9 @@ from pastebin.store.bell import Bell
 from pastebin.store.connections import AWAY, ELSEWHERE, LSN, REFUSALS, Connection, Link, translated
 from pastebin.store.discovery import Discovery
 from pastebin.store.endpoints import Endpoint, endpoints
+from pastebin.store.hedges import Hedges
 from pastebin.store.members import Member
+from pastebin.store.nearness import nearest
 from pastebin.store.spill import Spill
 from pastebin.store.topology import MemberReport, Topology
 
@@ -45,10 +50,12 @@ _POSITION = f"select {LSN}"
 class Database:
     """The primary and whoever may be read instead of it; without replicas that is the primary itself."""
 
-    def __init__(self, section: DatabaseSection, topology: Topology, metrics: Metrics) -> None:
+    def __init__(self, section: DatabaseSection, topology: Topology, metrics: Metrics, hedges: Hedges) -> None:
         self._section = section
         self._topology = topology
         self._metrics = metrics
+        self._hedges = hedges
+        self._retries = Budget(RETRY_SHARE, RETRY_RESERVE)
         self._spill = Spill(section)
         # Rings after a commit that caches have to hear of.
         self.changes = Bell()
@@ -69,8 +76,8 @@ class Database:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(topology.close)
             await topology.open(Discovery(section.discover, section.discover_nameserver) if section.discover else None)
-            async with topology.watched():
-                yield cls(section, topology, metrics)
+            async with topology.watched(), Hedges.running(section.hedge_share, metrics) as hedges:
+                yield cls(section, topology, metrics, hedges)
 
     @asynccontextmanager
     async def primary(self) -> AsyncIterator[Connection]:
@@ -99,20 +106,28 @@ class Database:
         *,
         at: Position | None = None,
         from_primary: bool = False,
+        is_hedged: bool = False,
     ) -> T:
         """The answer to a question that changes nothing: what a replica fails to answer is asked of another one.
 
-        At most three servers are asked, and a replica is given `replica_timeout_seconds`. Raises as `reader` does.
+        At most three servers are asked, within a budget, and a replica is given `replica_timeout_seconds`. What
+        `is_hedged` is asked of two replicas when the first one takes longer than most. Raises as `reader` does.
         """
         tried: set[Member] = set()
         failure: Exception | None = None
+        self._retries.note()
         with translated():
-            for _ in range(1 + _RETRIES):
+            for tries in range(1 + _RETRIES):
                 if failure is not None:
-                    self._metrics.database_retries.inc()
+                    await self._pause(tries, failure)
                 try:
-                    async with self._reading(at, from_primary, tried) as link, self._patience(link):
-                        return await question(link)
+                    if is_hedged and failure is None and (patience := self._hedged_after(from_primary)) is not None:
+                        return await self._hedges.race(
+                            lambda: self._ask(question, at, from_primary, tried),
+                            lambda: self._ask_another(question, at, tried),
+                            patience,
+                        )
+                    return await self._ask(question, at, from_primary, tried)
                 except DatabaseUnavailable as refusal:
                     raise failure or refusal from None  # nobody is left to be asked
                 except (*AWAY, *ELSEWHERE, asyncpg.QueryCanceledError) as error:
@@ -195,7 +210,7 @@ class Database:
         """A connection of whoever suits best; `tried` are not asked again, and those asked now are added."""
         topology = self._topology
         if not topology.balances and topology.leader is not None:
-            async with topology.leader.connected(self._section.acquire_timeout_seconds) as link:
+            async with topology.leader.connected(within(self._section.acquire_timeout_seconds)) as link:
                 yield link
             return
         async with AsyncExitStack() as stack:
@@ -217,6 +232,46 @@ class Database:
             self._metrics.database_reads.labels("primary").inc()
             yield link
 
+    async def _ask(
+        self,
+        question: Callable[[Connection], Awaitable[T]],
+        at: Position | None,
+        from_primary: bool,
+        tried: set[Member],
+    ) -> T:
+        began = asyncio.get_running_loop().time()
+        async with self._reading(at, from_primary, tried) as link, self._patience(link):
+            answer = await question(link)
+            if link.is_replica:
+                self._hedges.latencies.observe(asyncio.get_running_loop().time() - began)
+            return answer
+
+    async def _ask_another(
+        self, question: Callable[[Connection], Awaitable[T]], at: Position | None, tried: set[Member]
+    ) -> T:
+        """Of a replica that was not tried; the primary is spared. Raises DatabaseUnavailable if there is none."""
+        async with AsyncExitStack() as stack:
+            link = await self._of_replica(stack, at, tried)
+            if link is None:
+                raise DatabaseUnavailable
+            self._metrics.database_reads.labels("replica").inc()
+            async with self._patience(link):
+                return await question(link)
+
+    def _hedged_after(self, from_primary: bool) -> float | None:
+        """After how many seconds another replica is asked too; None where there is no choice of them."""
+        if from_primary or not self._topology.balances or len(self._topology.readable(set())) < 2:
+            return None
+        return self._hedges.patience()
+
+    async def _pause(self, tries: int, failure: Exception) -> None:
+        """Before a question is asked again. Raises the failure where the budget for that is spent."""
+        if not self._retries.take():
+            self._metrics.retries_refused.labels("database").inc()
+            raise failure
+        self._metrics.database_retries.inc()
+        await asyncio.sleep(pause_seconds(tries, random.random()))  # noqa: S311  (jitter, not a secret)
+
     async def _of_replica(self, stack: AsyncExitStack, at: Position | None, tried: set[Member]) -> Link | None:
         """A connection of the replica that suits best, held by `stack`; None if there is none to be had."""
         for _ in range(_RETRIES):
@@ -226,7 +281,7 @@ class Database:
             tried.add(member)
             try:
                 async with AsyncExitStack() as attempt:
-                    seconds = min(_TRYING_SECONDS, self._section.acquire_timeout_seconds)
+                    seconds = within(min(_TRYING_SECONDS, self._section.acquire_timeout_seconds))
                     link = await attempt.enter_async_context(member.connected(seconds))
                     if at is None or member.covers(at):
                         stack.push_async_exit(attempt.pop_all())
@@ -247,6 +302,7 @@ class Database:
 
     def _chosen(self, members: Sequence[Member]) -> Member:
         now = asyncio.get_running_loop().time()
+        members = nearest(members, lambda member: member.is_near)
         return balancing.choose(members, lambda member: member.cost(now), random.random)
 
     async def _first_to_reach(self, at: Position, members: Sequence[Member]) -> Member | None:
@@ -261,13 +317,13 @@ class Database:
 
     def _acquire_seconds(self, leader: Member) -> float:
         """Nobody queues for long for a primary that does not answer, but it is always tried."""
-        seconds = self._section.acquire_timeout_seconds
+        seconds = within(self._section.acquire_timeout_seconds)
         return seconds if leader.is_up else min(seconds, _TRYING_SECONDS)
 
     def _patience(self, link: Link) -> asyncio.Timeout:
         """How long a question may take where somebody else can answer it."""
         is_shared = self._topology.balances and link.is_replica
-        return asyncio.timeout(self._section.replica_timeout_seconds if is_shared else None)
+        return asyncio.timeout(within(self._section.replica_timeout_seconds) if is_shared else None)
 
 
 def position_at(connection: Connection, lsn: int) -> Position:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeVar
 import asyncpg
 
 from pastebin.allowance import Allowance
+from pastebin.deadlines import DUE
 from pastebin.errors import PasteNotFound, PasteTakenDown, Unavailable
 from pastebin.models import File, Paste
 from pastebin.positions import SESSION, Position
@@ -149,7 +150,7 @@ class Lookups:
         asked = Asked(wish, required, session is not None)
         others = self._replicas if required is None else self._positioned
         batcher = self._primary if from_primary else others
-        seen = await batcher.submit(asked, self._cost(wish))
+        seen = await batcher.submit(asked, self._cost(wish), deadline=DUE.get())
         if seen.paste is None and not seen.is_taken_down and not from_primary and self._database.has_replicas:
             seen = await self._confirm(asked)
         if session is not None and seen.position is not None:
@@ -165,10 +166,10 @@ class Lookups:
         seen whatever was made before the lookup.
         """
         if self._allowance.take():
-            return await self._misses.submit(asked, self._cost(asked.wish))
-        arrival = await self._arrivals.submit(None, 0)
+            return await self._misses.submit(asked, self._cost(asked.wish), deadline=DUE.get())
+        arrival = await self._arrivals.submit(None, 0, deadline=DUE.get())
         again = Asked(asked.wish, arrival, wants_position=True)
-        seen = await self._positioned.submit(again, self._cost(asked.wish))
+        seen = await self._positioned.submit(again, self._cost(asked.wish), deadline=DUE.get())
         if seen.paste is None and (seen.position is None or not seen.position.covers(arrival)):
             raise Unavailable("Too many unknown names are being asked for; try again shortly.")
         return seen
@@ -224,7 +225,7 @@ class _Asking:
         required = strictest([one.required for one in asked if one.required is not None])
         if required == "primary":
             return await self.database.read(question, from_primary=True)
-        return await self.database.read(question, at=required)
+        return await self.database.read(question, at=required, is_hedged=True)
 
 
 def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | None:

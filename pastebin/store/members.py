@@ -56,6 +56,7 @@ class Member:
         self.in_flight = 0
         self.trouble: str | None = "not asked yet"
         self.leads = False
+        self.is_near = True
         self._section = section
         self._on_change = on_change
         self._pool: Pool | None = None
@@ -126,6 +127,8 @@ class Member:
                 yield link
             except BaseException as error:
                 self._judge(link, error)
+                if isinstance(error, asyncio.CancelledError):
+                    self._note_at_least(began)
                 raise
             else:
                 now = asyncio.get_running_loop().time()
@@ -136,6 +139,12 @@ class Member:
                 await self._release(link)
         finally:
             self.in_flight -= 1
+
+    def _note_at_least(self, began: float) -> None:
+        """A question was given up: its answer would have taken longer than that."""
+        now = asyncio.get_running_loop().time()
+        if now - began > self.latency.seconds:
+            self.latency = self.latency.observed(now - began, now)
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Link]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import asyncpg
 
+from pastebin.deadlines import DUE
 from pastebin.errors import PasteNotFound, RevisionConflict
 from pastebin.models import Changes, Draft, Paste
 from pastebin.store import creations, revisions, rows
@@ -119,7 +120,7 @@ class Pastes:
 
         DatabaseUnavailable may mean that it was made all the same: only an Idempotency-Key makes it safe to try again.
         """
-        landed = await self._creations.submit(draft, creations.bytes_of(draft))
+        landed = await self._creations.submit(draft, creations.bytes_of(draft), deadline=DUE.get())
         note(landed.position)
         if landed.paste is not None:
             return landed.paste
@@ -136,7 +137,7 @@ class Pastes:
     async def revise(self, paste: Paste, changes: Changes) -> Paste:
         """Apply changes to the paste as it was read. Raises RevisionConflict if it has changed since, PasteNotFound."""
         revision = Revision(paste, changes)
-        revised = await self._revisions.submit(revision, revisions.bytes_of(revision))
+        revised = await self._revisions.submit(revision, revisions.bytes_of(revision), deadline=DUE.get())
         note(revised.position)
         return revised.paste
 

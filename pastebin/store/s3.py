@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 from aiobotocore.session import get_session
 
 from pastebin.errors import BlobMissing, PastebinError
+from pastebin.metrics import Metrics
 from pastebin.sections import BlobsSection
 from pastebin.store.blobs import BlobEntry
 from pastebin.store.budget import Budget
 from pastebin.store.s3_bucket import Bucket
 from pastebin.store.s3_download import Download
+from pastebin.store.s3_failures import Patience
 from pastebin.store.s3_upload import Upload
 
 _UNDO_SECONDS = 15.0
@@ -34,11 +37,15 @@ class S3Blobs:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, section: BlobsSection) -> AsyncIterator[S3Blobs]:
+    async def opened(cls, section: BlobsSection, metrics: Metrics | None = None) -> AsyncIterator[S3Blobs]:
         """Use the bucket that `section` names. Raises ResourceUnavailable with the option that is wrong."""
         # connections of their own, or a few slow readers would hold up every upload
         session = get_session()
-        async with Bucket.opened(section, session) as uploads, Bucket.opened(section, session) as downloads:
+        patience = Patience.with_store(urlsplit(section.endpoint).netloc or "aws", metrics or Metrics())
+        async with (
+            Bucket.opened(section, session, patience) as uploads,
+            Bucket.opened(section, session, patience) as downloads,
+        ):
             await uploads.look(section.endpoint)
             yield cls(uploads, downloads, Budget(section.upload_budget_bytes))
 

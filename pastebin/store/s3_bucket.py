@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession
 
 from pastebin.errors import BlobMissing
 from pastebin.sections import BlobsSection
-from pastebin.store.s3_failures import FAILURES, TRIES, WrongAnswer, attempted, refusal, told
+from pastebin.store.s3_failures import FAILURES, TRIES, Patience, WrongAnswer, attempted, refusal, told
 from pastebin.store.shelves import checked
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,9 @@ Answer = dict[str, Any]
 class Bucket:
     """The keys under one prefix of a bucket. Every call ends: within its deadline, or with a word of the domain."""
 
-    def __init__(self, client: Any, section: BlobsSection) -> None:
+    def __init__(self, client: Any, section: BlobsSection, patience: Patience) -> None:
         self._client = client
+        self.patience = patience
         self._name = section.bucket
         self.prefix = section.prefix
         self.seconds = section.connect_timeout_seconds + section.read_timeout_seconds
@@ -34,7 +35,7 @@ class Bucket:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, section: BlobsSection, session: AioSession) -> AsyncIterator[Bucket]:
+    async def opened(cls, section: BlobsSection, session: AioSession, patience: Patience) -> AsyncIterator[Bucket]:
         """Open a client with connections of its own. Raises ResourceUnavailable.
 
         Clients of one `session` share what botocore has to read of its service descriptions.
@@ -62,7 +63,7 @@ class Bucket:
         except FAILURES as error:
             raise refusal(error, section.endpoint) or error from error
         try:
-            yield cls(client, section)
+            yield cls(client, section, patience)
         finally:
             await context.__aexit__(None, None, None)
 
@@ -113,7 +114,8 @@ class Bucket:
                 raise WrongAnswer(f"the store answered with another checksum to {operation}")
             return answer
 
-        return await attempted(operation, once, seconds=seconds or self.seconds, tries=tries, key=key)
+        given = seconds or self.seconds
+        return await attempted(operation, once, patience=self.patience, seconds=given, tries=tries, key=key)
 
     async def abort_uploads(self, key: str) -> None:
         """Abort every multipart upload of one object, also such as whose beginning nobody has seen the answer to."""
@@ -136,7 +138,7 @@ class Bucket:
             async def following() -> Answer | None:
                 return await anext(pages, None)
 
-            page = await attempted(operation, following, seconds=self.seconds, tries=1)
+            page = await attempted(operation, following, patience=self.patience, seconds=self.seconds, tries=1)
             if page is None:
                 return
             yield page

@@ -66,7 +66,7 @@ class Download:
     async def _pause(self, error: BaseException) -> None:
         self._failures += 1
         about = {"key": self._key}
-        if self._failures >= TRIES:
+        if self._failures >= TRIES or not self._bucket.patience.may_retry():
             log.warning("blobs: cannot read on at byte %d: %s", self._offset, told(error), extra=about)
             raise Unavailable from error
         log.info("blobs: reading on at byte %d after: %s", self._offset, told(error), extra=about)

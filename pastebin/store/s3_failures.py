@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
@@ -22,6 +24,8 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from pastebin.backoff import Backoff
+from pastebin.breaking import Circuit
+from pastebin.deadlines import within
 from pastebin.errors import (
     BlobMissing,
     PastebinError,
@@ -30,6 +34,8 @@ from pastebin.errors import (
     StorageFull,
     Unavailable,
 )
+from pastebin.metrics import Metrics
+from pastebin.retrying import RETRY_RESERVE, RETRY_SHARE, Budget
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +43,12 @@ Result = TypeVar("Result")
 
 TRIES = 4
 BACKOFF = Backoff(first_seconds=0.2, longest_seconds=3.0)
+
+# A store that fails is asked again soon: there is no other one.
+_OPEN_SECONDS = 0.5
+_LONGEST_OPEN_SECONDS = 5.0
+_BEGINNINGS = frozenset({"get_object", "put_object", "create_multipart_upload"})
+_AWAY = "Large content cannot be stored or read at the moment; try again shortly."
 
 _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 # The bytes did not arrive as they were sent, or not in time.
@@ -93,7 +105,7 @@ def word_for(error: BaseException) -> PastebinError:
         return RangeUnsatisfiable()
     if status == 507 or code in _FULL:
         return StorageFull()
-    return Unavailable("Large content cannot be stored or read at the moment; try again shortly.")
+    return Unavailable(_AWAY)
 
 
 def told(error: BaseException) -> str:
@@ -124,24 +136,76 @@ def _is_ours(error: BotoCoreError) -> bool:
     return type(error).__name__ in ("ParamValidationError", "InvalidRegionError", "UnknownEndpointError")
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What is known of the store: whether it is asked at all, and how often again. Times are of `time.monotonic`."""
+
+    circuit: Circuit
+    retries: Budget
+    metrics: Metrics
+
+    @classmethod
+    def with_store(cls, host: str, metrics: Metrics) -> Patience:
+        circuit = Circuit(_OPEN_SECONDS, _LONGEST_OPEN_SECONDS)
+        metrics.watch_circuit("blobs", host, circuit)
+        return cls(circuit, Budget(RETRY_SHARE, RETRY_RESERVE), metrics)
+
+    def begin(self, verb: str) -> None:
+        """Something is going to be asked. Raises Unavailable where it would only wait for what does not come.
+
+        What has begun goes on: an upload is not given up for what a moment brings.
+        """
+        self.retries.note()
+        if verb in _BEGINNINGS and not self.circuit.admits(time.monotonic()):
+            raise Unavailable(_AWAY)
+
+    async def once(self, work: Callable[[], Awaitable[Result]], seconds: float, ends: float) -> Result:
+        """Do `work` within its deadline, and note what that says of the store."""
+        self.circuit.began(time.monotonic())
+        try:
+            async with asyncio.timeout_at(min(ends, asyncio.get_running_loop().time() + within(seconds))):
+                result = await work()
+        except FAILURES as error:
+            (self.circuit.failed if is_temporary(error) else self.circuit.succeeded)(time.monotonic())
+            raise
+        except BaseException:
+            self.circuit.given_up()
+            raise
+        self.circuit.succeeded(time.monotonic())
+        return result
+
+    def may_retry(self) -> bool:
+        """Whether the budget allows to ask again."""
+        may = self.retries.take()
+        if not may:
+            self.metrics.retries_refused.labels("blobs").inc()
+        return may
+
+
 async def attempted(
-    verb: str, work: Callable[[], Awaitable[Result]], *, seconds: float, tries: int = TRIES, **about: Any
+    verb: str,
+    work: Callable[[], Awaitable[Result]],
+    *,
+    patience: Patience,
+    seconds: float,
+    tries: int = TRIES,
+    **about: Any,
 ) -> Result:
     """Do `work`, again after a pause if it fails for now; each attempt has a deadline, all together have two.
 
     Raises BlobMissing, RangeUnsatisfiable, StorageFull, Unavailable.
     """
+    patience.begin(verb)
     attempt = 0
     ends = asyncio.get_running_loop().time() + 2 * seconds
     while True:
         attempt += 1
         try:
-            async with asyncio.timeout_at(min(ends, asyncio.get_running_loop().time() + seconds)):
-                return await work()
+            return await patience.once(work, seconds, ends)
         except FAILURES as error:
             pause = BACKOFF.pause_seconds(attempt)
             late = asyncio.get_running_loop().time() + pause >= ends
-            if attempt >= tries or late or not is_temporary(error):
+            if attempt >= tries or late or not is_temporary(error) or not patience.may_retry():
                 word = word_for(error)
                 if not isinstance(word, BlobMissing | RangeUnsatisfiable):
                     log.warning("blobs: cannot %s: %s", verb, told(error), extra=about or None)

@@ -17,6 +17,7 @@ from pastebin.store.balancing import Claim, Lag, State, Status, refresh_seconds
 from pastebin.store.discovery import Answer, Discovery
 from pastebin.store.endpoints import Endpoint, beside
 from pastebin.store.members import Member
+from pastebin.store.nearness import Nearness
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Topology:
         self._ttl_seconds = 0.0
         self._named: set[str] = set()
         self._listed = {endpoint.name: endpoint for endpoint in listed}
+        self._nearness = Nearness(section.near)
 
     @property
     def balances(self) -> bool:
@@ -142,6 +144,8 @@ class Topology:
         found = [f"{member.name}: {wrong}" for member in self.members.values() if (wrong := self._wrong_with(member))]
         if self._discovery is not None and self._discovery.trouble:
             found.append(f"database.discover: {self._discovery.trouble}")
+        if self._nearness and not any(member.is_near for member in self.members.values()):
+            found.append("database.near: names none of the servers")
         return found
 
     def alarm(self) -> None:
@@ -241,6 +245,7 @@ class Topology:
 
     async def _add(self, endpoint: Endpoint) -> Member:
         member = Member(endpoint, self._section, self._changed)
+        member.is_near = self._nearness.is_near(member.name)
         await member.open()
         self.members[endpoint.name] = member
         return member

@@ -13,6 +13,7 @@ import pytest
 from tests.cdn.clauses import Client
 from tests.cdn.edges import edge_before
 from tests.cdn.origins import NOTHING, Origin, answer, chunked, raw, scripted
+from tests.cluster import until
 
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"a"'}
 HEAD = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n"
@@ -240,3 +241,19 @@ async def test_errors_of_the_origin_are_passed_on_and_not_kept(client: Client, o
     origin.script(f"/error{status}", answer(status, {}, b"down"), answer(200, FRESH, b"up"))
     assert (await client.ask(f"/error{status}")).body == b"down"
     assert (await client.ask(f"/error{status}")).body == b"up"
+
+
+async def test_an_origin_that_does_not_answer_is_asked_no_more_for_a_moment() -> None:
+    """Then a request fails at once, and one at a time tries whether it is back."""
+    async with scripted() as origin, edge_before(origin.url) as client:
+        for number in range(12):
+            origin.script(f"/{number}", NOTHING)
+        statuses = [(await client.ask(f"/{number}")).status for number in range(12)]
+        assert set(statuses) == {502}
+        assert len(origin.requests) < 12
+        origin.script("/back", answer(200, {}, b"back"))
+
+        async def is_back() -> bool:
+            return (await client.ask("/back")).status == 200
+
+        await until(is_back)

@@ -319,3 +319,22 @@ async def test_a_body_has_no_say_in_what_is_stored(client: Client, origin: Origi
     assert (seen.body, seen.headers["Cache-Status"]) == (b"fat", "pastebin; fwd=bypass; detail=body")
     assert origin.asked("/fat")[0].body == b"a body"
     assert [(await client.ask("/fat")).body for _ in range(2)] == [b"thin"] * 2
+
+
+async def test_origins_are_told_what_is_left_of_the_time(origin: Origin) -> None:
+    """For what is fetched and for what is passed, by whom it may be said."""
+    origin.script("/hurried", answer(200, {}, b"x"))
+    async with edge_before(origin.url, doors__trusted_proxies=["127.0.0.1"], doors__max_timeout_seconds=20) as client:
+        for method in ("GET", "POST"):
+            for told, most in (("5.000", 5.0), ("500", 20.0)):
+                await client.ask("/hurried", [("Pastebin-Timeout", told)], method=method)
+                assert most - 2 < float(origin.asked("/hurried")[-1].headers["Pastebin-Timeout"]) < most
+            await client.ask("/hurried", method=method)
+            assert "Pastebin-Timeout" not in origin.asked("/hurried")[-1].headers
+
+
+async def test_a_stranger_does_not_say_how_long_an_origin_has(client: Client, origin: Origin) -> None:
+    origin.script("/unhurried", answer(200, {}, b"x"))
+    for method in ("GET", "POST"):
+        await client.ask("/unhurried", [("Pastebin-Timeout", "5.000")], method=method)
+        assert "Pastebin-Timeout" not in origin.asked("/unhurried")[-1].headers

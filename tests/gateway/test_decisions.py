@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import struct
 from dataclasses import dataclass
@@ -11,10 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.gateway import announced, balancing, retrying
-from pastebin.gateway.breaking import Circuit
-from pastebin.gateway.hedging import Latencies
-from pastebin.gateway.retrying import Budget
+from pastebin.gateway import announced, balancing
 from pastebin.gateway.wants import Want, wanted
 
 READ = Want("read", is_safe=True)
@@ -110,87 +106,6 @@ def test_the_loss_of_a_node_moves_only_what_was_its_own(nodes: list[Node], word:
     for lost in nodes:
         left = balancing.pick([nodes], want, (lost,), 0.0, random.random)
         assert lost is picked or left is picked
-
-
-@given(st.lists(st.booleans(), max_size=400), st.floats(0, 1), st.integers(0, 20))
-def test_a_budget_is_never_overdrawn(asked: list[bool], share: float, reserve: int) -> None:
-    budget = Budget(share, reserve)
-    requests = granted = 0
-    for is_request in asked:
-        if is_request:
-            budget.note()
-            requests += 1
-        else:
-            granted += budget.take()
-    assert granted <= reserve + share * requests + 1e-6
-    assert share or not granted
-
-
-@given(st.integers(1, 50), st.floats(0, 1, exclude_max=True))
-def test_pauses_are_short(tries: int, jitter: float) -> None:
-    assert 0 <= retrying.pause_seconds(tries, jitter) < 0.25
-
-
-@given(st.lists(st.floats(0.0002, 50), min_size=50, max_size=300))
-def test_the_p95_is_right_to_a_tenth(values: list[float]) -> None:
-    latencies = Latencies()
-    for value in values:
-        latencies.observe(value)
-    exact = sorted(values)[max(math.ceil(len(values) * 0.95) - 1, 0)]
-    fresh = latencies._quantile(0.95)
-    assert exact * 0.99 <= fresh <= exact * 1.11
-    assert latencies.p95() is not None
-
-
-def test_a_circuit_opens_after_failures_in_a_row_and_tries_one_request_at_a_time() -> None:
-    circuit = Circuit(1.0)
-    for _ in range(5):
-        assert circuit.admits(0.0)
-        circuit.began(0.0)
-        circuit.failed(0.0)
-    assert circuit.state(0.5) == "open"
-    assert not circuit.admits(0.5)
-    assert circuit.state(1.0) == "half-open"
-    assert circuit.admits(1.0)
-    circuit.began(1.0)
-    assert not circuit.admits(1.0)
-    circuit.failed(1.0)
-    assert not circuit.admits(2.9)  # twice as long
-    circuit.began(3.0)
-    circuit.given_up()
-    assert circuit.admits(3.0)
-    circuit.began(3.0)
-    circuit.succeeded(3.1)
-    assert circuit.state(3.1) == "closed"
-
-
-def test_an_outlier_is_ejected_though_it_answers_now_and_then() -> None:
-    circuit = Circuit(1.0)
-    for _ in range(20):
-        circuit.failed(0.0)
-        circuit.succeeded(0.0)
-    circuit.failed(0.0)
-    assert circuit.state(0.0) == "open"
-
-
-@given(st.lists(st.tuples(st.sampled_from(["ask", "well", "bad", "up"]), st.floats(0, 20)), max_size=200))
-def test_a_circuit_always_tries_again(steps: list[tuple[str, float]]) -> None:
-    circuit, now, under_way = Circuit(1.0), 0.0, 0
-    for step, seconds in steps:
-        now += seconds
-        if step == "ask" and circuit.admits(now):
-            circuit.began(now)
-            under_way += 1
-        elif step != "ask" and under_way:
-            under_way -= 1
-            if step == "up":
-                circuit.given_up()
-            else:
-                (circuit.succeeded if step == "well" else circuit.failed)(now)
-    while under_way:
-        circuit.given_up()
-        under_way -= 1
-    assert circuit.admits(now + 30.0)
 
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"

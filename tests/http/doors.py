@@ -17,6 +17,7 @@ from pastebin.http.consistency import Tokens
 from pastebin.http.door import Traffic
 from pastebin.http.problems import Document
 from pastebin.http.protocol import Connection
+from pastebin.http.timeliness import Timeliness
 from pastebin.metrics import Metrics
 from pastebin.sections import DoorsSection, LimitsSection
 
@@ -59,11 +60,14 @@ async def behind(
     connection: Callable[..., Connection] | None = None,
     tokens: Tokens | None = None,
     front: Fronted | None = None,
+    timeliness: Timeliness | None = None,
     **options: Any,
 ) -> AsyncIterator[Door]:
     """Open a door for the time of the block; the options are those of the section."""
     metrics, traffic, hurried, draining = Metrics(), Traffic(), asyncio.Event(), asyncio.Event()
-    application = app.build("origin", routes, traffic, metrics, page, draining.is_set, LIMITS, tokens, front)
+    application = app.build(
+        "origin", routes, traffic, metrics, page, draining.is_set, LIMITS, tokens, front, timeliness=timeliness
+    )
     section = DoorsSection(origin=address, **options)
     opening = door.opened(
         "origin",

@@ -16,11 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pastebin.errors import BlobMissing
+from pastebin.metrics import Metrics
 from pastebin.store.blobs import CHUNK_BYTES, BlobEntry, Blobs, new_key
 from pastebin.store.budget import Budget
 from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.s3 import S3Blobs
 from pastebin.store.s3_bucket import Bucket
+from pastebin.store.s3_failures import Patience
 from tests.seaweed import Seaweed
 
 MIB = 1024**2
@@ -38,7 +40,7 @@ async def blobs(
         async with DirectoryBlobs.opened(tmp_path / "blobs", min_free_bytes=0) as directory:
             yield directory
     else:
-        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix))
+        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix), Patience.with_store("store", Metrics()))
         yield S3Blobs(bucket, bucket, Budget(64 * MIB))
 
 

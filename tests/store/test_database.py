@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import asyncpg
@@ -18,37 +17,7 @@ from pastebin.store.database import LSN, Database, position_at, shown_by
 from pastebin.store.members import Member
 from tests.cluster import Servers, Site, until
 from tests.scenarios.processes import free_port
-
-WHO = "select current_setting('cluster_name')"
-
-
-async def who(connection: Connection) -> str:
-    return str(await connection.fetchval(WHO))
-
-
-async def write(database: Database) -> Position:
-    """Make a change; where it is."""
-    async with database.primary() as connection:
-        await connection.execute("create table if not exists notes (text text)")
-        await connection.execute("insert into notes values ('x')")
-        return await database.position_of(connection)
-
-
-async def served(database: Database, times: int, **how: Any) -> Counter[str]:
-    """Names of the servers that served so many reads, four at a time."""
-    names: Counter[str] = Counter()
-
-    async def one() -> None:
-        names[await database.read(who, **how)] += 1
-
-    for _ in range(times // 4):
-        await asyncio.gather(*(one() for _ in range(4)))
-    return names
-
-
-def state(database: Database, site: Site) -> str:
-    (report,) = [report for report in database.topology() if report.name == site.name]
-    return report.state
+from tests.store.readers import served, state, who, write
 
 
 class TestAlone:

@@ -113,6 +113,7 @@ class TwoServers(Database):
         *,
         at: Position | None = None,
         from_primary: bool = False,
+        is_hedged: bool = False,
     ) -> T:
         if from_primary:
             return await super().read(question, at=at, from_primary=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
@@ -15,12 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pastebin.errors import BlobMissing, ResourceUnavailable, StorageFull, Unavailable
+from pastebin.metrics import Metrics
 from pastebin.sections import Secret
 from pastebin.store.blobs import CHUNK_BYTES, new_key
 from pastebin.store.budget import Budget
 from pastebin.store.s3 import S3Blobs
 from pastebin.store.s3_bucket import Bucket
+from pastebin.store.s3_failures import Patience
 from pastebin.store.s3_upload import PART_BYTES, part_bytes
+from tests.cluster import until
 from tests.proxies import Proxy, proxied
 from tests.seaweed import BUCKET, Seaweed, client, running
 
@@ -76,7 +80,7 @@ def chunks_of(mebibytes: float) -> list[bytes]:
 async def behind(proxy: Proxy, seaweed: Seaweed, direct: Any, prefix: str, **options: Any) -> AsyncIterator[Place]:
     section = seaweed.section(endpoint=proxy.endpoint, prefix=prefix, **options)
     async with client(proxy.endpoint, connect_timeout=1, read_timeout=1) as s3:
-        bucket = Bucket(s3, section)
+        bucket = Bucket(s3, section, Patience.with_store("store", Metrics()))
         budget = Budget(section.upload_budget_bytes)
         yield Place(S3Blobs(bucket, bucket, budget), proxy, direct, prefix, budget)
 
@@ -295,6 +299,7 @@ async def test_the_store_may_go_away_and_come_back(prefix: str) -> None:
         with pytest.raises(Unavailable):
             await blobs.exists(key)
         await seaweed.start()
+        await until(lambda: blobs._downloads.patience.circuit.admits(time.monotonic()))
         assert await place.digest(key) == digest
         key, digest = await place.stored(20)
         assert await place.digest(key) == digest

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Of what is asked of a dependency so much may be asked again, and so many times at once when it begins to fail.
+RETRY_SHARE = 0.1
+RETRY_RESERVE = 100.0
+
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.25
 

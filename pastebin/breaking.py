@@ -1,4 +1,4 @@
-"""Whether a node is given requests, told from what became of the last ones. Decisions on values and `now`."""
+"""Whether a server is given requests, told from what became of the last ones. Decisions on values and `now`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _CALM_SECONDS = 60.0
 class Circuit:
     """A circuit breaker with ejection of outliers: closed, open for a while, then half-open for one request at a time.
 
-    Every opening that follows another within a minute lasts twice as long, up to half a minute.
+    Every opening that follows another within a minute lasts twice as long, up to `longest_seconds`.
     """
 
     base_seconds: float
+    longest_seconds: float = _LONGEST_SECONDS
     in_a_row: int = 0
     openings: int = 0
     open_until: float = -math.inf
@@ -71,7 +72,7 @@ class Circuit:
     def _open(self, now: float) -> None:
         is_calm = now - self.open_until > _CALM_SECONDS
         self.openings = 1 if is_calm else self.openings + 1
-        self.open_until = now + min(self.base_seconds * 2.0 ** min(self.openings - 1, 10), _LONGEST_SECONDS)
+        self.open_until = now + min(self.base_seconds * 2.0 ** min(self.openings - 1, 10), self.longest_seconds)
         self.is_open, self.is_tried, self.in_a_row = True, False, 0
         self._requests = self._failures = 0.0
 
