@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address
 
 from pastebin.geo import Place
 from pastebin.geodns import wire
-from pastebin.geodns.answers import Answers, Body
+from pastebin.geodns.answers import Answers, Body, Proof
 from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits, Verdict, network_of
 from pastebin.geodns.wire import HEADER, Question
@@ -86,7 +86,7 @@ class Responder:
             return None
         cookie = question.edns.cookie if question.edns else b""
         is_known = bool(cookie) and self._rules.cookies.is_ours(cookie, client, now)
-        body, scope = self._body(question, client)
+        body, scope = self._body(question, client, now)
         verdict = Verdict.SEND if is_known else self._rules.limits.verdict(network_of(client), body.kind, now)
         if verdict is not Verdict.SEND:
             return self._limited(packet, client, now, verdict)
@@ -104,7 +104,7 @@ class Responder:
         question = wire.parse(packet)
         if question is None:
             return None
-        body, scope = self._body(question, client)
+        body, scope = self._body(question, client, now)
         self._count("sent")
         return self._packed(question, body, scope, client, now, 65_535, is_stream=True)
 
@@ -119,17 +119,23 @@ class Responder:
             return self._packed(question, Body(wire.BADCOOKIE, 0, (0, 0, 0), b"", b""), 0, client, now, wire.PAYLOAD)
         return self._packed(question, Body(wire.NOERROR, wire.TC, (0, 0, 0), b"", b""), 0, client, now, wire.PAYLOAD)
 
-    def _body(self, question: Question, client: str) -> tuple[Body, int]:
+    def renew(self, now: float) -> None:
+        """Make signatures anew that are about to end."""
+        if self._facts.answers.are_stale(now):
+            self.forget()
+
+    def _body(self, question: Question, client: str, now: float) -> tuple[Body, int]:
         """The answer, and for how many bits of the subnet it holds."""
-        zone = self._facts.answers.zone
+        answers = self._facts.answers
         if question.fault:
             return Body(question.fault, 0, (0, 0, 0), b"", b""), 0
         if not question.asked:
             return Body(wire.NOERROR, 0, (0, 0, 0), b"", b""), 0
-        if not zone.holds(question.name):
+        if not answers.zone.holds(question.name):
             return _FAULT, 0
-        if not self._facts.answers.is_geo(question.name, question.type):
-            return self._facts.answers.body(question.name, question.type, ()), 0
+        proof = self._proof(question)
+        if not answers.is_geo(question.name, question.type):
+            return answers.body(question.name, question.type, (), proof, now), 0
         subnet = question.edns.subnet if question.edns and self._rules.follows_subnets else None
         if subnet is None or not subnet.source:
             ruling, scope = self._ruling(client), 0
@@ -138,7 +144,13 @@ class Responder:
             ruling = self._ruling(str(address))
             is_mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
             scope = ruling.prefix + (96 if is_mapped else 0)
-        return self._facts.answers.body(question.name, question.type, ruling.chosen), scope
+        return answers.body(question.name, question.type, ruling.chosen, proof, now), scope
+
+    def _proof(self, question: Question) -> Proof:
+        """What the answer has to show."""
+        if question.edns is None or not question.edns.wants_dnssec or self._facts.answers.signatures is None:
+            return Proof.NONE
+        return Proof.MISSING if question.edns.takes_compact else Proof.SIGNED
 
     def _ruling(self, client: str) -> Ruling:
         ruling = self._rulings.get(client)
@@ -191,7 +203,9 @@ class Responder:
                 options += _PAIR.pack(wire.COOKIE, len(made)) + made
             if edns.wants_keepalive and is_stream:  # RFC 7828, 3.3.2: in units of 100 ms
                 options += struct.pack("!HHH", wire.KEEPALIVE, 2, min(int(self._rules.tcp_idle_seconds * 10), 65_535))
-        flags = (code >> 4) << 24 | (0x8000 if edns.wants_dnssec else 0)
+        flags = (code >> 4) << 24 | (wire.DO if edns.wants_dnssec else 0)
+        if not question.fault and self._proof(question) is Proof.MISSING:
+            flags |= wire.CO
         return _OPT.pack(0, wire.OPT, wire.PAYLOAD, flags, len(options)) + options
 
 

@@ -16,17 +16,14 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from pastebin.config import Config
 from pastebin.errors import ResourceUnavailable
 from pastebin.geo import Geo
 from pastebin.geodns import datagrams, streams
-from pastebin.geodns.answers import Answers
 from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits
 from pastebin.geodns.probes import STATES, Probes
 from pastebin.geodns.reloading import Source, reloading
 from pastebin.geodns.responding import Facts, Responder, Rules
-from pastebin.geodns.zone import Zone
 from pastebin.http.offer import Offer
 from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
 from pastebin.places import parse_address
@@ -46,8 +43,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     Raises ConfigError for a zone that cannot be served, ResourceUnavailable for an address that cannot be had.
     """
     config, section = resources.config, resources.config.geodns
-    source = Source(section)
-    zone = await asyncio.to_thread(source.load)
+    source = Source(section, config.regions)
+    answers = await asyncio.to_thread(source.load)
     async with AsyncExitStack() as stack:
         geo = stack.enter_context(Geo.opened(config.geo))
         answering = resources.metrics.dns_answers
@@ -58,7 +55,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             section.client_subnet,
             section.tcp_idle_seconds,
         )
-        facts = Facts(_answers(config, zone), Steering(config.regions), {})
+        facts = Facts(answers, Steering(config.regions), {})
         counters = {word: answering.labels(word).inc for word in ("sent", "slipped", "dropped", "ignored")}
         responder = Responder(rules, facts, geo.place, lambda word: counters[word]())
 
@@ -80,20 +77,11 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         host, port = sockets[0].getsockname()[:2]
         resources.dns_address = (host, port)
         log.info("answering for %s on %s port %d", section.zone, host, port)
-
-        def take(zone: Zone) -> None:
-            responder.take(replace(responder.facts, answers=_answers(config, zone)))
-
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
-        looking = reloading(source, geo, responder, take)
+        looking = reloading(source, geo, responder)
         await stack.enter_async_context(resources.loops.running(looking, name="geodns-reload"))
         signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
         yield Offer(internal=[web.get(STATES, signed.only(_states(probes)))])
-
-
-def _answers(config: Config, zone: Zone) -> Answers:
-    addresses = {name: table.addresses for name, table in config.regions.items()}
-    return Answers(zone, addresses, config.geodns.ttl_seconds)
 
 
 def _states(probes: Probes) -> Answer:
