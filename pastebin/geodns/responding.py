@@ -193,7 +193,7 @@ class Responder:
         if edns is None:
             return b""
         options = b""
-        if edns.is_whole and not edns.version:
+        if question.fault not in (wire.FORMERR, wire.BADVERS):  # options of what was not understood say nothing
             if edns.wants_nsid:
                 options += _PAIR.pack(wire.NSID, len(self._rules.identity)) + self._rules.identity
             if edns.subnet is not None:
