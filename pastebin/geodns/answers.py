@@ -12,6 +12,7 @@ from enum import Enum
 from ipaddress import ip_address
 from itertools import chain, islice
 
+from pastebin.geodns.recent import Recent
 from pastebin.geodns.signing import Signatures, denial
 from pastebin.geodns.wire import AA, AAAA, ANY, CNAME, DS, IN, NOERROR, NS, NSEC, NXDOMAIN, NXNAME, RRSIG, SOA, A
 from pastebin.geodns.zone import Records, Zone, parent
@@ -65,7 +66,7 @@ class Answers:
             for region, texts in addresses.items()
         }
         self._geo_types = {type_ for types in self._addresses.values() for type_, packed in types.items() if packed}
-        self._kept: dict[tuple[bytes, int, tuple[str, ...], Proof], Body] = {}
+        self._kept: Recent[tuple[bytes, int, tuple[str, ...], Proof], Body] = Recent(_KEPT)
 
     def is_geo(self, name: bytes, type_: int) -> bool:
         """Whether the answer depends on who asks; also where a CNAME leads to such a name."""
@@ -91,9 +92,7 @@ class Answers:
         key = (name, type_, tuple(chosen), proof)
         if (found := self._kept.get(key)) is None:
             found = _Writing(self, name, type_, tuple(chosen), proof, now).body()
-            if len(self._kept) >= _KEPT:  # names that do not exist are without number
-                self._kept.clear()
-            self._kept[key] = found
+            self._kept.put(key, found)
         return found
 
     def records(self, source: bytes, type_: int, chosen: tuple[str, ...]) -> Records | None:

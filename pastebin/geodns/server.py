@@ -23,7 +23,7 @@ from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits
 from pastebin.geodns.probes import STATES, Probes
 from pastebin.geodns.reloading import Source, reloading
-from pastebin.geodns.responding import Facts, Responder, Rules
+from pastebin.geodns.responding import OUTCOMES, Facts, Responder, Rules
 from pastebin.http.offer import Offer
 from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
 from pastebin.places import parse_address
@@ -56,8 +56,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             section.tcp_idle_seconds,
         )
         facts = Facts(answers, Steering(config.regions), {})
-        counters = {word: answering.labels(word).inc for word in ("sent", "slipped", "dropped", "ignored")}
-        responder = Responder(rules, facts, geo.place, lambda word: counters[word]())
+        counters = {outcome: answering.labels(outcome).inc for outcome in OUTCOMES}
+        responder = Responder(rules, facts, geo.place, lambda outcome, many: counters[outcome](many))
 
         def changed(health: Mapping[str, float]) -> None:
             responder.take(replace(responder.facts, health=health))

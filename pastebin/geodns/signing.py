@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import secrets
 import struct
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from pastebin.geodns.recent import Recent
 from pastebin.geodns.wire import CDNSKEY, CDS, DNSKEY, IN, NSEC, RRSIG
 from pastebin.geodns.zone import Records, Zone, parent
 
@@ -21,7 +21,7 @@ _DAY = 86_400
 _VALID_SECONDS, _JITTER_SECONDS = 7 * _DAY, _DAY // 2
 _SKEW_SECONDS = 3600  # clocks of validators that are slow by so much
 _RENEWED_SECONDS = 3 * _DAY  # before the end; far more than any answer is kept
-_KEPT = 8192
+_KEPT = 4096
 _LONGEST = 255
 _BY_ALL = (DNSKEY, CDS, CDNSKEY)
 
@@ -38,7 +38,7 @@ class Signing(Protocol):
 
 
 class Signatures:
-    """RRSIG rdata by what it signs; the least recently used go first.
+    """RRSIG rdata by what it signs.
 
     The first key signs everything; the others only what parents and validators learn the keys from, so that one can
     take the place of another (RFC 6781, 4.1.3).
@@ -47,7 +47,7 @@ class Signatures:
     def __init__(self, origin: bytes, keys: Sequence[Signing]) -> None:
         self._origin = origin
         self._keys = keys
-        self._kept: OrderedDict[tuple[bytes, int, Records], tuple[bytes, ...]] = OrderedDict()
+        self._kept: Recent[tuple[bytes, int, Records], tuple[bytes, ...]] = Recent(_KEPT)
         self._due, self._newest = float("inf"), 0.0
 
     def of(self, owner: bytes, type_: int, records: Records, now: float) -> tuple[bytes, ...]:
@@ -56,11 +56,7 @@ class Signatures:
         if (found := self._kept.get(key)) is None:
             keys = self._keys if type_ in _BY_ALL else self._keys[:1]
             found = tuple(self._made(owner, type_, records, now, each) for each in keys)
-            self._kept[key] = found
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
+            self._kept.put(key, found)
         return found
 
     def are_due(self, now: float) -> bool:

@@ -42,6 +42,11 @@ class Tally:
     answered: int = 0
     worst: float = 0.0  # bytes of an answer for one of its question
 
+    def add(self, other: Tally) -> None:
+        self.sent += other.sent
+        self.answered += other.answered
+        self.worst = max(self.worst, other.worst)
+
 
 def packets(seed: int) -> Iterator[bytes]:
     """Mutated packets; the same for the same seed."""
