@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +32,6 @@ def test_the_last_ones_are_there_and_it_is_bounded(most: int, steps: list[tuple[
             recent.put(key, -key)
         if is_put or recent.get(key) is not None:
             used = [each for each in used if each != key] + [key]
-    remembered = [key for key in range(21) if recent.get(key) is not None]
+    remembered = [key for key in range(21) if deepcopy(recent).get(key) is not None]
     assert set(used[-most:]) <= set(remembered) <= set(used)
     assert len(remembered) <= 2 * most
