@@ -358,6 +358,7 @@ class GeodnsSection(Section, frozen=True):
     ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 30
     ns_ttl_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600
     negative_ttl_seconds: Annotated[int, Meta(ge=1, le=10_800)] = 60
+    dnssec_keys: Annotated[list[str], Meta(max_length=4)] = []
     client_subnet: bool = True
     sockets: Annotated[int, Meta(ge=1, le=64)] = 2
     max_tcp_connections: Count = 256

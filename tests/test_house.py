@@ -39,7 +39,7 @@ FLOOR_OF = {name: floor for floor, rooms in enumerate(FLOORS) for room in rooms 
 ROOM_OF = {name: room for rooms in FLOORS for room in rooms for name in room.split()}
 
 # Commands that act on a node. Everything else in cli belongs to the client, which needs no server software.
-NODE_COMMANDS = {"serve", "check", "migrate", "blobs", "queue", "backup", "restore", "admin"}
+NODE_COMMANDS = {"serve", "check", "dnssec", "migrate", "blobs", "queue", "backup", "restore", "admin"}
 # Module -> why it may read the environment.
 ENVIRONMENT_READERS = {
     "pastebin.config": "the node's configuration",

@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": "pastebin.cli.serve",
     "check": "pastebin.cli.check",
     "migrate": "pastebin.cli.migrate",
+    "dnssec": "pastebin.cli.dnssec",
     "blobs": "pastebin.cli.blobs",
     "queue": "pastebin.cli.queue",
     "admin": "pastebin.cli.admin",

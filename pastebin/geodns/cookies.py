@@ -7,7 +7,7 @@ import struct
 from ipaddress import ip_address
 
 _MASK = 2**64 - 1
-_OLDEST_SECONDS, _NEWEST_SECONDS = 3600, 300  # RFC 9018, 4.3
+_OLDEST_SECONDS, _NEWEST_SECONDS, _RENEWED_SECONDS = 3600, 300, 1800  # RFC 9018, 4.3
 
 
 class Cookies:
@@ -20,6 +20,13 @@ class Cookies:
         """The whole cookie: the client's 8 bytes and 16 of ours."""
         head = struct.pack("!B3xI", 1, int(now) & 0xFFFFFFFF)
         return client_cookie[:8] + head + self._hash(client_cookie[:8] + head, address)
+
+    def returned(self, cookie: bytes, address: str, now: float) -> tuple[bytes, bool]:
+        """The cookie for the answer to one, and whether that was ours: then it is good for another half of an hour."""
+        if not self.is_ours(cookie, address, now):
+            return self.made(cookie, address, now), False
+        is_young = (int(now) - int.from_bytes(cookie[12:16], "big")) % 2**32 < _RENEWED_SECONDS
+        return cookie if is_young else self.made(cookie, address, now), True
 
     def is_ours(self, cookie: bytes, address: str, now: float) -> bool:
         """Whether the cookie was made here, for this client, and not too long ago."""

@@ -65,59 +65,63 @@ async def answering(sockets: list[socket.socket], responder: Responder) -> Async
 
 def _draining(opened: socket.socket, responder: Responder) -> Callable[[], None]:
     """A function that answers what is in the socket, but not for ever."""
-    exchange = _exchange_from_any(opened) if _is_any(opened) else _exchange(opened)
+    receive, send = _own_address(opened) if _is_any(opened) else _plain(opened)
 
     def drain() -> None:
         now = time.time()
         for _ in range(_BATCH):
             try:
-                packet, host, reply = exchange()
+                packet, host, back = receive()
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError as error:  # an ICMP message about an answer of before
                 log.debug("a datagram could not be received: %s", error)
                 continue
             try:
                 answer = responder.datagram(packet, host, now)
                 if answer is not None:
-                    reply(answer)
+                    send(answer, back)
             except OSError:  # the buffer is full, or there is no way back: UDP loses datagrams
                 continue
             except Exception:  # one question must not end the service of all others
                 log.exception("a datagram of %d bytes was not answered", len(packet))
+        responder.tell()
 
     return drain
 
 
-Received = tuple[bytes, str, Callable[[bytes], Any]]
+Receive = Callable[[], tuple[bytes, str, Any]]  # packet, client, where to send the answer
+Send = Callable[[bytes, Any], Any]
 
 
-def _exchange(opened: socket.socket) -> Callable[[], Received]:
-    def exchange() -> Received:
+def _plain(opened: socket.socket) -> tuple[Receive, Send]:
+    def receive() -> tuple[bytes, str, Any]:
         packet, address = opened.recvfrom(_MOST_BYTES)
-        return packet, client_of(address[0]), lambda answer: opened.sendto(answer, address)
+        return packet, client_of(address[0]), address
 
-    return exchange
+    return receive, opened.sendto
 
 
 def _is_any(opened: socket.socket) -> bool:
     return opened.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104
 
 
-def _exchange_from_any(opened: socket.socket) -> Callable[[], Received]:
+def _own_address(opened: socket.socket) -> tuple[Receive, Send]:
     """On all addresses an answer has to leave from the one that was asked, which the kernel does not do by itself."""
-    is_six = opened.family == socket.AF_INET6
-    if is_six:
+    if opened.family == socket.AF_INET6:
         opened.setsockopt(socket.IPPROTO_IPV6, _IN6_RECVPKTINFO, 1)
     else:
         opened.setsockopt(socket.IPPROTO_IP, _IN_PKTINFO, 1)
 
-    def exchange() -> Received:
+    def receive() -> tuple[bytes, str, Any]:
         packet, extra, _, address = opened.recvmsg(_MOST_BYTES, _ROOM)
-        own = [(level, type_, _own(level, type_, data)) for level, type_, data in extra]
-        return packet, client_of(address[0]), lambda answer: opened.sendmsg([answer], own, 0, address)
+        return packet, client_of(address[0]), (extra, address)
 
-    return exchange
+    def send(answer: bytes, back: Any) -> None:
+        extra, address = back
+        opened.sendmsg([answer], [(level, type_, _own(level, type_, data)) for level, type_, data in extra], 0, address)
+
+    return receive, send
 
 
 def _own(level: int, type_: int, data: bytes) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import aiohttp
 import msgspec
 import orjson
 
-from pastebin.damping import Damping, State, agreed
+from pastebin.damping import Damping, State
+from pastebin.geodns.votes import Told, Votes
 from pastebin.http.signing import Signer
 from pastebin.sections import GeodnsSection, RegionSection
 
@@ -24,15 +25,10 @@ log = logging.getLogger(__name__)
 STATES = "/internal/geodns/states"
 
 _ANSWER_BYTES = 64 * 1024
-_FRESH_INTERVALS = 4  # what another one said is worth something for so long
+# Of an interval of probes: what regions are found is compared so often, and what was heard is good for so long. With
+# the defaults a region that goes silent is out of the answers of all within 3 * 5 + 2 + 5 / 4 seconds.
+HEARING_INTERVALS, _FRESH_INTERVALS = 0.25, 2.0
 _LOWEST_SHARE = 0.01
-
-
-class Told(msgspec.Struct, frozen=True):
-    """What one name server says of the regions: whether it finds them up."""
-
-    node: str
-    regions: dict[str, bool]
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -76,7 +72,9 @@ class Probes:
         self._damping = Damping(section.down, section.up)
         self._states = {region: State() for region in tables}
         self._shares = dict.fromkeys(tables, 1.0)
-        self._others: dict[str, tuple[float, Told]] = {}
+        self._peers = [url.rstrip("/") for url in section.peers]
+        self._votes = Votes(name, self._peers, _FRESH_INTERVALS * section.probe_interval_seconds)
+        self._verdicts = dict.fromkeys(tables, True)
         self._told: Mapping[str, float] = {}
 
     @classmethod
@@ -104,31 +102,32 @@ class Probes:
     @property
     def health(self) -> dict[str, float]:
         """The share of its clients that each region takes: 0 for one that is down."""
-        return {
-            region: self._shares[region] if agreed(self._states[region].is_up, self._votes(region)) else 0.0
-            for region in self._tables
-        }
+        return {region: self._shares[region] if self._verdicts[region] else 0.0 for region in self._tables}
 
     def told(self) -> Told:
         """What this name server finds by itself."""
         return Told(self._name, {region: state.is_up for region, state in self._states.items()})
 
     async def run(self) -> None:
-        """Probe for ever."""
-        while True:
-            due = time.monotonic() + self._section.probe_interval_seconds
-            await self.look()
-            await asyncio.sleep(max(due - time.monotonic(), 0.05))
+        """Probe for ever, and hear the others more often than that."""
+        interval = self._section.probe_interval_seconds
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_every(interval, self.look))
+            tasks.create_task(_every(interval * HEARING_INTERVALS, self.hear))
 
     async def look(self) -> None:
-        """One round of probes and questions to the others."""
+        """One round of probes."""
         async with asyncio.TaskGroup() as tasks:
             for region, table in self._tables.items():
                 if table.probe:
                     tasks.create_task(self._probe(region, table))
-            for url in self._section.peers:
-                tasks.create_task(self._hear(url.rstrip("/")))
-        self._settle()
+
+    async def hear(self) -> None:
+        """One round of questions to the others."""
+        async with asyncio.TaskGroup() as tasks:
+            for url in self._peers:
+                tasks.create_task(self._hear(url))
+        self._settle()  # who is not heard any more has no vote
 
     async def _probe(self, region: str, table: RegionSection) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -138,6 +137,7 @@ class Probes:
         self._states[region] = self._damping.after(self._states[region], is_well=bool(well))
         if well:
             self._shares[region] = share_after(self._shares[region], sum(well), table.capacity)
+        self._settle()
 
     async def _load(self, url: str) -> float | None:
         """The requests/s that an address speaks of, 0 if of none; None for one that is not well."""
@@ -164,27 +164,27 @@ class Probes:
                 told = msgspec.json.decode(await response.content.read(_ANSWER_BYTES), type=Told)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return
-        if told.node != self._name:  # oneself by another address is no second opinion
-            self._others[url] = (time.monotonic(), told)
-
-    def _votes(self, region: str) -> list[bool]:
-        oldest = time.monotonic() - _FRESH_INTERVALS * self._section.probe_interval_seconds
-        return [told.regions[region] for at, told in self._others.values() if at > oldest and region in told.regions]
+        self._votes.hear(url, told, time.monotonic())
+        self._settle()
 
     def _settle(self) -> None:
         """Tell of a change, and keep it for the next start."""
-        health = self.health
-        if health == self._told:
-            return
-        for region in health:
-            if self._told and (health[region] > 0) != (self._told[region] > 0):
-                log.warning("region %s is %s", region, "up" if health[region] else "down")
-        self._told = health
-        self._changed(health)
-        self._keep()
+        now, before = time.monotonic(), self._verdicts
+        self._verdicts = {
+            region: self._votes.verdict(region, own=state.is_up, before=before[region], now=now)
+            for region, state in self._states.items()
+        }
+        for region, is_up in self._verdicts.items():
+            if is_up != before[region]:
+                log.warning("region %s is %s", region, "up" if is_up else "down")
+        if self._verdicts != before:
+            self._keep()
+        if (health := self.health) != self._told:
+            self._told = health
+            self._changed(health)
 
     def _keep(self) -> None:
-        content = {region: state.is_up for region, state in self._states.items()}
+        content = self._verdicts
         unfinished = self._path.with_suffix(".new")
         try:
             unfinished.write_bytes(orjson.dumps(content))
@@ -199,4 +199,11 @@ class Probes:
             return
         for region, is_up in content.items() if isinstance(content, dict) else ():
             if self._tables.get(region, RegionSection()).probe and isinstance(is_up, bool):
-                self._states[region] = State(is_up)
+                self._states[region], self._verdicts[region] = State(is_up), is_up
+
+
+async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        due = time.monotonic() + seconds
+        await look()
+        await asyncio.sleep(max(due - time.monotonic(), 0.05))

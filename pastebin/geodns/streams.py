@@ -118,9 +118,10 @@ class Connection(asyncio.Protocol):
             answer = self._responder.message(packet, self._client, now)
             if answer is None:
                 self.end()
-                return
+                break
             self._transport.write(len(answer).to_bytes(2, "big") + answer)
             is_used = True
+        self._responder.tell()
         if is_used:  # bytes alone do not help: a question has to be whole in time
             self._connections.used(self)
             self._wait()

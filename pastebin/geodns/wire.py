@@ -12,9 +12,11 @@ _PAIR = struct.Struct("!HH")
 
 QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
 _OPCODE = 0x7800
+DO, CO = 0x8000, 0x4000  # of EDNS (RFC 3225; RFC 9824, 5)
 
 NOERROR, FORMERR, NXDOMAIN, NOTIMP, REFUSED, BADVERS, BADCOOKIE = 0, 1, 3, 4, 5, 16, 23
 A, NS, CNAME, SOA, TXT, AAAA, OPT, ANY, IN = 1, 2, 5, 6, 16, 28, 41, 255, 1
+DS, RRSIG, NSEC, DNSKEY, CDS, CDNSKEY, NXNAME = 43, 46, 47, 48, 59, 60, 128
 
 NSID, CLIENT_SUBNET, COOKIE, KEEPALIVE = 3, 8, 10, 11
 
@@ -49,6 +51,7 @@ class Edns:
     payload: int = _PLAIN
     version: int = 0
     wants_dnssec: bool = False
+    takes_compact: bool = False  # knows that what does not exist may be denied compactly (RFC 9824, 5)
     subnet: Subnet | None = None
     cookie: bytes = b""
     wants_nsid: bool = False
@@ -121,7 +124,7 @@ def _judged(question: Question, *, is_whole: bool) -> Question:
         fault = NOERROR if edns is not None and edns.cookie else FORMERR
     elif class_ != IN:
         fault = REFUSED
-    elif type_ == OPT or type_ in (249, 250):  # never asked for: OPT, TKEY, TSIG
+    elif type_ in (OPT, NXNAME, 249, 250):  # never asked for, TKEY and TSIG neither
         fault = FORMERR
     elif type_ in (251, 252):  # zone transfers
         fault = REFUSED
@@ -172,7 +175,7 @@ def _edns(packet: bytes, place: int, authorities: int, additionals: int) -> tupl
 
 def _options(data: bytes, payload: int, ttl: int) -> Edns:
     """The options of one OPT record; those that are not known are ignored (RFC 6891, 6.1.2)."""
-    version, wants_dnssec = ttl >> 16 & 255, bool(ttl & 0x8000)
+    version, wants_dnssec, takes_compact = ttl >> 16 & 255, bool(ttl & DO), bool(ttl & CO)
     subnet, cookie, nsid, keepalive, is_whole, place = None, b"", False, False, True, 0
     while place < len(data):
         if place + 4 > len(data):
@@ -191,7 +194,7 @@ def _options(data: bytes, payload: int, ttl: int) -> Edns:
             nsid = True
         elif code == KEEPALIVE:
             keepalive = True
-    return Edns(payload, version, wants_dnssec, subnet, cookie, nsid, keepalive, is_whole)
+    return Edns(payload, version, wants_dnssec, takes_compact, subnet, cookie, nsid, keepalive, is_whole)
 
 
 def _subnet(value: bytes) -> Subnet | None:

@@ -14,19 +14,20 @@ import dns.rdatatype
 import dns.rrset
 import dns.tokenizer
 import dns.zonefile
+from dns.rdata import Rdata
 from dns.rrset import RRset
 
 from pastebin.errors import ConfigError, Problem
-from pastebin.geodns.wire import AAAA, CNAME, NS, SOA, A
+from pastebin.geodns.wire import AAAA, CNAME, DS, NS, SOA, A
 from pastebin.sections import GeodnsSection
 
 _FILE_BYTES = 16 * 1024**2
-_SIGNED = {43, 46, 47, 48, 50, 51}  # DS is a parent's, the rest are made by signing
+_SIGNED = {46, 47, 48, 50, 51, 59, 60}  # made by signing
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of one name and type: rdata as wire, names in it uncompressed."""
+    """The records of one name and type: rdata as wire, names in it uncompressed; in lower case if they are signed."""
 
     ttl: int
     rdatas: tuple[bytes, ...]
@@ -100,7 +101,7 @@ def load(section: GeodnsSection) -> Zone:
     geo = frozenset(_wire(_absolute(name, origin)) for name in section.names)
     records: dict[bytes, dict[int, Records]] = {}
     for rrset in rrsets:
-        rdatas = tuple(sorted({rdata.to_wire() or b"" for rdata in rrset}))
+        rdatas = tuple(sorted({_packed(rdata, is_canonical=bool(section.dnssec_keys)) for rdata in rrset}))
         records.setdefault(_wire(rrset.name), {})[int(rrset.rdtype)] = Records(rrset.ttl, rdatas)
     zone = Zone(_wire(origin), records, geo, frozenset(_existing([*records, *geo], _wire(origin))))
     problems += _check_zone(zone)
@@ -166,6 +167,8 @@ def _check_zone(zone: Zone) -> Iterator[Problem]:
             yield Problem("geodns.file", f"{shown(name)} has a CNAME record and others")
         if name in zone.geo and {A, AAAA} & types.keys():
             yield Problem("geodns.names", f"{shown(name)} has addresses in the zone file already")
+        if DS in types and (NS not in types or name == zone.origin):
+            yield Problem("geodns.file", f"{shown(name)} has a DS record and is no delegation")
         if not zone.holds(name):
             continue
         cut = zone.cut(name)
@@ -189,6 +192,10 @@ def _check_servers(zone: Zone, types: dict[int, Records]) -> Iterator[Problem]:
 def shown(name: bytes) -> str:
     """A name for people."""
     return str(dns.name.from_wire(name, 0)[0])
+
+
+def _packed(rdata: Rdata, *, is_canonical: bool) -> bytes:
+    return (rdata.to_digestable() if is_canonical else rdata.to_wire()) or b""
 
 
 def _absolute(name: str, origin: dns.name.Name) -> dns.name.Name:

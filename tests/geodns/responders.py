@@ -30,4 +30,6 @@ def responder(
     tables = {name: msgspec.convert(table, RegionSection) for name, table in regions.items()}
     answers = Answers(load(section), {name: table.addresses for name, table in tables.items()}, section.ttl_seconds)
     rules = Rules(Cookies(KEY), Limits(per_second, slip), b"dns-1", section.client_subnet)
-    return Responder(rules, Facts(answers, Steering(tables), {}), lambda _address: Place(), lambda _word: None)
+    return Responder(
+        rules, Facts(answers, Steering(tables), {}), lambda _address: Place(), lambda _outcome, _many: None
+    )

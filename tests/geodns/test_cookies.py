@@ -53,6 +53,17 @@ def test_who_may_use_a_cookie_and_for_how_long() -> None:
     assert not Cookies(b"x" * 16).is_ours(made, "192.0.2.1", 1_000_000)
 
 
+def test_a_young_cookie_is_returned_as_it_is_and_an_older_one_renewed() -> None:
+    cookies = Cookies(b"k" * 16)
+    first, is_ours = cookies.returned(b"12345678", "192.0.2.1", 1_000_000)
+    assert (first, is_ours) == (cookies.made(b"12345678", "192.0.2.1", 1_000_000), False)
+    assert cookies.returned(first, "192.0.2.1", 1_001_000) == (first, True)
+    second, is_ours = cookies.returned(first, "192.0.2.1", 1_003_000)
+    assert is_ours
+    assert second == cookies.made(first, "192.0.2.1", 1_003_000)
+    assert cookies.returned(first, "192.0.2.2", 1_000_000)[1] is False
+
+
 @given(st.binary(max_size=48))
 def test_others_are_not_ours(cookie: bytes) -> None:
     assert not Cookies(b"k" * 16).is_ours(cookie, "2001:db8::1", 1_000_000)

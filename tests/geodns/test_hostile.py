@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import random
 import struct
 from pathlib import Path
 
@@ -12,10 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pastebin.geodns import wire
+from pastebin.geodns import keys, wire
 from pastebin.geodns.responding import Responder
-from tests.geodns.dns_client import question
+from tests.geodns import storm
+from tests.geodns.dns_client import ask, question, serving, texts
 from tests.geodns.responders import NOW, responder
+
+PACKETS, BY_TCP = 30_000, 1500
 
 GOOD = [
     question("p.example").to_wire(),
@@ -81,6 +87,23 @@ def test_mutated_packets(server: Responder, packet: bytes) -> None:
 @given(packet=st.binary(max_size=80) | st.binary(max_size=60).map(lambda tail: b"\0\1\1\0\0\1\0\0\0\0\0\1" + tail))
 def test_any_bytes(server: Responder, packet: bytes) -> None:
     check(server, packet)
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_a_storm_of_packets_leaves_the_server_as_it_was(tmp_path: Path, seed: int) -> None:
+    """scripts/bench geodns_hostile is the same, with a million of them."""
+    keys.make(tmp_path / "key.pem")
+    async with serving(geodns__dnssec_keys=[str(tmp_path / "key.pem")]) as node:
+        host, port = node.running.doors["dns"]
+        source = storm.packets(seed)
+        tally = await asyncio.to_thread(storm.datagrams, (host, port), itertools.islice(source, PACKETS))
+        assert tally.sent == PACKETS > tally.answered > PACKETS // 2
+        dice = random.Random(seed)  # noqa: S311
+        tally = await asyncio.to_thread(storm.streams, (host, port), itertools.islice(source, BY_TCP), dice)
+        assert tally.sent == BY_TCP > tally.answered > BY_TCP // 2
+        for tcp in (False, True):
+            answer = await ask(node, question("p.example", "TXT"), tcp=tcp)
+            assert texts(answer) == ['TXT "hello"']
 
 
 def edns(data: bytes, *, class_: int = 1232, ttl: int = 0, owner: bytes = b"\0") -> bytes:

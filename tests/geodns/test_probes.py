@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.geodns.probes import STATES, Probes, share_after
+from pastebin.geodns.probes import HEARING_INTERVALS, STATES, Probes, share_after
 from pastebin.http.signing import Signer
 from pastebin.sections import GeodnsSection, RegionSection
 from tests.geodns.dns_client import REGIONS, ask, question, serving, subnet, texts
@@ -54,8 +56,13 @@ async def site() -> AsyncIterator[Site]:
         yield opened
 
 
-def opening(path: Path, changed: Callable[[Any], None] = lambda _health: None, **regions: RegionSection) -> Any:
-    return Probes.opened(regions, SECTION, "n", path / "states", Signer(SECRET.encode()), changed)
+def opening(
+    path: Path,
+    changed: Callable[[Any], None] = lambda _health: None,
+    section: GeodnsSection = SECTION,
+    **regions: RegionSection,
+) -> Any:
+    return Probes.opened(regions, section, "n", path / "states", Signer(SECRET.encode()), changed)
 
 
 async def test_a_region_goes_down_and_comes_back(site: Site, tmp_path: Path) -> None:
@@ -140,6 +147,85 @@ async def test_answers_follow_the_probes_and_all_are_told_when_none_is_well(site
             return texts(await ask(node, client)) == ["A 198.51.100.10", "A 198.51.100.20"]
 
         await until(is_open)
+
+
+class Other:
+    """Another name server, as far as it is asked what it finds."""
+
+    def __init__(self, name: str) -> None:
+        self.told: dict[str, Any] = {"node": name, "regions": {"us": True}}
+        self.url = ""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Other]:
+        async def handler(_request: web.Request) -> web.Response:
+            if not self.told:
+                raise web.HTTPServiceUnavailable
+            return web.json_response(self.told)
+
+        application = web.Application()
+        application.router.add_get(STATES, handler)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            yield self
+        finally:
+            await runner.cleanup()
+
+    def says(self, *, is_up: bool) -> None:
+        self.told["regions"]["us"] = is_up
+
+
+async def test_two_of_three_decide(site: Site, tmp_path: Path) -> None:
+    table = RegionSection(addresses=["192.0.2.1"], probe=[site.url])
+    heard: list[dict[str, float]] = []
+    async with Other("n2").open() as second, Other("n3").open() as third:
+        section = msgspec.structs.replace(SECTION, peers=[second.url, f"{third.url}/"], down=1, up=1)
+        async with opening(tmp_path, heard.append, section, us=table) as probes:
+            await probes.hear()
+            site.status = 503
+            await probes.look()
+            assert probes.told().regions == {"us": False}
+            assert probes.health == {"us": 1.0}  # one against two
+            third.says(is_up=False)
+            await probes.hear()
+            assert probes.health == {"us": 0.0}
+            third.says(is_up=True)
+            await probes.hear()
+            assert probes.health == {"us": 1.0}
+            third.told = {"node": "n3", "regions": "nonsense"}
+            second.says(is_up=False)
+            await probes.hear()
+            assert probes.health == {"us": 0.0}
+        async with opening(tmp_path, heard.append, section, us=table) as probes:
+            assert probes.health == {"us": 0.0}  # what was agreed on, before anybody is heard
+    assert heard == [{"us": 1.0}, {"us": 0.0}, {"us": 1.0}, {"us": 0.0}, {"us": 0.0}]
+
+
+async def test_it_lives_on_when_everything_else_is_gone(site: Site) -> None:
+    """Without a database it has been from the start; peers, regions and its own files go."""
+    table = {**REGIONS["us"], "probe": [site.url]}
+    quick = {"geodns__probe_interval_seconds": 0.1, "geodns__down": 1, "geodns__peers": ["http://127.0.0.1:1"]}
+    client = question("www.p.example", options=[subnet("10.1.2.0", 24)])
+    async with serving(regions={**REGIONS, "us": table}, **quick) as node:
+        Path(node.config.geodns.file).unlink()
+        shutil.rmtree(node.config.data_dir)
+        site.status = 500
+
+        async def has_moved() -> bool:
+            return texts(await ask(node, client)) == ["A 198.51.100.20"]
+
+        await until(has_moved)
+        for name, type_ in (("p.example", "SOA"), ("chain.p.example", "A"), ("no.p.example", "A")):
+            assert (await ask(node, question(name, type_))).rcode() in (0, 3)
+
+
+def test_with_the_defaults_a_region_that_is_silent_is_out_within_20_seconds() -> None:
+    section = GeodnsSection()
+    found = section.down * section.probe_interval_seconds + section.probe_timeout_seconds
+    assert found + section.probe_interval_seconds * HEARING_INTERVALS < 20
 
 
 async def test_name_servers_compare_what_they_find(site: Site) -> None:

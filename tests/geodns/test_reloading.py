@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 
 from pastebin.errors import ConfigError
+from pastebin.geodns.reloading import Source
+from pastebin.sections import GeodnsSection
 from tests.geodns.dns_client import ZONE, ask, question, serving, texts
 from tests.nodes import Node
 
@@ -37,6 +39,22 @@ async def test_a_file_that_changes_is_taken_up(caplog: pytest.LogCaptureFixture)
         await until_said(node, 'TXT "again"')
         path.write_text(ZONE.replace("hello", "third"))
         await until_said(node, 'TXT "third"')
+
+
+def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "zone"
+    path.write_text(ZONE)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    source = Source(GeodnsSection(zone="p.example", file=str(path)), {})
+    source.load()
+    assert not source.has_changed()
+    path.write_text(ZONE.replace("hello", "again"))
+    os.utime(path, ns=times)
+    assert source.has_changed()
+    source.load()
+    assert not source.has_changed()
+    path.unlink()
+    assert source.has_changed()
 
 
 async def test_sighup_looks_at_once() -> None:
