@@ -70,6 +70,12 @@ class Responder:
         self._rulings.clear()
         self._ready.clear()
 
+    def steered(self, address: str) -> tuple[Ruling, int]:
+        """The ruling for an address, and for how many bits of it, as it is written, that holds."""
+        ruling = self._ruling(address)
+        is_mapped = ":" in address and IPv6Address(address).ipv4_mapped is not None
+        return ruling, ruling.prefix + (96 if is_mapped else 0)
+
     def datagram(self, packet: bytes, client: str, now: float) -> bytes | None:
         """What to send back; None for nothing. `now` is the time of day in seconds."""
         ready = self._ready.get((packet[2:], client))
@@ -134,10 +140,7 @@ class Responder:
         if subnet is None or not subnet.source:
             ruling, scope = self._ruling(client), 0
         else:
-            address = subnet.address
-            ruling = self._ruling(str(address))
-            is_mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
-            scope = ruling.prefix + (96 if is_mapped else 0)
+            ruling, scope = self.steered(str(subnet.address))
         return self._facts.answers.body(question.name, question.type, ruling.chosen), scope
 
     def _ruling(self, client: str) -> Ruling:

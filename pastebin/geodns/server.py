@@ -20,7 +20,7 @@ from aiohttp import web
 from pastebin.config import Config
 from pastebin.errors import ConfigError, ResourceUnavailable
 from pastebin.geo import Geo
-from pastebin.geodns import datagrams, streams
+from pastebin.geodns import datagrams, powerdns, streams
 from pastebin.geodns.answers import Answers
 from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits
@@ -83,7 +83,10 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
         await stack.enter_async_context(resources.loops.running(reloading, name="geodns-reload"))
         signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
-        yield Offer(internal=[web.get(STATES, signed.only(_states(probes)))])
+        backend = powerdns.Backend(responder, follows_subnets=section.client_subnet)
+        yield Offer(
+            internal=[web.get(STATES, signed.only(_states(probes))), web.post(powerdns.PATH, backend.answer)],
+        )
 
 
 def _answers(config: Config, zone: Zone) -> Answers:
