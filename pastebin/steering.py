@@ -7,7 +7,7 @@ something is not well, the next one takes over; where nothing is, all are named.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, collapse_addresses, ip_address, ip_network
 from typing import NamedTuple
@@ -93,6 +93,20 @@ class Steering:
         if len(self._tables) == 1:
             prefix = 0
         return self._ruling(group, client, _NOWHERE if label else place, health or {}, salt, prefix)
+
+    @property
+    def asks_place(self) -> bool:
+        """Whether it matters at all where a client is."""
+        return self._asks_place
+
+    def kind(self, place: Place) -> Hashable:
+        """What of a place decides: a client has the same ruling in all places of one kind."""
+        group = self._group(place)
+        others = tuple(self._others(group[0], place))
+        if len(group) == 1:
+            return tuple(dict.fromkeys([*group, *self._tables[group[0]].fallbacks, *others]))
+        is_somewhere = place.latitude is not None and place.longitude is not None
+        return tuple(group), others if is_somewhere else None
 
     def _group(self, place: Place) -> list[str]:
         """The regions of the first rank; never empty."""

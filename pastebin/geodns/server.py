@@ -26,6 +26,7 @@ from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits
 from pastebin.geodns.probes import STATES, Probes
 from pastebin.geodns.responding import Facts, Responder, Rules
+from pastebin.geodns.scopes import Scopes
 from pastebin.geodns.zone import Zone, load
 from pastebin.http.offer import Offer
 from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
@@ -58,8 +59,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             section.tcp_idle_seconds,
         )
         facts = Facts(_answers(config, zone), Steering(config.regions), {})
+        scopes = Scopes(geo, facts.steering, lambda: responder.forget())
         counters = {word: answering.labels(word).inc for word in ("sent", "slipped", "dropped", "ignored")}
-        responder = Responder(rules, facts, geo.place, lambda word: counters[word]())
+        responder = Responder(rules, facts, scopes.place, lambda word: counters[word]())
 
         def changed(health: Mapping[str, float]) -> None:
             responder.take(replace(responder.facts, health=health))
@@ -79,6 +81,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         host, port = sockets[0].getsockname()[:2]
         resources.dns_address = (host, port)
         log.info("answering for %s on %s port %d", section.zone, host, port)
+        await stack.enter_async_context(resources.loops.running(scopes.run(), name="geodns-scopes"))
         reloading = _reloading(config, geo, responder)
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
         await stack.enter_async_context(resources.loops.running(reloading, name="geodns-reload"))
