@@ -74,17 +74,19 @@ class Steering:
         place: Place = _NOWHERE,
         health: Mapping[str, float] | None = None,
         salt: str = "",
+        first: str = "",
     ) -> Ruling:
         """The ruling for a client.
 
         `place` is where it is, with the prefix for which that holds. `health` says of a region what share of its
         clients it takes: 1 (or nothing said) all, 0 for down, between them for one that has too much to do.
-        `salt` makes a spread of its own. An address that is none is a client from nowhere.
+        `salt` makes a spread of its own. `first` is a region that goes before all others for everybody. An address
+        that is none is a client from nowhere.
         """
         client = _parsed(address)
         if client is None:
             return self._ruling(self._everybody, None, _NOWHERE, health or {}, salt, 0)
-        label, prefix = self._networks.find(client)
+        label, prefix = (first, 0) if first else self._networks.find(client)
         if label:
             group = [label]
         else:

@@ -18,6 +18,7 @@ import orjson
 from pastebin.damping import Damping, State, agreed
 from pastebin.http.signing import Signer
 from pastebin.sections import GeodnsSection, RegionSection
+from pastebin.shedding import Share, Shedding, told
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,6 @@ STATES = "/internal/geodns/states"
 
 _ANSWER_BYTES = 64 * 1024
 _FRESH_INTERVALS = 4  # what another one said is worth something for so long
-_LOWEST_SHARE = 0.01
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -33,24 +33,6 @@ class Told(msgspec.Struct, frozen=True):
 
     node: str
     regions: dict[str, bool]
-
-
-class Load(msgspec.Struct, frozen=True):
-    """What a probed address may say of its region, as JSON, beside that it is well."""
-
-    requests_per_second: float = 0.0
-
-
-def share_after(share: float, load: float, capacity: float) -> float:
-    """The share of its clients that a region gets next, after so many requests/s came with the present share.
-
-    It goes half of the way to where the load would be the capacity, so that it does not swing.
-    """
-    if not capacity or load <= 0:
-        return 1.0 if not capacity else min(1.0, share * 2)
-    wanted = min(max(share * capacity / load, _LOWEST_SHARE), 1.0)
-    following = (share + wanted) / 2
-    return 1.0 if following > 0.99 else following
 
 
 class Probes:
@@ -75,7 +57,8 @@ class Probes:
         self._changed = changed
         self._damping = Damping(section.down, section.up)
         self._states = {region: State() for region in tables}
-        self._shares = dict.fromkeys(tables, 1.0)
+        self._shedding = Shedding(section.ttl_seconds)
+        self._shares = dict.fromkeys(tables, Share())
         self._others: dict[str, tuple[float, Told]] = {}
         self._told: Mapping[str, float] = {}
 
@@ -105,7 +88,7 @@ class Probes:
     def health(self) -> dict[str, float]:
         """The share of its clients that each region takes: 0 for one that is down."""
         return {
-            region: self._shares[region] if agreed(self._states[region].is_up, self._votes(region)) else 0.0
+            region: self._shares[region].part if agreed(self._states[region].is_up, self._votes(region)) else 0.0
             for region in self._tables
         }
 
@@ -137,7 +120,8 @@ class Probes:
         well = [load for load in loads if load is not None]
         self._states[region] = self._damping.after(self._states[region], is_well=bool(well))
         if well:
-            self._shares[region] = share_after(self._shares[region], sum(well), table.capacity)
+            now = time.monotonic()
+            self._shares[region] = self._shedding.after(self._shares[region], sum(well), table.capacity, now)
 
     async def _load(self, url: str) -> float | None:
         """The requests/s that an address speaks of, 0 if of none; None for one that is not well."""
@@ -148,11 +132,7 @@ class Probes:
                 body = await response.content.read(_ANSWER_BYTES)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return None
-        try:
-            load = msgspec.json.decode(body, type=Load).requests_per_second
-        except msgspec.DecodeError:
-            return 0.0
-        return load if 0 <= load < 1e12 else 0.0
+        return told(body)
 
     async def _hear(self, url: str) -> None:
         """What another name server finds; silence is nothing found."""

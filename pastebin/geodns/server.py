@@ -66,7 +66,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         def changed(health: Mapping[str, float]) -> None:
             responder.take(replace(responder.facts, health=health))
             for region, share in health.items():
-                resources.metrics.region_up.labels(region).set(1 if share else 0)
+                resources.metrics.region_up.labels(region).set(share)
 
         path = Path(config.data_dir) / "geodns-states.json"
         path.parent.mkdir(parents=True, exist_ok=True)
