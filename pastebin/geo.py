@@ -7,21 +7,27 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import maxminddb
 
 from pastebin.errors import ResourceUnavailable
+from pastebin.leaves import ELSEWHERE, Leaves
+from pastebin.ranges import Ranges, flattened, overlaid
 from pastebin.sections import GeoSection
 
 log = logging.getLogger(__name__)
 
+V = TypeVar("V")
+
 _REMEMBERED = 8192
+_MOST_KINDS = 65_536
 CHECK_SECONDS = 30.0
 
 
@@ -56,54 +62,30 @@ _CONTINENTS = {
 _CONTINENT_OF = {country: continent for continent, text in _CONTINENTS.items() for country in text.split()}
 
 
-class _Node:
-    """A bit of a network; `country` is set where a network ends."""
-
-    __slots__ = ("country", "one", "zero")
-
-    def __init__(self) -> None:
-        self.zero: _Node | None = None
-        self.one: _Node | None = None
-        self.country = ""
-
-
 class Networks:
-    """Networks and their countries: the longest that holds an address counts."""
+    """Networks and their countries, or other labels: the longest that holds an address counts."""
 
-    def __init__(self, countries: Mapping[str, str]) -> None:
-        self._roots = {32: _Node(), 128: _Node()}
-        for text, country in countries.items():
-            network = ip_network(text)
-            node = self._roots[network.max_prefixlen]
-            bits = int(network.network_address)
-            for place in range(network.max_prefixlen - 1, network.max_prefixlen - 1 - network.prefixlen, -1):
-                node = _child(node, is_one=bool(bits >> place & 1))
-            node.country = country
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        named = {ip_network(text): label for text, label in labels.items()}
+        self._ranges = {bits: Ranges(bits, flattened(named, bits)) for bits in (32, 128)}
+        self._named = named
 
     def find(self, address: IPv4Address | IPv6Address) -> tuple[str, int]:
-        """The country, or "", and how many bits of the address it took to know that no other network counts."""
-        node: _Node | None = self._roots[address.max_prefixlen]
-        bits, country, depth = int(address), "", 0
-        for place in range(address.max_prefixlen - 1, -1, -1):
-            assert node is not None  # noqa: S101  (the loop ends below where there is no child)
-            country = node.country or country
-            if node.zero is None and node.one is None:
-                return country, depth
-            node, depth = (node.one if bits >> place & 1 else node.zero), depth + 1
-            if node is None:
-                return country, depth
-        return (node.country if node else "") or country, depth
+        """The label, or "", and how many bits of the address tell it from all that have another one."""
+        label, prefix = self._ranges[address.max_prefixlen].find(int(address))
+        return label or "", prefix
+
+    def stretches(self, bits: int) -> Iterator[tuple[int, str | None]]:
+        """The same from the first address to the last."""
+        return flattened(self._named, bits)
 
 
-def _child(node: _Node, *, is_one: bool) -> _Node:
-    found = node.one if is_one else node.zero
-    if found is None:
-        found = _Node()
-        if is_one:
-            node.one = found
-        else:
-            node.zero = found
-    return found
+class Database(NamedTuple):
+    """One version of the file, and its bytes once more for who wants to see all of it."""
+
+    reader: maxminddb.Reader
+    content: mmap
+    version: tuple[int, int, int]
 
 
 class Geo:
@@ -112,8 +94,7 @@ class Geo:
     def __init__(self, section: GeoSection) -> None:
         self._path = Path(section.database).expanduser() if section.database else None
         self._networks = Networks(section.networks)
-        self._reader: maxminddb.Reader | None = None
-        self._version: tuple[int, int, int] | None = None
+        self._database: Database | None = None
         self._found = lru_cache(_REMEMBERED)(self._find)
 
     @classmethod
@@ -125,7 +106,7 @@ class Geo:
         try:
             yield geo
         finally:
-            geo._reader = None
+            geo._database = None
             geo._found.cache_clear()
 
     def place(self, address: str) -> Place:
@@ -154,8 +135,28 @@ class Geo:
             except ResourceUnavailable as error:
                 log.warning("the previous database stays in use: %s", error)
 
-    def _read(self) -> tuple[maxminddb.Reader, tuple[int, int, int]] | None:
-        """A reader of the file, and which version it is; None where that one is in use. Raises ResourceUnavailable.
+    @property
+    def database(self) -> Database | None:
+        """The one that is in use; another object as soon as another one is."""
+        return self._database
+
+    def stretches(self, bits: int, kind: Callable[[Place], V]) -> Iterator[tuple[int, V | None]]:
+        """What kinds of places there are from the first address of so many bits to the last.
+
+        `kind` is asked once for each record, not for each address. None: to be asked for one by one. May raise what
+        a damaged database raises.
+        """
+        named = (
+            (start, None if country is None else kind(_named(country)))
+            for start, country in self._networks.stretches(bits)
+        )
+        found: Iterator[tuple[int, V | None]] = iter([(0, kind(Place()))])
+        if self._database is not None:
+            found = _walked(self._database, bits, kind)
+        return overlaid(named, found)
+
+    def _read(self) -> Database | None:
+        """The file as it is now; None where that one is in use. Raises ResourceUnavailable.
 
         It reads a copy that nobody knows the name of: a file that is written over, not replaced, would end the process.
         """
@@ -165,21 +166,22 @@ class Geo:
             with self._path.open("rb") as file, tempfile.NamedTemporaryFile(prefix="pastebin-geo-") as copy:
                 status = os.fstat(file.fileno())
                 version = (status.st_ino, status.st_size, status.st_mtime_ns)
-                if version == self._version:
+                if self._database is not None and version == self._database.version:
                     return None
                 shutil.copyfileobj(file, copy, 1024**2)
                 copy.flush()
                 reader = maxminddb.open_database(copy.name)
+                content = mmap(copy.fileno(), 0, access=ACCESS_READ)
         except OSError as error:
             raise ResourceUnavailable(f"geo.database: {self._path} cannot be read: {error.strerror}") from None
         except maxminddb.InvalidDatabaseError:
             raise ResourceUnavailable(f"geo.database: {self._path} is no database in MaxMind's format") from None
-        return reader, version
+        return Database(reader, content, version)
 
-    def _take(self, read: tuple[maxminddb.Reader, tuple[int, int, int]] | None) -> bool:
+    def _take(self, read: Database | None) -> bool:
         if read is None:
             return False
-        self._reader, self._version = read
+        self._database = read
         self._found.cache_clear()
         return True
 
@@ -192,18 +194,41 @@ class Geo:
             address = address.ipv4_mapped
         country, length = self._networks.find(address)
         if country:
-            return Place(country, _CONTINENT_OF.get(country, ""), prefix_length=length)
+            return _named(country)._replace(prefix_length=length)
         record, database_length = self._look_up(address)
         place = _place_of(record)
         return place._replace(prefix_length=max(length, database_length))
 
     def _look_up(self, address: IPv4Address | IPv6Address) -> tuple[Any, int]:
-        if self._reader is None:
+        if self._database is None:
             return None, 0
         try:
-            return self._reader.get_with_prefix_len(address)
+            return self._database.reader.get_with_prefix_len(address)
         except (ValueError, maxminddb.InvalidDatabaseError):  # of IPv4 only; damaged within
             return None, 0
+
+
+def _named(country: str) -> Place:
+    return Place(country, _CONTINENT_OF.get(country, ""))
+
+
+def _walked(database: Database, bits: int, kind: Callable[[Place], V]) -> Iterator[tuple[int, V | None]]:
+    """The kinds of the database's places, each asked for once for as long as there are not too many."""
+    about = database.reader.metadata()
+    leaves = Leaves(
+        database.content, node_count=about.node_count, record_size=about.record_size, ip_version=about.ip_version
+    )
+    nothing = kind(Place())
+    known: dict[int, V | None] = {}
+    for start, record in leaves.walk(bits):
+        if record not in known:
+            if len(known) >= _MOST_KINDS:
+                known.clear()
+            known[ELSEWHERE], known[about.node_count] = None, nothing
+            if record not in known:
+                address = IPv4Address(start) if bits == 32 else IPv6Address(start)
+                known[record] = kind(_place_of(database.reader.get(address)))
+        yield start, known[record]
 
 
 def _place_of(record: Any) -> Place:

@@ -167,7 +167,9 @@ class Metrics:
         self.dns_answers = self._counter(
             "pastebin_dns_answers_total", "Questions by what became of their answer", ["outcome"]
         )
-        self.region_up = self._gauge("pastebin_region_up", "1 while clients are sent to the region", ["region"])
+        self.region_up = self._gauge(
+            "pastebin_region_up", "The part of its clients that are sent to the region: 0 while it is down", ["region"]
+        )
 
     def watch_circuit(self, dependency: str, host: str, circuit: Circuit) -> None:
         """Show the state of a circuit whose times are those of `time.monotonic`. Hosts are configured names."""

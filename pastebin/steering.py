@@ -7,7 +7,7 @@ something is not well, the next one takes over; where nothing is, all are named.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, collapse_addresses, ip_address, ip_network
 from typing import NamedTuple
@@ -74,17 +74,19 @@ class Steering:
         place: Place = _NOWHERE,
         health: Mapping[str, float] | None = None,
         salt: str = "",
+        first: str = "",
     ) -> Ruling:
         """The ruling for a client.
 
         `place` is where it is, with the prefix for which that holds. `health` says of a region what share of its
         clients it takes: 1 (or nothing said) all, 0 for down, between them for one that has too much to do.
-        `salt` makes a spread of its own. An address that is none is a client from nowhere.
+        `salt` makes a spread of its own. `first` is a region that goes before all others for everybody. An address
+        that is none is a client from nowhere.
         """
         client = _parsed(address)
         if client is None:
             return self._ruling(self._everybody, None, _NOWHERE, health or {}, salt, 0)
-        label, prefix = self._networks.find(client)
+        label, prefix = (first, 0) if first else self._networks.find(client)
         if label:
             group = [label]
         else:
@@ -93,6 +95,20 @@ class Steering:
         if len(self._tables) == 1:
             prefix = 0
         return self._ruling(group, client, _NOWHERE if label else place, health or {}, salt, prefix)
+
+    @property
+    def asks_place(self) -> bool:
+        """Whether it matters at all where a client is."""
+        return self._asks_place
+
+    def kind(self, place: Place) -> Hashable:
+        """What of a place decides: a client has the same ruling in all places of one kind."""
+        group = self._group(place)
+        others = tuple(self._others(group[0], place))
+        if len(group) == 1:
+            return tuple(dict.fromkeys([*group, *self._tables[group[0]].fallbacks, *others]))
+        is_somewhere = place.latitude is not None and place.longitude is not None
+        return tuple(group), others if is_somewhere else None
 
     def _group(self, place: Place) -> list[str]:
         """The regions of the first rank; never empty."""

@@ -91,6 +91,15 @@ def test_who_has_too_much_to_do_keeps_a_share_of_its_clients() -> None:
     assert steering.order("192.0.2.1", place, {"us": 1e-9, "eu": 0, "il": 0, "jp": 0}).chosen == ("us",)
 
 
+def test_a_region_that_goes_first_sheds_clients_too() -> None:
+    steering = Steering(WORLD)
+    place = Place("IL", "AS", prefix_length=16)
+    assert steering.order("192.0.2.1", place, first="us").regions == ("us", "eu", "il", "jp")
+    firsts = Counter(steering.order(IPv4Address(n << 8), place, {"us": 0.5}, first="us").chosen for n in range(1000))
+    assert set(firsts) == {("us",), ("eu",)}
+    assert 400 < firsts["us",] < 600
+
+
 def test_everything_wrong_is_told_at_once() -> None:
     tables = {
         "us": RegionSection(networks=["10.0.0.0/8", "x"], fallbacks=["us", "mars"], latitude=1.0),

@@ -22,6 +22,7 @@ from pastebin.geo import Geo
 from pastebin.http.exchanges import Ask
 from pastebin.http.upstreams import IDLE_SECONDS, RemoteOrigin, Upstream
 from pastebin.sections import GatewaySection, RegionNodeSection, RegionSection
+from pastebin.shedding import Share, Shedding, told
 from pastebin.steering import Steering
 from pastebin.store.discovery import Answer, Discovery
 
@@ -47,6 +48,8 @@ class Fleet:
         self._figures = figures
         self._steering = Steering(regions)
         self._damping = Damping(section.down, section.up)
+        self._shedding = Shedding(0.0)
+        self._shares = {name: Share() for name, region in regions.items() if region.capacity}
         self._members: dict[str, dict[str, list[Member]]] = {
             name: {node.name: [self._member(name, node)] for node in region.nodes if node.url}
             for name, region in regions.items()
@@ -80,6 +83,7 @@ class Fleet:
                     if member.internal is not None:
                         tasks.create_task(self._probe(member, member.internal), name=f"probing {member.name}")
             now = asyncio.get_running_loop().time()
+            self._weigh(now)
             self._figures.show((member.region, member.name, member.word(now)) for member in self.members())
             self._steered.cache_clear()  # places may have moved
             await asyncio.sleep(self._section.probe_interval_seconds * (0.9 + random() / 5))  # noqa: S311  (jitter)
@@ -139,10 +143,14 @@ class Fleet:
         }
 
     def _steer(self, address: str) -> tuple[str, ...]:
-        if self._here:
-            others = [*self._regions[self._here].fallbacks, *self._regions]
-            return tuple(dict.fromkeys([self._here, *others]))
-        return self._steering.order(address, self._geo.place(address)).regions
+        parts = {name: share.part for name, share in self._shares.items()}
+        return self._steering.order(address, self._geo.place(address), parts, first=self._here).regions
+
+    def _weigh(self, now: float) -> None:
+        """Compare what the nodes of a region have to do, as they say, with its capacity."""
+        for name, share in self._shares.items():
+            load = sum(member.load for member in self._flat[name] if member.probed.is_up)
+            self._shares[name] = self._shedding.after(share, load, self._regions[name].capacity, now)
 
     async def _probe(self, member: Member, internal: Upstream) -> None:
         ask = Ask("GET", "/readyz", CIMultiDict({"Host": internal.name}))
@@ -153,6 +161,10 @@ class Fleet:
                 try:
                     is_well = 200 <= (await reply.headed()).status < 300
                     await reply.arrived()
+                    body = b""
+                    while piece := await reply.read():
+                        body += piece
+                    member.load = told(body)
                 finally:
                     reply.close()
         except (PastebinError, TimeoutError):

@@ -31,6 +31,7 @@ class Member:
     circuit: Circuit
     internal: Upstream | None = None
     probed: State = field(default_factory=State)
+    load: float = 0.0  # requests/s, as it says itself
     latency: Latency = field(default_factory=Latency)
     in_flight: int = 0
 

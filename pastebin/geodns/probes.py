@@ -19,6 +19,7 @@ from pastebin.damping import Damping, State
 from pastebin.geodns.votes import Told, Votes
 from pastebin.http.signing import Signer
 from pastebin.sections import GeodnsSection, RegionSection
+from pastebin.shedding import Share, Shedding, told
 
 log = logging.getLogger(__name__)
 
@@ -28,25 +29,6 @@ _ANSWER_BYTES = 64 * 1024
 # Of an interval of probes: what regions are found is compared so often, and what was heard is good for so long. With
 # the defaults a region that goes silent is out of the answers of all within 3 * 5 + 2 + 5 / 4 seconds.
 HEARING_INTERVALS, _FRESH_INTERVALS = 0.25, 2.0
-_LOWEST_SHARE = 0.01
-
-
-class Load(msgspec.Struct, frozen=True):
-    """What a probed address may say of its region, as JSON, beside that it is well."""
-
-    requests_per_second: float = 0.0
-
-
-def share_after(share: float, load: float, capacity: float) -> float:
-    """The share of its clients that a region gets next, after so many requests/s came with the present share.
-
-    It goes half of the way to where the load would be the capacity, so that it does not swing.
-    """
-    if not capacity or load <= 0:
-        return 1.0 if not capacity else min(1.0, share * 2)
-    wanted = min(max(share * capacity / load, _LOWEST_SHARE), 1.0)
-    following = (share + wanted) / 2
-    return 1.0 if following > 0.99 else following
 
 
 class Probes:
@@ -71,7 +53,8 @@ class Probes:
         self._changed = changed
         self._damping = Damping(section.down, section.up)
         self._states = {region: State() for region in tables}
-        self._shares = dict.fromkeys(tables, 1.0)
+        self._shedding = Shedding(section.ttl_seconds)
+        self._shares = dict.fromkeys(tables, Share())
         self._peers = [url.rstrip("/") for url in section.peers]
         self._votes = Votes(name, self._peers, _FRESH_INTERVALS * section.probe_interval_seconds)
         self._verdicts = dict.fromkeys(tables, True)
@@ -102,7 +85,7 @@ class Probes:
     @property
     def health(self) -> dict[str, float]:
         """The share of its clients that each region takes: 0 for one that is down."""
-        return {region: self._shares[region] if self._verdicts[region] else 0.0 for region in self._tables}
+        return {region: self._shares[region].part if self._verdicts[region] else 0.0 for region in self._tables}
 
     def told(self) -> Told:
         """What this name server finds by itself."""
@@ -136,7 +119,8 @@ class Probes:
         well = [load for load in loads if load is not None]
         self._states[region] = self._damping.after(self._states[region], is_well=bool(well))
         if well:
-            self._shares[region] = share_after(self._shares[region], sum(well), table.capacity)
+            now = time.monotonic()
+            self._shares[region] = self._shedding.after(self._shares[region], sum(well), table.capacity, now)
         self._settle()
 
     async def _load(self, url: str) -> float | None:
@@ -148,11 +132,7 @@ class Probes:
                 body = await response.content.read(_ANSWER_BYTES)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return None
-        try:
-            load = msgspec.json.decode(body, type=Load).requests_per_second
-        except msgspec.DecodeError:
-            return 0.0
-        return load if 0 <= load < 1e12 else 0.0
+        return told(body)
 
     async def _hear(self, url: str) -> None:
         """What another name server finds; silence is nothing found."""

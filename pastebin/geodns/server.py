@@ -18,12 +18,13 @@ from aiohttp import web
 
 from pastebin.errors import ResourceUnavailable
 from pastebin.geo import Geo
-from pastebin.geodns import datagrams, streams
+from pastebin.geodns import datagrams, powerdns, streams
 from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits
 from pastebin.geodns.probes import STATES, Probes
 from pastebin.geodns.reloading import Source, reloading
 from pastebin.geodns.responding import OUTCOMES, Facts, Responder, Rules
+from pastebin.geodns.scopes import Scopes
 from pastebin.http.offer import Offer
 from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
 from pastebin.places import parse_address
@@ -56,13 +57,14 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             section.tcp_idle_seconds,
         )
         facts = Facts(answers, Steering(config.regions), {})
+        scopes = Scopes(geo, facts.steering, lambda: responder.forget())
         counters = {outcome: answering.labels(outcome).inc for outcome in OUTCOMES}
-        responder = Responder(rules, facts, geo.place, lambda outcome, many: counters[outcome](many))
+        responder = Responder(rules, facts, scopes.place, lambda outcome, many: counters[outcome](many))
 
         def changed(health: Mapping[str, float]) -> None:
             responder.take(replace(responder.facts, health=health))
             for region, share in health.items():
-                resources.metrics.region_up.labels(region).set(1 if share else 0)
+                resources.metrics.region_up.labels(region).set(share)
 
         path = Path(config.data_dir) / "geodns-states.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,11 +79,15 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         host, port = sockets[0].getsockname()[:2]
         resources.dns_address = (host, port)
         log.info("answering for %s on %s port %d", section.zone, host, port)
+        await stack.enter_async_context(resources.loops.running(scopes.run(), name="geodns-scopes"))
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
         looking = reloading(source, geo, responder)
         await stack.enter_async_context(resources.loops.running(looking, name="geodns-reload"))
         signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
-        yield Offer(internal=[web.get(STATES, signed.only(_states(probes)))])
+        backend = powerdns.Backend(responder, follows_subnets=section.client_subnet)
+        yield Offer(
+            internal=[web.get(STATES, signed.only(_states(probes))), web.post(powerdns.PATH, backend.answer)],
+        )
 
 
 def _states(probes: Probes) -> Answer:

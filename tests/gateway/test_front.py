@@ -259,3 +259,26 @@ async def test_every_address_of_a_host_name_is_a_node(origin: Origin, tmp_path: 
             async with gateway.http.get(f"{gateway.url}/") as response:
                 assert response.status == 200
         assert ("nodes.test", "A") in dns.asked
+
+
+async def test_a_region_with_too_much_to_do_passes_clients_on(origin: Origin, other: Origin, tmp_path: Path) -> None:
+    """What the nodes say on their internal doors counts, and for clients of one network it is always the same."""
+    origin.script("/readyz", answer(200, body=b'{"requests_per_second": 1000}'))
+    other.script("/readyz", answer(200, body=b'{"requests_per_second": 1000}'))
+    for each in (origin, other):
+        for path in range(30):
+            each.script(f"/{path}", answer(body=each.url.encode()))
+    regions = {
+        "us": region(node_at(origin.url, "us", internal=origin.url), networks=["10.0.0.0/8"], capacity=100),
+        "eu": region(node_at(other.url, "eu", internal=other.url)),
+    }
+    settings = {"doors__trusted_proxies": ["127.0.0.0/8"], "gateway__probe_interval_seconds": 0.1}
+    async with gateway_before(tmp_path, regions, **settings) as running:
+        await origin.when_asked("/readyz", 2)  # then the first round is over
+        bodies = [
+            [(await running.get(f"/{n}", headers={"X-Forwarded-For": f"10.{n}.0.{last}"}))[1] for n in range(30)]
+            for last in (1, 2)
+        ]
+    assert bodies[0] == bodies[1]
+    assert bodies[0].count(other.url.encode()) > 20
+    assert bodies[0].count(origin.url.encode()) < 10
