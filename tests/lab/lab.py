@@ -140,6 +140,10 @@ class Lab:
         if not seconds:
             del self.lags[name]
 
+    async def behind_seconds(self, name: str) -> float:
+        """How long ago what a replica replayed last was written, by its own word; 0 where it has all it has heard of."""
+        return await self._postgres[name].behind_seconds()
+
     async def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
         """Nothing gets from one place to the other, nor back unless `one_way`: silence, no refusals."""
         for source, target in self._ways(one, other, one_way):
