@@ -18,14 +18,14 @@ from typing import Any
 
 import psutil
 
-from tests.lab import control, doors, leavings
+from tests.lab import control, doors, leavings, loading
 from tests.lab.errors import LabError
-from tests.lab.lab import ROOT, Lab
+from tests.lab.lab import ROOT, Client, Lab
 from tests.lab.plan import Plan
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
-_DOWN_SECONDS = 30.0
+_DOWN_SECONDS = 60.0
 
 
 def main() -> int:
@@ -188,8 +188,8 @@ def _run(arguments: argparse.Namespace, directory: Path) -> None:
     command = [word for index, word in enumerate(arguments.command) if index or word != "--"]
     if not command:
         raise LabError("name a command, such as: scripts/lab run eu curl http://paste.lab/")
-    client = control.ask(directory, "client", region=arguments.region)
-    argv = [*client["argv"], *command]
+    client = Client(**control.ask(directory, "client", region=arguments.region))
+    argv = [*client.argv, *command]
     try:
         os.execvp(argv[0], argv)  # noqa: S606  (what the person at the terminal wants)
     except OSError as error:
@@ -197,10 +197,8 @@ def _run(arguments: argparse.Namespace, directory: Path) -> None:
 
 
 def _load(arguments: argparse.Namespace, directory: Path) -> int:
-    from tests.lab import loading
-
     regions = control.ask(directory, "status")["regions"]
-    clients = {region: control.ask(directory, "client", region=region) for region in regions}
+    clients = {region: Client(**control.ask(directory, "client", region=region)) for region in regions}
     return loading.show(clients, arguments.seconds, arguments.rate)
 
 

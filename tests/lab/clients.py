@@ -30,7 +30,6 @@ _DNS_SECONDS = 1.0
 _ATTEMPT_SECONDS = 10.0
 _GIVE_UP_SECONDS = 30.0
 _PAUSE_SECONDS = 0.2
-_CREATES = 0.2
 _KNOWN = 500
 _SHARED = 5
 # Answers after which a client tries again: nothing is wrong with its request.
@@ -112,7 +111,7 @@ class Clients:
         self._resolver = resolver
         self._address = address
 
-    async def run(self, rate: float, seconds: float) -> None:
+    async def run(self, rate: float, seconds: float, creates: float) -> None:
         """So many requests a second, begun at even distances, whatever becomes of the ones before."""
         connector = aiohttp.TCPConnector(
             resolver=self._resolver, use_dns_cache=False, limit=0, local_addr=(self._address, 0) if self._address else None
@@ -125,7 +124,8 @@ class Clients:
             begun = time.monotonic()
             number = 0
             while not seconds or time.monotonic() - begun < seconds:
-                tasks.create_task(self._one(http), name="a request")
+                if creates or self.known:
+                    tasks.create_task(self._one(http, creates), name="a request")
                 number += 1
                 await asyncio.sleep(max(0.0, begun + number / rate - time.monotonic()))
 
@@ -146,9 +146,9 @@ class Clients:
         while line := await reader.readline():
             self.known.extend((path, text) for path, text in json.loads(line))
 
-    async def _one(self, http: aiohttp.ClientSession) -> None:
+    async def _one(self, http: aiohttp.ClientSession, share: float) -> None:
         begun = time.monotonic()
-        creates = not self.known or random.random() < _CREATES  # noqa: S311  (a mix)
+        creates = not self.known or random.random() < share  # noqa: S311  (a mix)
         what = self._create if creates else self._read
         given = random.choice(self.known) if not creates else ("", _text(self.region))  # noqa: S311
         key = secrets.token_hex(16)
@@ -203,7 +203,7 @@ async def _run(arguments: argparse.Namespace) -> None:
     clients = Clients(arguments.region, arguments.url, Resolver(servers, arguments.address), arguments.address)
     helpers = [asyncio.create_task(clients.report()), asyncio.create_task(clients.listen())]
     try:
-        await clients.run(arguments.rate, arguments.seconds)
+        await clients.run(arguments.rate, arguments.seconds, arguments.creates)
     finally:
         for helper in helpers:
             helper.cancel()
@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--address", default="", help="to come from")
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=0.0, help="0: until killed")
+    parser.add_argument("--creates", type=float, default=0.2, help="their share")
     with suppress(KeyboardInterrupt):
         asyncio.run(_run(parser.parse_args()))
 

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,11 @@ async def answering(lab: Lab, ended: asyncio.Event) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(_SECONDS):
                 command = json.loads(await reader.readline())
-                writer.write(json.dumps(await _answer(lab, ended, command)).encode() + b"\n")
+                try:
+                    answer = await _answer(lab, ended, command)
+                except LabError as error:
+                    answer = {"error": str(error)}
+                writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (OSError, ValueError, TimeoutError):
             pass  # whoever asked has gone, or is none of ours
@@ -71,20 +76,11 @@ async def _answer(lab: Lab, ended: asyncio.Event, command: dict[str, Any]) -> di
     if do == "status":
         return await status(lab)
     if do == "client":
-        client = lab.client(command["region"])
-        return {
-            "argv": client.argv,
-            "address": client.address,
-            "name_servers": client.name_servers,
-            "url": client.url,
-        }
+        return asdict(lab.client(command["region"]))
     verbs: dict[str, Callable[..., Awaitable[None]]] = {
         name: getattr(lab, name) for name in ("kill", "stop", "start", "freeze", "thaw", "lag", "cut", "heal", "ready")
     }
-    try:
-        await verbs[do](**command)
-    except LabError as error:
-        return {"error": str(error)}
+    await verbs[do](**command)
     return {}
 
 

@@ -37,6 +37,8 @@ _OVERRIDES: Mapping[str, str] = {
     "max_wal_size": "128MB",
     "min_wal_size": "32MB",
     "autovacuum_max_workers": "1",
+    # what is killed leaves nothing outside its directory
+    "dynamic_shared_memory_type": "mmap",
 }
 
 
@@ -66,7 +68,7 @@ class Postgres:
         switched = [f"--reuid={who.uid}", f"--regid={who.gid}", "--init-groups"] if who.is_switched else []
         config = self.cluster.files / "postgresql.conf"
         postgres = [self.cluster.binaries.program("postgres"), "-D", str(self.cluster.data), "-c", f"config_file={config}"]
-        return ["setpriv", *switched, "--pdeathsig", "KILL", "--", *postgres]
+        return ["setpriv", *switched, "--pdeathsig", "QUIT", "--", *postgres]
 
     def dsn(self, database: str = DATABASE) -> str:
         """By its unix socket, which no cut reaches."""

@@ -41,9 +41,9 @@ class Client:
     """Where a client of a region stands: `argv` comes before its command, `address` is what it may bind to."""
 
     region: str
-    argv: tuple[str, ...]
+    argv: Sequence[str]
     address: str
-    name_servers: tuple[tuple[str, int], ...]
+    name_servers: Sequence[tuple[str, int]]
     url: str
 
 
@@ -292,7 +292,9 @@ class Lab:
             return f"does not answer: {error}"
 
     async def _end(self) -> None:
-        await asyncio.gather(*(box.stop(signal.SIGKILL) for box in self.boxes.values()))
+        """At once; PostgreSQL gives back what it shares with its children."""
+        numbers = {"postgres": signal.SIGQUIT}
+        await asyncio.gather(*(box.stop(numbers.get(box.kind, signal.SIGKILL)) for box in self.boxes.values()))
 
     def _place(self, name: str) -> Place:
         known = {place.name: place for place in self.plan.places}

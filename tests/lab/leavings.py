@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.lab.errors import LabError
 MARK = "PASTEBIN_LAB"
 _STATE = "lab.json"
 _SECONDS = 10.0
+_QUIT_SECONDS = 2.0
 
 
 def note(directory: Path, network: str) -> None:
@@ -54,6 +56,10 @@ async def clear(directory: Path) -> None:
     await asyncio.to_thread(_end_processes, directory)
     if name := str(state.get("network", "")):
         await networks.remove(name)
+    await asyncio.to_thread(_remove, directory)
+
+
+def _remove(directory: Path) -> None:
     # the last to go tells that there is something to remove
     for child in sorted(directory.iterdir(), key=lambda path: path.name == _STATE):
         with suppress(OSError):
@@ -74,14 +80,16 @@ def _state(directory: Path) -> dict[str, object] | None:
 
 
 def _end_processes(directory: Path) -> None:
-    """Kill whatever bears the mark of this lab, or is a PostgreSQL on its files, which hides its environment."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and _is_ours(process, directory):
-                process.kill()
-                found.append(process)
-    psutil.wait_procs(found, timeout=_SECONDS)
+    """End whatever bears the mark of this lab, or is a PostgreSQL on its files, which hides its environment."""
+    for number in (signal.SIGQUIT, signal.SIGKILL):
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.pid != os.getpid() and _is_ours(process, directory):
+                    process.resume()
+                    process.send_signal(number)
+                    found.append(process)
+        psutil.wait_procs(found, timeout=_QUIT_SECONDS if number == signal.SIGQUIT else _SECONDS)
 
 
 def _is_ours(process: psutil.Process, directory: Path) -> bool:

@@ -6,12 +6,12 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.lab.lab import ROOT
+from tests.lab.lab import ROOT, Client
 
 _END_SECONDS = 60.0
 _LINE_BYTES = 4 * 1024**2
@@ -58,12 +58,13 @@ class Load:
         """Return when clients that were given so many seconds have done what they had begun."""
         await asyncio.gather(*self._readers)
 
-    async def start(self, region: str, client: Mapping[str, Any], rate: float, seconds: float) -> None:
-        servers = [f"--server={host}:{port}" for host, port in client["name_servers"]]
+    async def start(self, region: str, client: Client, options: Sequence[str]) -> None:
+        servers = [f"--server={host}:{port}" for host, port in client.name_servers]
         process = await asyncio.create_subprocess_exec(
-            *client["argv"],
-            *(sys.executable, "-m", "tests.lab.clients", region, client["url"], *servers),
-            *(f"--address={client['address']}", f"--rate={rate}", f"--seconds={seconds}"),
+            *client.argv,
+            *(sys.executable, "-m", "tests.lab.clients", region, client.url, *servers),
+            f"--address={client.address}",
+            *options,
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -87,27 +88,40 @@ class Load:
         while text := await process.stdout.readline():
             line = json.loads(text)
             self.sums[region].add(line)
-            if line["made"]:
-                for name, other in self._processes.items():
-                    if name != region and other.stdin is not None and not other.stdin.is_closing():
-                        other.stdin.write(json.dumps(line["made"]).encode() + b"\n")
+            self.tell(line["made"], besides=region)
+
+    def tell(self, made: Sequence[tuple[str, str]], besides: str = "") -> None:
+        """Have clients read pastes that others have made: (path, text)."""
+        for name, process in self._processes.items():
+            if made and name != besides and process.stdin is not None and not process.stdin.is_closing():
+                process.stdin.write(json.dumps(made).encode() + b"\n")
 
 
 @asynccontextmanager
 async def running(
-    clients: Mapping[str, Mapping[str, Any]], *, rate: float = 20.0, seconds: float = 0.0
+    clients: Mapping[str, Client],
+    *,
+    rate: float = 20.0,
+    seconds: float = 0.0,
+    creates: float = 0.2,
+    known: Sequence[tuple[str, str]] = (),
 ) -> AsyncIterator[Load]:
-    """A load while the block lasts; `clients` are what `Lab.client` says, by region."""
+    """A load while the block lasts: so many requests a second in each region, for so long (0: until the block ends).
+
+    `creates` is the share that makes pastes; `known` are pastes that are there already.
+    """
     load = Load()
+    options = (f"--rate={rate}", f"--seconds={seconds}", f"--creates={creates}")
     try:
         for region, client in clients.items():
-            await load.start(region, client, rate, seconds)
+            await load.start(region, client, options)
+        load.tell(known)
         yield load
     finally:
         await load.stop()
 
 
-def show(clients: Mapping[str, Mapping[str, Any]], seconds: float, rate: float) -> int:
+def show(clients: Mapping[str, Client], seconds: float, rate: float) -> int:
     """On the terminal until it ends, or Ctrl-C does: 1 if a request has failed."""
     failures: list[str] = []
 
