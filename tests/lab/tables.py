@@ -97,7 +97,9 @@ class Tables:
         after = plan.regions.index(name) + 1
         gateway = self.sites[f"{name}-gateway"]
         country = plan.country(name)
-        members = [site for site in self.sites.values() if site.region == name and "gateway" not in ROLES.get(site.kind, ())]
+        members = [
+            site for site in self.sites.values() if site.region == name and "gateway" not in ROLES.get(site.kind, ())
+        ]
         if name == plan.regions[0]:
             members.append(self.sites["analytics"])
         return {
