@@ -9,6 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from pastebin import __version__
+from pastebin.portraits import Pace
 
 # OpenTelemetry's buckets for http.server.request.duration, in seconds.
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -23,8 +24,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.build = Info("pastebin_build", "Version of this node", registry=self.registry)
-        self.build.info({"version": __version__})
+        Info("pastebin_build", "Version of this node", registry=self.registry).info({"version": __version__})
         self.requests = self._histogram(
             "pastebin_http_request_duration_seconds",
             "Requests by door, route, method and status",
@@ -76,9 +76,14 @@ class Metrics:
             "pastebin_database_read_retries_total", "Reads repeated on another database server"
         )
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
+        self._observe_paces()
         self._observe_purges()
         self._observe_analytics()
         self._observe_names()
+
+    def _observe_paces(self) -> None:
+        self._paces: list[Pace] = []
+        self.pace = self.paced()  # of requests, through every door that is for clients
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -151,6 +156,17 @@ class Metrics:
             "pastebin_dns_answers_total", "Questions by what became of their answer", ["outcome"]
         )
         self.region_up = self._gauge("pastebin_region_up", "1 while clients are sent to the region", ["region"])
+
+    def paced(self, seconds: int = 10) -> Pace:
+        """A new pace, over so many seconds."""
+        pace = Pace(seconds)
+        self._paces.append(pace)
+        return pace
+
+    def look(self, now: float) -> None:
+        """Called once a second: see `Pace`."""
+        for pace in self._paces:
+            pace.look(now)
 
     def show_database_member(
         self,

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FOUNDATION = (
     "agents allowance backoff config constraints damping decoding errors geo log loops metrics models notify places"
-    " positions regions reports sections sights slugs steering surrogates visitors visits"
+    " portraits positions regions reports sections sights slugs steering surrogates visitors visits"
 )
 # Rooms on one floor do not know each other; imports go down, or stay in the room.
 FLOORS = [

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address
 
 from pastebin.geo import Place
 from pastebin.geodns import wire
-from pastebin.geodns.answers import Answers, Body
+from pastebin.geodns.answers import Answers, Body, Chosen
 from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits, Verdict, network_of
 from pastebin.geodns.wire import HEADER, Question
@@ -53,12 +53,21 @@ class Responder:
         self._place = place
         self._count = count
         self._rulings: dict[str, Ruling] = {}
-        self._ready: dict[tuple[bytes, str], tuple[bytes, bytes]] = {}  # question, client: answer, kind
+        self._ready: dict[
+            tuple[bytes, str], tuple[bytes, bytes, list[int]]
+        ] = {}  # question, client: answer, kind, tally
+        # how many answers were given that begin with a region, "" for those of none
+        self._tallies: dict[str, list[int]] = {}
         self._facts = facts
 
     @property
     def facts(self) -> Facts:
         return self._facts
+
+    @property
+    def tallies(self) -> dict[str, int]:
+        """How many answers have named addresses of each region, the first of it if of several."""
+        return {region: tally[0] for region, tally in self._tallies.items() if region}
 
     def take(self, facts: Facts) -> None:
         """Answer by these from now on."""
@@ -74,10 +83,11 @@ class Responder:
         """What to send back; None for nothing. `now` is the time of day in seconds."""
         ready = self._ready.get((packet[2:], client))
         if ready is not None:
-            answer, kind = ready
+            answer, kind, tally = ready
             verdict = self._rules.limits.verdict(network_of(client), kind, now)
             if verdict is Verdict.SEND:
                 self._count("sent")
+                tally[0] += 1
                 return packet[:2] + answer
             return self._limited(packet, client, now, verdict)
         question = wire.parse(packet)
@@ -86,7 +96,7 @@ class Responder:
             return None
         cookie = question.edns.cookie if question.edns else b""
         is_known = bool(cookie) and self._rules.cookies.is_ours(cookie, client, now)
-        body, scope = self._body(question, client)
+        body, scope, tally = self._body(question, client)
         verdict = Verdict.SEND if is_known else self._rules.limits.verdict(network_of(client), body.kind, now)
         if verdict is not Verdict.SEND:
             return self._limited(packet, client, now, verdict)
@@ -95,8 +105,9 @@ class Responder:
         if not cookie:
             if len(self._ready) >= _KEPT:
                 self._ready.clear()
-            self._ready[packet[2:], client] = (answer[2:], body.kind)
+            self._ready[packet[2:], client] = (answer[2:], body.kind, tally)
         self._count("sent")
+        tally[0] += 1
         return answer
 
     def message(self, packet: bytes, client: str, now: float) -> bytes | None:
@@ -104,8 +115,9 @@ class Responder:
         question = wire.parse(packet)
         if question is None:
             return None
-        body, scope = self._body(question, client)
+        body, scope, tally = self._body(question, client)
         self._count("sent")
+        tally[0] += 1
         return self._packed(question, body, scope, client, now, 65_535, is_stream=True)
 
     def _limited(self, packet: bytes, client: str, now: float, verdict: Verdict) -> bytes | None:
@@ -119,17 +131,17 @@ class Responder:
             return self._packed(question, Body(wire.BADCOOKIE, 0, (0, 0, 0), b"", b""), 0, client, now, wire.PAYLOAD)
         return self._packed(question, Body(wire.NOERROR, wire.TC, (0, 0, 0), b"", b""), 0, client, now, wire.PAYLOAD)
 
-    def _body(self, question: Question, client: str) -> tuple[Body, int]:
-        """The answer, and for how many bits of the subnet it holds."""
-        zone = self._facts.answers.zone
+    def _body(self, question: Question, client: str) -> tuple[Body, int, list[int]]:
+        """The answer, for how many bits of the subnet it holds, and where it is counted."""
+        zone, tally = self._facts.answers.zone, self._tally(())
         if question.fault:
-            return Body(question.fault, 0, (0, 0, 0), b"", b""), 0
+            return Body(question.fault, 0, (0, 0, 0), b"", b""), 0, tally
         if not question.asked:
-            return Body(wire.NOERROR, 0, (0, 0, 0), b"", b""), 0
+            return Body(wire.NOERROR, 0, (0, 0, 0), b"", b""), 0, tally
         if not zone.holds(question.name):
-            return _FAULT, 0
+            return _FAULT, 0, tally
         if not self._facts.answers.is_geo(question.name, question.type):
-            return self._facts.answers.body(question.name, question.type, ()), 0
+            return self._facts.answers.body(question.name, question.type, ()), 0, tally
         subnet = question.edns.subnet if question.edns and self._rules.follows_subnets else None
         if subnet is None or not subnet.source:
             ruling, scope = self._ruling(client), 0
@@ -138,7 +150,11 @@ class Responder:
             ruling = self._ruling(str(address))
             is_mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
             scope = ruling.prefix + (96 if is_mapped else 0)
-        return self._facts.answers.body(question.name, question.type, ruling.chosen), scope
+        body = self._facts.answers.body(question.name, question.type, ruling.chosen)
+        return body, scope, self._tally(ruling.chosen)
+
+    def _tally(self, chosen: Chosen) -> list[int]:
+        return self._tallies.setdefault(chosen[0] if chosen else "", [0])
 
     def _ruling(self, client: str) -> Ruling:
         ruling = self._rulings.get(client)

@@ -29,7 +29,9 @@ from pastebin.geodns.responding import Facts, Responder, Rules
 from pastebin.geodns.zone import Zone, load
 from pastebin.http.offer import Offer
 from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
+from pastebin.metrics import Metrics
 from pastebin.places import parse_address
+from pastebin.portraits import Names
 from pastebin.resources import Resources
 from pastebin.steering import Steering
 
@@ -66,6 +68,13 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             for region, share in health.items():
                 resources.metrics.region_up.labels(region).set(1 if share else 0)
 
+        pace = resources.metrics.paced()
+        pace.counts.append(lambda: _answered(resources.metrics))
+        resources.parts["dns"] = lambda: Names(
+            {region: "up" if share else "down" for region, share in responder.facts.health.items()},
+            pace.per_second,
+            responder.tallies,
+        )
         path = Path(config.data_dir) / "geodns-states.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         signer = Signer(resources.secret)
@@ -84,6 +93,12 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         await stack.enter_async_context(resources.loops.running(reloading, name="geodns-reload"))
         signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
         yield Offer(internal=[web.get(STATES, signed.only(_states(probes)))])
+
+
+def _answered(metrics: Metrics) -> float:
+    """How many answers were sent."""
+    samples = (sample for family in metrics.dns_answers.collect() for sample in family.samples)
+    return sum(one.value for one in samples if one.name.endswith("_total") and one.labels["outcome"] == "sent")
 
 
 def _answers(config: Config, zone: Zone) -> Answers:
