@@ -64,11 +64,12 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class Names(msgspec.Struct, frozen=True):
-    """What a name server finds of the regions, up or down, and to which it has sent how many of those who asked."""
+    """What a name server finds of the regions, up or down, and how often it has named each."""
 
     regions: Annotated[dict[Word, Word], Meta(max_length=256)] = {}
     queries_per_second: Amount = 0.0
     answers: Annotated[dict[Word, Whole], Meta(max_length=256)] = {}
+    answers_per_second: Annotated[dict[Word, Amount], Meta(max_length=256)] = {}
 
 
 class Counts(msgspec.Struct, frozen=True):

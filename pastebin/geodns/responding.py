@@ -22,6 +22,7 @@ _OPT = struct.Struct("!BHHIH")
 _PAIR = struct.Struct("!HH")
 _KEPT = 8192
 _AMPLIFICATION = 24  # times the size of the question, for who has not shown that the address is theirs
+_NONE = [0]
 _FAULT = Body(wire.REFUSED, 0, (0, 0, 0), b"", b"")
 
 
@@ -64,10 +65,9 @@ class Responder:
     def facts(self) -> Facts:
         return self._facts
 
-    @property
-    def tallies(self) -> dict[str, int]:
-        """How many answers have named addresses of each region, the first of it if of several."""
-        return {region: tally[0] for region, tally in self._tallies.items() if region}
+    def tally(self, region: str) -> int:
+        """How many answers have named addresses of the region, as the first one."""
+        return self._tallies.get(region, _NONE)[0]
 
     def take(self, facts: Facts) -> None:
         """Answer by these from now on."""
@@ -133,7 +133,7 @@ class Responder:
 
     def _body(self, question: Question, client: str) -> tuple[Body, int, list[int]]:
         """The answer, for how many bits of the subnet it holds, and where it is counted."""
-        zone, tally = self._facts.answers.zone, self._tally(())
+        zone, tally = self._facts.answers.zone, self._counted(())
         if question.fault:
             return Body(question.fault, 0, (0, 0, 0), b"", b""), 0, tally
         if not question.asked:
@@ -151,9 +151,9 @@ class Responder:
             is_mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
             scope = ruling.prefix + (96 if is_mapped else 0)
         body = self._facts.answers.body(question.name, question.type, ruling.chosen)
-        return body, scope, self._tally(ruling.chosen)
+        return body, scope, self._counted(ruling.chosen)
 
-    def _tally(self, chosen: Chosen) -> list[int]:
+    def _counted(self, chosen: Chosen) -> list[int]:
         return self._tallies.setdefault(chosen[0] if chosen else "", [0])
 
     def _ruling(self, client: str) -> Ruling:

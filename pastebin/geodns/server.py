@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import hashlib
 import hmac
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from pastebin.http.offer import Offer
 from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
 from pastebin.metrics import Metrics
 from pastebin.places import parse_address
-from pastebin.portraits import Names
+from pastebin.portraits import Names, Part
 from pastebin.resources import Resources
 from pastebin.steering import Steering
 
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
 _CALLS_PER_SECOND = 100.0
+_LATELY = 30
 
 
 @asynccontextmanager
@@ -68,13 +70,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             for region, share in health.items():
                 resources.metrics.region_up.labels(region).set(1 if share else 0)
 
-        pace = resources.metrics.paced()
-        pace.counts.append(lambda: _answered(resources.metrics))
-        resources.parts["dns"] = lambda: Names(
-            {region: "up" if share else "down" for region, share in responder.facts.health.items()},
-            pace.per_second,
-            responder.tallies,
-        )
+        resources.parts["dns"] = _watched(resources.metrics, responder, config.regions)
         path = Path(config.data_dir) / "geodns-states.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         signer = Signer(resources.secret)
@@ -93,6 +89,25 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         await stack.enter_async_context(resources.loops.running(reloading, name="geodns-reload"))
         signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
         yield Offer(internal=[web.get(STATES, signed.only(_states(probes)))])
+
+
+def _watched(metrics: Metrics, responder: Responder, regions: Iterable[str]) -> Part:
+    """What is told of this name server."""
+    pace = metrics.paced()
+    pace.counts.append(lambda: _answered(metrics))
+    paces = {region: metrics.paced(_LATELY) for region in regions}
+    for region, one in paces.items():
+        one.counts.append(functools.partial(responder.tally, region))
+
+    def names() -> Names:
+        return Names(
+            {region: "up" if share else "down" for region, share in responder.facts.health.items()},
+            pace.per_second,
+            {region: responder.tally(region) for region in paces},
+            {region: one.per_second for region, one in paces.items()},
+        )
+
+    return names
 
 
 def _answered(metrics: Metrics) -> float:
