@@ -21,6 +21,7 @@ from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
 from pastebin.geo import Geo
 from pastebin.http.addresses import Addresses
+from pastebin.http.admin_door import AdminDoor
 from pastebin.http.administrators import Administrators
 from pastebin.http.assets import Assets
 from pastebin.http.compression import Compression
@@ -142,6 +143,12 @@ class Resources:
     @cached_property
     def administrators(self) -> Administrators:
         return Administrators(_admin_token(self.config), self.secret)
+
+    @cached_property
+    def admin_door(self) -> AdminDoor:
+        config = self.config
+        first = "/admin/analytics" if "analytics" in config.node.roles else "/admin"
+        return AdminDoor(self.administrators, self.pages, self.addresses, config.doors.body_idle_seconds, first)
 
     @cached_property
     def leftovers(self) -> Leftovers:

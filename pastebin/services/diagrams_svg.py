@@ -57,7 +57,7 @@ def stroke(flow: str) -> str:
     """A piece of a line with its arrow, for legends."""
     return (
         f'<svg class="sample" viewBox="0 0 30 10" width="30" height="10" aria-hidden="true">'
-        f'<path class="line {escape(flow)}" d="M0 5H26"/><path class="arrow {escape(flow)}" d="M30 5l-7-4v8z"/></svg>'
+        f'<path class="flow {escape(flow)}" d="M0 5H26"/><path class="arrow {escape(flow)}" d="M30 5l-7-4v8z"/></svg>'
     )
 
 
@@ -84,7 +84,7 @@ def _frame(frame: Frame) -> str:
         f'{shape}<svg class="sign {frame.mark}" x="{left:.1f}" y="{y - 10:.1f}" width="10" height="10"'
         f' viewBox="0 0 10 10">{_MARKS[frame.mark]}</svg>'
         f'<text class="title" x="{left + 16:.1f}" y="{y:.1f}">{escape(title)}</text>'
-        f'<text class="note" x="{right:.1f}" y="{y:.1f}">{escape(note)}</text>'
+        f'<text class="share" x="{right:.1f}" y="{y:.1f}">{escape(note)}</text>'
     )
 
 
@@ -124,7 +124,7 @@ def _line(line: Line) -> str:
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         start, end = _towards(corner, before, _CORNER), _towards(corner, after, _CORNER)
         path += f"L{start[0]:.1f} {start[1]:.1f}Q{corner[0]:.1f} {corner[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
-    return f'<path class="line {line.flow}" d="{path}L{points[-1][0]:.1f} {points[-1][1]:.1f}"/>'
+    return f'<path class="flow {line.flow}" d="{path}L{points[-1][0]:.1f} {points[-1][1]:.1f}"/>'
 
 
 def _arrow(line: Line) -> str:

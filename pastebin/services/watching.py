@@ -67,6 +67,14 @@ class Sight:
         return replace(self, state=state, since=since, detail=detail, portrait=portrait)
 
 
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everybody, and when that was."""
+
+    at: float
+    nodes: list[Sight]
+
+
 def stations(
     regions: Mapping[str, RegionSection], others: Iterable[RegionNodeSection], name: str, region: str
 ) -> list[Station]:
