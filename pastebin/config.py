@@ -192,7 +192,7 @@ def describe(config: Config) -> Iterator[str]:
 
 def notices(config: Config) -> Iterator[Problem]:
     """What a node can be started with, and what whoever wrote it will hardly have meant."""
-    yield from constraints.notices(config.cdn, config.node)
+    yield from constraints.notices(config.cdn, config.admin, config.node)
 
 
 def public_door(path: Path | None, overrides: Mapping[str, Any]) -> Literal["origin", "edge"]:
@@ -314,6 +314,7 @@ def _violations(config: Config) -> Iterator[Problem]:
     yield from constraints.check_gateway(config.gateway, config.regions, config.node)
     yield from region_rules.check(config.regions)
     yield from constraints.check_analytics(config.analytics, config.visits, config.geo, config.admin, config.node)
+    yield from constraints.check_admin(config.admin, config.regions)
     if len(set(config.node.roles)) != len(config.node.roles):
         yield Problem("node.roles", "names a role twice")
     for option, directory in (

@@ -184,6 +184,18 @@ def check_analytics(
             yield Problem("geo.networks", f"{network}: must be a country of two capital letters, not {country!r}")
 
 
+def check_admin(admin: AdminSection, regions: Mapping[str, RegionSection]) -> Iterator[Problem]:
+    """The nodes of no region."""
+    seen = {node.name: f"region {name}" for name, region in regions.items() for node in region.nodes}
+    for index, node in enumerate(admin.nodes):
+        option = f"admin.nodes[{index}]"
+        if node.name in seen:
+            yield Problem(f"{option}.name", f"{node.name} is a node of {seen[node.name]} already")
+        seen[node.name] = "admin.nodes"
+        if not is_site(node.internal):
+            yield Problem(f"{option}.internal", "must be http(s)://host[:port] without query, fragment or user")
+
+
 def check_geodns(geodns: GeodnsSection, regions: Mapping[str, RegionSection], node: NodeSection) -> Iterator[Problem]:
     """The zone, the names in it, and who else answers for it."""
     zone = geodns.zone.lower().rstrip(".")
@@ -232,8 +244,10 @@ def check_gateway(
         yield Problem(f"regions.{gateway.primary}.nodes", "none has the role write, which gateway.primary asks for")
 
 
-def notices(cdn: CdnSection, node: NodeSection) -> Iterator[Problem]:
+def notices(cdn: CdnSection, admin: AdminSection, node: NodeSection) -> Iterator[Problem]:
     """What breaks no rule, and yet is hardly meant."""
+    if admin.open_topology and "web" in node.roles:
+        yield Problem("admin.open_topology", "shows names, addresses and load of all nodes to whoever asks")
     is_worker = "cdn-worker" in node.roles
     if cdn.targets and not is_worker:
         yield Problem("cdn.targets", "are not purged by this node: it does not have the role cdn-worker")

@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from pastebin import __version__
 from pastebin.breaking import Circuit
+from pastebin.portraits import Pace
 
 # OpenTelemetry's buckets for http.server.request.duration, in seconds.
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -25,8 +26,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.build = Info("pastebin_build", "Version of this node", registry=self.registry)
-        self.build.info({"version": __version__})
+        Info("pastebin_build", "Version of this node", registry=self.registry).info({"version": __version__})
         self.requests = self._histogram(
             "pastebin_http_request_duration_seconds",
             "Requests by door, route, method and status",
@@ -54,6 +54,7 @@ class Metrics:
             "pastebin_orphan_blobs", "Blobs that no paste refers to, within their grace period"
         )
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
+        self._observe_paces()
         self._observe_database()
         self._observe_purges()
         self._observe_analytics()
@@ -96,6 +97,10 @@ class Metrics:
             "1 while a dependency is not asked, 0.5 while it is tried with one request at a time",
             ["dependency", "host"],
         )
+
+    def _observe_paces(self) -> None:
+        self._paces: list[Pace] = []
+        self.pace = self.paced()  # of requests, through every door that is for clients
 
     def _observe_purges(self) -> None:
         """Instruments of the purge queue, for those who send and those who receive."""
@@ -175,6 +180,17 @@ class Metrics:
         """Show the state of a circuit whose times are those of `time.monotonic`. Hosts are configured names."""
         openness = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
         self.circuits.labels(dependency, host).set_function(lambda: openness[circuit.state(time.monotonic())])
+
+    def paced(self, seconds: int = 10) -> Pace:
+        """A new pace, over so many seconds."""
+        pace = Pace(seconds)
+        self._paces.append(pace)
+        return pace
+
+    def look(self, now: float) -> None:
+        """Called once a second: see `Pace`."""
+        for pace in self._paces:
+            pace.look(now)
 
     def show_database_member(
         self,

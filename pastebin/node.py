@@ -26,6 +26,7 @@ from pastebin.http.internal import Health, InternalHandlers
 from pastebin.http.middleware import ErrorPage
 from pastebin.http.offer import Front, Offer
 from pastebin.http.pages import Pages, html_response
+from pastebin.http.portraying import Portrayal
 from pastebin.http.problems import Document
 from pastebin.http.protocol import Connection
 from pastebin.http.timeliness import Timeliness
@@ -87,6 +88,7 @@ async def run(
             needs = roles.needs_of(config.node.roles)
             held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
             health = Health(held.checks, held.notices)
+            held.portrayal = Portrayal(config.node, health, metrics, held.parts)
             doors = await _open_doors(config, held, health, stopping, stack, open_now)
             await stack.enter_async_context(loops.running(_watch_lag(metrics), name="loop-lag"))
             health.started = True
@@ -109,7 +111,9 @@ async def _open_doors(
     stack: AsyncExitStack,
     open_now: dict[str, None],
 ) -> dict[str, tuple[str, int]]:
-    offers: dict[str, list[Offer]] = {"internal": [Offer(InternalHandlers(health, held.metrics).routes())]}
+    offers: dict[str, list[Offer]] = {
+        "internal": [Offer(own.routes()) for own in (InternalHandlers(health, held.metrics), held.portrayal)]
+    }
     for name in (name for name in roles.ROLES if name in config.node.roles):
         offer = await _enter(stack, open_now, f"role {name}", roles.ROLES[name].enter(held))
         if (place := roles.door_of(name, config.edge)) is not None:
@@ -220,7 +224,9 @@ async def _watch_lag(metrics: Metrics) -> None:
     while True:
         due = time.monotonic() + _LAG_SECONDS
         await asyncio.sleep(_LAG_SECONDS)
-        metrics.loop_lag.set(max(time.monotonic() - due, 0.0))
+        now = time.monotonic()
+        metrics.loop_lag.set(max(now - due, 0.0))
+        metrics.look(now)
 
 
 def _error_page(pages: Pages) -> ErrorPage:

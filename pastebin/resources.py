@@ -13,6 +13,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from pastebin import embedded
 from pastebin.agents import Agents, Habits
@@ -20,17 +21,20 @@ from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
 from pastebin.geo import Geo
 from pastebin.http.addresses import Addresses
+from pastebin.http.admin_door import AdminDoor
 from pastebin.http.administrators import Administrators
 from pastebin.http.assets import Assets
 from pastebin.http.compression import Compression
 from pastebin.http.consistency import Tokens
 from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
+from pastebin.http.portraying import Portrayal
 from pastebin.http.representations import Representations
 from pastebin.http.signing import Signer
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
-from pastebin.sections import BlobStore
+from pastebin.portraits import Part, Store
+from pastebin.sections import BlobsSection, BlobStore
 from pastebin.services import counting
 from pastebin.services.counting import Counting, People
 from pastebin.services.moderating import Moderating
@@ -43,7 +47,7 @@ from pastebin.services.salting import Salting
 from pastebin.services.statistics import LocalAnalytics, Statistics
 from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
-from pastebin.store import schema
+from pastebin.store import portrait, schema
 from pastebin.store.blobs import Blobs
 from pastebin.store.complaints import Complaints
 from pastebin.store.cursors import Cursors
@@ -113,6 +117,8 @@ class Resources:
     dns_address: tuple[str, int] | None = None  # where the name server of this node really is
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)  # of the node's portrait
+    portrayal: Portrayal = field(init=False)
 
     @cached_property
     def assets(self) -> Assets:
@@ -137,6 +143,12 @@ class Resources:
     @cached_property
     def administrators(self) -> Administrators:
         return Administrators(_admin_token(self.config), self.secret)
+
+    @cached_property
+    def admin_door(self) -> AdminDoor:
+        config = self.config
+        first = "/admin/analytics" if "analytics" in config.node.roles else "/admin"
+        return AdminDoor(self.administrators, self.pages, self.addresses, config.doors.body_idle_seconds, first)
 
     @cached_property
     def leftovers(self) -> Leftovers:
@@ -200,6 +212,7 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
                 await _open_counting(resources, stack)
         if Needs.BLOBS in needs:
             resources.blobs = await stack.enter_async_context(open_blobs(config, config.blobs.store, metrics))
+            resources.parts["blobs"] = lambda: _store(config.blobs)
         if Needs.RENDERING in needs:
             resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
         if resources.warming.is_on:
@@ -234,6 +247,7 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
     resources.pastes = await stack.enter_async_context(pastes)
     resources.checks["database"] = answers
     resources.notices["database"] = database.notices
+    resources.parts["database"] = lambda: portrait.servers(database.topology(), config.database)
     await _open_purging(resources, stack)
 
 
@@ -304,6 +318,11 @@ def open_blobs(config: Config, store: BlobStore, metrics: Metrics | None = None)
         ) from error
     opened: AbstractAsyncContextManager[Blobs] = s3.S3Blobs.opened(config.blobs, metrics)
     return opened
+
+
+def _store(section: BlobsSection) -> Store:
+    """The store as a portrait names it."""
+    return Store(section.store, urlsplit(section.endpoint).netloc if section.store == "s3" else "")
 
 
 def _secret(config: Config) -> bytes:

@@ -319,10 +319,6 @@ class AnalyticsSection(Section, frozen=True):
     max_rows: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
 
 
-class AdminSection(Section, frozen=True):
-    token: Secret = msgspec.field(default_factory=Secret)
-
-
 class RegionNodeSection(Section, frozen=True):
     """A node of a region, as others reach it: `url` is where it serves, `internal` its internal door."""
 
@@ -330,6 +326,12 @@ class RegionNodeSection(Section, frozen=True):
     roles: list[RoleName] = []
     url: str = ""
     internal: str = ""
+
+
+class AdminSection(Section, frozen=True):
+    token: Secret = msgspec.field(default_factory=Secret)
+    open_topology: bool = False
+    nodes: Annotated[list[RegionNodeSection], Meta(max_length=256)] = []
 
 
 class RegionSection(Section, frozen=True):

@@ -12,6 +12,8 @@ from pastebin.analytics.showing import showing
 from pastebin.errors import ResourceUnavailable
 from pastebin.http.offer import Offer
 from pastebin.http.signing import SignedRoutes, Verifier
+from pastebin.metrics import Metrics
+from pastebin.portraits import Counts
 from pastebin.resources import Resources
 from pastebin.visits import STATISTICS
 
@@ -37,6 +39,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             resources.checks["analytics"] = keeping.check
         resources.notices["analytics"] = keeping.notices
         ingest = Ingest(keeping, section, resources.metrics)
+        pace = resources.metrics.paced()
+        pace.counts.append(lambda: _events(resources.metrics))
+        resources.parts["analytics"] = lambda: Counts(pace.per_second, not keeping.trouble)
         shown = await stack.enter_async_context(showing(resources, keeping))
         ingest.more[STATISTICS], ingest.heard = shown.stats.answer, shown.live.taken
         running = resources.loops.running(keeping.run(ingest.forget_salts), name="analytics-rolling")
@@ -49,6 +54,12 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             yield Offer(shown.routes, internal=ingest.routes(signed))
         finally:
             resources.local_analytics = None
+
+
+def _events(metrics: Metrics) -> float:
+    """How many were kept."""
+    samples = (sample for family in metrics.analytics_events.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
 async def _primary(resources: Resources, stack: AsyncExitStack) -> str:

@@ -42,13 +42,12 @@ async def showing(resources: Resources, engine: Engine) -> AsyncIterator[Showing
         resources.assets,
         addresses,
         longest,
-        config.doors.body_idle_seconds,
         _now,
     )
-    # pages need their style sheets also where no other role has any
-    assets = [] if "web" in config.node.roles else resources.assets.routes()
+    # pages need their style sheets and their door also where no other role has any
+    alone = [] if "web" in config.node.roles else [*resources.assets.routes(), *resources.admin_door.routes()]
     async with resources.loops.running(live.run(), name="analytics-live"):
-        routes = [*reports.routes(), *dashboard.routes(), *assets]
+        routes = [*reports.routes(), *dashboard.routes(), *alone]
         yield Showing(routes, StatsAnswers(reporting, longest, _now), live)
 
 

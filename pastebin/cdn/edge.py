@@ -32,12 +32,14 @@ from pastebin.http.passing import Passing
 from pastebin.http.protocol import Connection
 from pastebin.http.signing import SignedRoutes, Verifier
 from pastebin.http.upstreams import RemoteOrigin, Way
+from pastebin.metrics import Metrics
 from pastebin.resources import Resources
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
 _ERRANDS = 256
+_MINUTE = 60
 # What is for caches that are purged, of which this is the last one before the client.
 _FOR_CACHES = frozenset({"surrogate-key", "surrogate-control"})
 
@@ -92,7 +94,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             hosts=frozenset(map(intents.host_in_keys, section.hosts)),
         )
         prepared = Prepared(cache, feed, _FOR_CACHES | {ANALYTICS.lower()})
-        figures.watch_shortcut(prepared.figures)
+        resources.parts["hit_ratio"] = _watched(resources.metrics, figures, prepared)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
         verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
         signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
@@ -103,6 +105,21 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             )
         finally:
             resources.local_edge = None
+
+
+def _watched(metrics: Metrics, figures: Figures, prepared: Prepared) -> Callable[[], float | None]:
+    """Have the hits that are answered before the full road counted; how many of the answers of a minute were hits."""
+    figures.watch_shortcut(prepared.figures)
+    metrics.pace.counts.append(lambda: sum(prepared.figures().values()))
+    hits, misses = metrics.paced(_MINUTE), metrics.paced(_MINUTE)
+    hits.counts += [lambda: sum(prepared.figures().values()), lambda: figures.answered("hit", "stale")]
+    misses.counts.append(lambda: figures.answered("miss"))
+
+    def ratio() -> float | None:
+        answers = hits.grown + misses.grown
+        return round(hits.grown / answers, 4) if answers else None
+
+    return ratio
 
 
 def _feed(resources: Resources, cache: Cache, generations: Generations) -> Feed:

@@ -56,6 +56,11 @@ class Figures:
         """Have the short cut asked how many answers of each kind it has given whenever the figures are read."""
         self._registry.register(_Shortcut(answered))
 
+    def answered(self, *kinds: str) -> float:
+        """How many answers of these kinds the full road has given."""
+        samples = (sample for family in self.answers.collect() for sample in family.samples)
+        return sum(one.value for one in samples if one.name.endswith("_total") and one.labels["kind"] in kinds)
+
     def watch_tier(self, tier: str, objects: Callable[[], float], size: Callable[[], float]) -> None:
         """Have a tier looked at whenever the figures are read."""
         self.objects.labels(tier).set_function(objects)

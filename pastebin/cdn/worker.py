@@ -17,6 +17,7 @@ from pastebin.cdn.targets import Equipment, Target, kinds
 from pastebin.cdn.targets.edge import EdgeTarget, LocalCarrier
 from pastebin.errors import PastebinError
 from pastebin.http.offer import Offer
+from pastebin.portraits import Queue, TargetQueue
 from pastebin.resources import Resources
 from pastebin.store import cursors as cursor_rows
 from pastebin.store.batching import Batcher
@@ -44,6 +45,7 @@ _DATABASE = (PastebinError, asyncpg.PostgresError)
 async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Work on the queue of what caches have to be told."""
     async with opened(resources) as worker:
+        resources.parts["queue"] = lambda: worker.queue
         listener = Listener(resources.database, ("pastebin_outbox", "pastebin_feed"), worker.wake)
         with resources.database.changes.answered(worker.wake):
             async with (
@@ -150,6 +152,8 @@ class Worker:
         self._held: dict[str, Held] = {}
         self._met: set[str] = set()
         self._shown: set[str] = set()
+        # as of the last look at it
+        self.queue = Queue()
 
     @property
     def held(self) -> Set[str]:
@@ -293,3 +297,16 @@ class Worker:
             metrics.purge_oldest_age.labels(report.name).set(report.oldest_seconds or 0.0)
             metrics.dead_letters.labels(report.name).set(dead.get(report.name, 0))
         self._shown = {report.name for report in reports}
+        self.queue = _queue(
+            {one.name: TargetQueue(one.depth, one.oldest_seconds or 0.0, dead.get(one.name, 0)) for one in reports}
+        )
+
+
+def _queue(targets: dict[str, TargetQueue]) -> Queue:
+    queues = targets.values()
+    return Queue(
+        max((queue.depth for queue in queues), default=0),
+        max((queue.oldest_seconds for queue in queues), default=0.0),
+        sum(queue.dead_letters for queue in queues),
+        targets,
+    )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
+from pastebin import portraits
 from pastebin.breaking import Circuit
 from pastebin.damping import Damping
 from pastebin.errors import PastebinError
@@ -69,6 +70,11 @@ class Fleet:
     def members(self) -> Iterator[Member]:
         for region in self._flat.values():
             yield from region
+
+    def portrait(self) -> list[portraits.Upstream]:
+        """Every member as it is found from here."""
+        now = asyncio.get_running_loop().time()
+        return [member.portrait(now) for member in self.members()]
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

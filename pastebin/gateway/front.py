@@ -46,6 +46,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         for region, node in fleet.named():
             resolving = fleet.resolve(region, node)
             await stack.enter_async_context(resources.loops.running(resolving, name=f"resolving {region}/{node.name}"))
+        resources.parts["upstreams"] = fleet.portrait
         doors = config.doors
         gateway = Gateway(Means(section, fleet, figures), doors.body_idle_seconds, Clients(doors.trusted_proxies))
         yield Offer(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pastebin import portraits
 from pastebin.breaking import Circuit
 from pastebin.damping import State
 from pastebin.http.upstreams import Upstream
@@ -49,6 +50,11 @@ class Member:
         if not self.probed.is_up:
             return "down"
         return "up" if self.circuit.state(now) == "closed" else "ejected"
+
+    def portrait(self, now: float) -> portraits.Upstream:
+        """For pages."""
+        latency = round(self.latency.seconds * 1000, 1) if self.latency.seconds else None
+        return portraits.Upstream(self.name[:128], self.region, self.word(now), latency)
 
     def began(self, now: float) -> None:
         self.in_flight += 1

@@ -13,6 +13,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVING = frozenset({"web", "read", "write", "analytics"})
 
 _ANALYTICS = re.compile(r"/(?:admin|api/v1/analytics|internal/analytics)(?:[/?].*)?", re.DOTALL)
+# on every node with pages
+_PAGES = re.compile(r"/(?:admin|admin/topology|api/v1/topology)(?:\?.*)?", re.DOTALL)
 _READ = re.compile(r"/(?:raw/|api/v1/|[^/?]+/raw(?:[/?]|\Z))")
 _WRITE = re.compile(r"/[^/?]+/manage(?:\?.*)?", re.DOTALL)
 # tus 1.0: the creation of an upload goes to /uploads, everything about it to /uploads/ID
@@ -44,6 +46,8 @@ def wanted(method: str, target: str) -> Want:
     is_safe = method in SAFE
     if upload := _UPLOAD.fullmatch(target):
         return Want("write", is_safe, upload[1])
+    if _PAGES.fullmatch(target):
+        return Want("web", is_safe)
     if _ANALYTICS.fullmatch(target):
         return Want("analytics", is_safe)
     if not is_safe or _WRITE.fullmatch(target):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import hashlib
 import hmac
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,9 @@ from pastebin.geodns.responding import OUTCOMES, Facts, Responder, Rules
 from pastebin.geodns.scopes import Scopes
 from pastebin.http.offer import Offer
 from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
+from pastebin.metrics import Metrics
 from pastebin.places import parse_address
+from pastebin.portraits import Names, Part
 from pastebin.resources import Resources
 from pastebin.steering import Steering
 
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
 _CALLS_PER_SECOND = 100.0
+_LATELY = 30
 
 
 @asynccontextmanager
@@ -66,6 +70,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             for region, share in health.items():
                 resources.metrics.region_up.labels(region).set(share)
 
+        resources.parts["dns"] = _watched(resources.metrics, responder, config.regions)
         path = Path(config.data_dir) / "geodns-states.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         signer = Signer(resources.secret)
@@ -88,6 +93,31 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         yield Offer(
             internal=[web.get(STATES, signed.only(_states(probes))), web.post(powerdns.PATH, backend.answer)],
         )
+
+
+def _watched(metrics: Metrics, responder: Responder, regions: Iterable[str]) -> Part:
+    """What is told of this name server."""
+    pace = metrics.paced()
+    pace.counts.append(lambda: _answered(metrics))
+    paces = {region: metrics.paced(_LATELY) for region in regions}
+    for region, one in paces.items():
+        one.counts.append(functools.partial(responder.tally, region))
+
+    def names() -> Names:
+        return Names(
+            {region: "up" if share else "down" for region, share in responder.facts.health.items()},
+            pace.per_second,
+            {region: responder.tally(region) for region in paces},
+            {region: one.per_second for region, one in paces.items()},
+        )
+
+    return names
+
+
+def _answered(metrics: Metrics) -> float:
+    """How many answers were sent."""
+    samples = (sample for family in metrics.dns_answers.collect() for sample in family.samples)
+    return sum(one.value for one in samples if one.name.endswith("_total") and one.labels["outcome"] == "sent")
 
 
 def _states(probes: Probes) -> Answer:

@@ -86,7 +86,11 @@ class InternalHandlers:
     async def ready(self, _request: web.Request) -> web.Response:
         wrong = await self._health.problems()
         self._metrics.ready.set(0 if wrong else 1)
-        answer: dict[str, object] = {"status": "not ready" if wrong else "ready", "problems": wrong}
+        answer: dict[str, object] = {
+            "status": "not ready" if wrong else "ready",
+            "problems": wrong,
+            "requests_per_second": self._metrics.pace.per_second,
+        }
         if warnings := self._health.warnings():
             answer["warnings"] = warnings
         return _json(answer, 503 if wrong else 200)

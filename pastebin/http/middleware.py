@@ -39,6 +39,8 @@ _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _ID = web.RequestKey("request_id", str)
 # Set on what others may read as another request: nothing behind it is read.
 AMBIGUOUS = web.RequestKey("ambiguous", bool)
+# Those who ask here are nodes, or have been counted already.
+_OWN_DOORS = frozenset({"internal", "local"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -49,6 +51,9 @@ class Observer:
         self.traffic = traffic
         self._door = door
         self._metrics = metrics
+        self.noted = 0
+        if door not in _OWN_DOORS:
+            metrics.pace.counts.append(lambda: self.noted)
         metrics.in_flight.labels(door).set_function(lambda: traffic.inside)
         # by route, method and status, as bounded as these are
         self._durations: dict[tuple[str, str, int], Histogram] = {}
@@ -59,6 +64,7 @@ class Observer:
         if (duration := self._durations.get(kind)) is None:
             duration = self._durations[kind] = self._metrics.requests.labels(self._door, *kind)
         duration.observe(time.perf_counter() - started)
+        self.noted += 1
 
 
 def observed(observer: Observer, error_page: ErrorPage) -> Middleware:

@@ -21,6 +21,7 @@ from pastebin.http.payloads import (
     RevisePaste,
 )
 from pastebin.services.judging import REVEAL_BYTES
+from pastebin.services.watching import Topology
 
 _COMPONENT = "#/components/schemas/{name}"
 _PROBLEM = "ProblemView"
@@ -183,6 +184,14 @@ OPERATIONS = (
         "What happens now: server-sent events, one a second",
         admin=True,
         gives_events=True,
+        refusals=_ADMIN_REFUSALS,
+    ),
+    Operation(
+        "GET",
+        "/api/v1/topology",
+        "All nodes of this installation, as this one finds them",
+        answers=(Topology,),
+        admin=True,
         refusals=_ADMIN_REFUSALS,
     ),
     Operation("GET", "/api/v1/limits", "What this instance allows", answers=(views.LimitsView,)),

@@ -15,7 +15,7 @@ from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
 from pastebin.http.pages import Pages, page_body, page_headers
 from pastebin.http.representations import Representations
-from pastebin.origin import heat, tokens
+from pastebin.origin import heat, tokens, topology
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.paste_page import PastePage
@@ -40,17 +40,20 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     handlers = WebHandlers(
         resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits, resources.warming
     )
-    yield Offer(
-        [
-            *resources.assets.routes(),
-            web.get("/", handlers.front),
-            web.get("/problems/{problem}", handlers.problem),
-            *StatsPages.of(resources).routes(),
-            web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
-            web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
-            web.get("/{name:[^/]+}", handlers.nowhere),
-        ]
-    )
+    async with topology.showing(resources) as planet:
+        yield Offer(
+            [
+                *resources.assets.routes(),
+                web.get("/", handlers.front),
+                web.get("/problems/{problem}", handlers.problem),
+                *StatsPages.of(resources).routes(),
+                *resources.admin_door.routes(),
+                *planet,
+                web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
+                web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
+                web.get("/{name:[^/]+}", handlers.nowhere),
+            ]
+        )
 
 
 class WebHandlers:

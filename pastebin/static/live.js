@@ -1,28 +1,34 @@
-/* Keeps a page of statistics fresh. Without it everything is there, as of when the page was loaded. */
+/* Keeps a page of figures fresh. Without it everything is there, as of when the page was loaded. */
 
-const LEAST_SECONDS = 5;
 const fresh = document.querySelector("[data-fresh]");
 const strip = document.querySelector("[data-live]");
+const stale = document.querySelector("[data-stale]");
+const pause = document.querySelector("[data-pause]");
+/* a little less than the time between two looks, which come when they can */
+const leastSeconds = 0.9 * Number(fresh?.dataset.seconds ?? 5);
+let isPaused = false;
 let due = false;
 let last = Date.now();
 let isBusy = false;
 
 /* The page is asked for once more, and what it shows put in the place of what was shown; open tables stay open. */
 async function refresh() {
-  if (isBusy || document.hidden || Date.now() - last < LEAST_SECONDS * 1000) return;
+  if (isBusy || isPaused || document.hidden || Date.now() - last < leastSeconds * 1000) return;
   isBusy = true;
   due = false;
+  let newer = null;
   try {
     const response = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(15000) });
     if (!response.ok) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const newer = page.querySelector("[data-fresh]");
+    newer = page.querySelector("[data-fresh]");
     if (newer) exchange(newer);
   } catch {
     /* the next time will do */
   } finally {
     last = Date.now();
     isBusy = false;
+    if (stale) stale.hidden = newer !== null;
   }
 }
 
@@ -33,7 +39,9 @@ function exchange(newer) {
   for (const open of fresh.querySelectorAll("figure:has(details[open])")) {
     newer.querySelector(`#${CSS.escape(open.id)} details`)?.setAttribute("open", "");
   }
+  const places = [...fresh.querySelectorAll(".table")].map((table) => [table.scrollLeft, table.scrollTop]);
   fresh.replaceChildren(...newer.childNodes);
+  fresh.querySelectorAll(".table").forEach((table, index) => table.scrollTo(...(places[index] ?? [0, 0])));
   if (figure) fresh.querySelector(`#${CSS.escape(figure.id)} ${tag}`)?.focus({ preventScroll: true });
 }
 
@@ -60,5 +68,12 @@ function listen() {
   addEventListener("pagehide", () => source.close(), { once: true });
 }
 
+if (pause) {
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    isPaused = !isPaused;
+    pause.textContent = isPaused ? "Go on" : "Pause";
+  });
+}
 if (fresh && strip) listen();
 else if (fresh) setInterval(refresh, Number(fresh.dataset.seconds) * 1000);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -15,7 +16,7 @@ from pastebin.sections import EmbeddedSection
 from pastebin.store import schema
 from tests.nodes import Node, directory, started
 
-PATHS = ["/livez", "/readyz", "/startupz", "/metrics"]
+PATHS = ["/livez", "/readyz", "/startupz", "/metrics", "/topology"]
 
 
 async def ask(node: Node, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
@@ -52,7 +53,7 @@ async def test_a_node_at_work(node: Node) -> None:
     for path, body in [
         ("/livez", {"status": "alive"}),
         ("/startupz", {"status": "started"}),
-        ("/readyz", {"status": "ready", "problems": {}}),
+        ("/readyz", {"status": "ready", "problems": {}, "requests_per_second": ANY}),
     ]:
         status, text, headers = await ask(node, path)
         assert (status, json.loads(text)) == (200, body)
