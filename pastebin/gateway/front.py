@@ -8,18 +8,21 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from pastebin.errors import BadUpstream, UpstreamTimeout, UpstreamUnavailable
+from pastebin.gateway import grammar
 from pastebin.gateway.announced import Announced
+from pastebin.gateway.arriving import GatewayConnection
+from pastebin.gateway.express import Express, Told
 from pastebin.gateway.figures import Figures
 from pastebin.gateway.fleet import Fleet
 from pastebin.gateway.routing import Means, Route
 from pastebin.gateway.wants import wanted
 from pastebin.geo import Geo
 from pastebin.http import counted, forwarding, problems
-from pastebin.http.clients import Clients
-from pastebin.http.middleware import REQUEST_ID_HEADER
+from pastebin.http.clients import FORWARDED_FOR, Clients
+from pastebin.http.middleware import REQUEST_ID_HEADER, Observer
 from pastebin.http.offer import Offer
 from pastebin.http.passing import UNTYPED, Passing, own_answer
 from pastebin.http.protocol import Connection
@@ -57,7 +60,7 @@ class Gateway:
     """Passes requests on."""
 
     def __init__(self, means: Means, idle_seconds: float, clients: Clients) -> None:
-        self._means = means
+        self.means = means
         self._idle_seconds = idle_seconds
         self._clients = clients
 
@@ -65,10 +68,12 @@ class Gateway:
         """Any request. Raises BadUpstream, UpstreamUnavailable, UpstreamTimeout, UnreadableRequest."""
         if (answer := own_answer(request)) is not None:
             return answer
-        want = wanted(request.method, forwarding.target_of(request.raw_path))
-        route = Route(self._means, want, request.remote or "")
-        seconds = self._means.section.deadline_seconds
-        passing = Passing(route, self._idle_seconds, seconds, sign=self._introduce, on_head=route.headed)
+        route = self._handed(request)
+        if route is None:
+            want = wanted(request.method, forwarding.target_of(request.raw_path))
+            route = Route(self.means, want, request.remote or "")
+        seconds = self.means.section.deadline_seconds
+        passing = Passing(route, self._idle_seconds, seconds, sign=self._sign, on_head=route.headed)
         is_their_fault = False
         try:
             return await passing.forward(request)
@@ -78,18 +83,43 @@ class Gateway:
         finally:
             route.end(is_their_fault=is_their_fault)
 
-    def _introduce(self, request: web.Request, headers: CIMultiDict[str]) -> None:
-        """Say who asks, once: what was said before was taken off. A trusted proxy knows how its client has asked."""
-        headers.pop(counted.COUNTED, None)
-        headers[REQUEST_ID_HEADER] = REQUEST_ID.get() or ""
+    def tell(self, fields: bytes, peer: str) -> Told | None:
+        """What a node is told by a request of the fast road; None if that is none."""
+        asked = grammar.asked(fields)
+        if asked is None:
+            return None
+        address, host = self._clients.address(peer, asked.getall(FORWARDED_FOR, ())), asked[hdrs.HOST]
+        headers = forwarding.for_passing(asked)
+        forwarding.introduce(headers, address, host, is_counted=False)
+        self._introduce(headers, asked, peer, address)
+        headers[forwarding.TIMEOUT] = f"{self.means.section.deadline_seconds:.3f}"
+        given = headers.pop(REQUEST_ID_HEADER, None)
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        tail = "".join([*lines, f"{REQUEST_ID_HEADER}: "]).encode("ascii")
+        return Told(tail, None if given is None else given.encode("ascii"), address)
+
+    def _handed(self, request: web.Request) -> Route | None:
+        """The route of a request that comes from the fast road."""
+        connection = request.protocol
+        handed = connection.handed() if isinstance(connection, GatewayConnection) else None
+        if handed is None:
+            return None
+        route, request[counted.STARTED] = handed
+        return route
+
+    def _sign(self, request: web.Request, headers: CIMultiDict[str]) -> None:
         peername = request.transport.get_extra_info("peername") if request.transport is not None else None
         peer = str(peername[0]) if isinstance(peername, tuple) else ""
-        given = request.headers.get("X-Forwarded-Proto", "").lower()
+        headers[REQUEST_ID_HEADER] = REQUEST_ID.get() or ""
+        self._introduce(headers, request.headers, peer, request.remote or "")
+
+    def _introduce(self, headers: CIMultiDict[str], asked: MultiMapping[str], peer: str, address: str) -> None:
+        """Say who asks, once: what was said before was taken off. A trusted proxy knows how its client has asked."""
+        headers.pop(counted.COUNTED, None)
+        given = asked.get("X-Forwarded-Proto", "").lower()
         if given in ("http", "https") and self._clients.is_trusted(peer):
             headers["X-Forwarded-Proto"] = given
-        headers["Forwarded"] = forwarding.forwarded(
-            request.remote or "", headers["X-Forwarded-Proto"], request.headers.get(hdrs.HOST, "")
-        )
+        headers["Forwarded"] = forwarding.forwarded(address, headers["X-Forwarded-Proto"], asked.get(hdrs.HOST, ""))
 
 
 class GatewayFront:
@@ -97,6 +127,8 @@ class GatewayFront:
 
     def __init__(self, gateway: Gateway, is_announced: bool) -> None:
         self._is_announced = is_announced
+        self._gateway = gateway
+        self._express: Express | None = None
         self.middleware: Middleware = _claiming(gateway)
 
     async def sign(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -112,8 +144,13 @@ class GatewayFront:
         """The nodes know their hosts."""
         return True
 
+    def watch(self, observer: Observer) -> None:
+        self._express = Express(self._gateway.means, observer)
+
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
-        make = functools.partial(Connection, manager, **options)
+        assert self._express is not None  # noqa: S101  (the application of the door is made before its connections)
+        self._express.is_draining = is_draining
+        make = functools.partial(GatewayConnection, manager, express=self._express, tell=self._gateway.tell, **options)
         return cast(Connection, Announced(make)) if self._is_announced else make()
 
     def serving(self, build: Callable[[], web.Application]) -> AbstractAsyncContextManager[None]:

@@ -60,6 +60,15 @@ class RemoteOrigin:
             raise UpstreamUnavailable from error
 
 
+class _Slots(asyncio.Semaphore):
+    def take(self) -> bool:
+        """As `acquire`, where nobody has to wait."""
+        if self.locked():
+            return False
+        self._value -= 1
+        return True
+
+
 class Upstream:
     """One upstream: its idle connections, and its limit."""
 
@@ -67,7 +76,7 @@ class Upstream:
         self.name = way.name
         self._way = way
         self._idle: deque[Exchange] = deque()
-        self._slots = asyncio.Semaphore(limits.connections) if is_limited else None
+        self._slots = _Slots(limits.connections) if is_limited else None
         self._connect_seconds = limits.connect_timeout_seconds
         self._response_seconds = limits.response_timeout_seconds
 
@@ -96,7 +105,10 @@ class Upstream:
         UpstreamTimeout.
         """
         exchange, reply = await self.begin(ask, idle_seconds=IDLE_SECONDS)
-        was_idle = exchange.was_used
+        return await self.fetched(ask, reply, was_idle=exchange.was_used)
+
+    async def fetched(self, ask: Ask, reply: Reply, *, was_idle: bool) -> Reply:
+        """The same for a request that was sent already, on a connection that `was_idle` before."""
         try:
             try:
                 await reply.headed()
@@ -109,6 +121,19 @@ class Upstream:
             reply.close()
             raise
         return reply
+
+    def take(self) -> Exchange | None:
+        """A connection that has been idle for a moment, to `start` a request on; None where there is none to be had."""
+        if not self._idle or (self._slots is not None and not self._slots.take()):
+            return None
+        exchange = self._take_idle(IDLE_SECONDS)
+        if exchange is None:
+            self._release()
+        return exchange
+
+    def reply(self, exchange: Exchange, method: str) -> Reply:
+        """What takes the rest of an answer on such a connection."""
+        return Reply(exchange, method, self._response_seconds)
 
     def close(self) -> None:
         for exchange in list(self._idle):
