@@ -58,11 +58,7 @@ class GatewayConnection(GapConnection):
 
     def take_answer(self, answer: bytes, *, stays: bool) -> None:
         """See `express.Asker`."""
-        if self._behind:
-            # the connection to the node is not free for the next request before this turn ends
-            self._loop.call_soon(self._finish_short, answer, stays)
-        else:
-            self._finish_short(answer, stays)
+        self._finish_short(answer, stays)
 
     def take_over(self, passage: Passage, head: bytes) -> None:
         """See `express.Asker`."""

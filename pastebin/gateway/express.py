@@ -62,6 +62,8 @@ class Express:
         self._loop = asyncio.get_running_loop()
         self._flying: dict[Passage, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._asking: list[Passage] = []
+        self._answering: list[tuple[Asker, bytes, bool]] = []
 
     def begin(self, asker: Asker, method: bytes, target: bytes, told: Told, fields: bytes) -> Passage | None:
         """Send the request to a node; None if the full road has to."""
@@ -72,11 +74,29 @@ class Express:
         if started is None:
             return None
         passage = Passage(self, asker, route, *started, method, target, told, fields)
+        if not (self._asking or self._answering):
+            self._loop.call_soon(self.flush)
+        self._asking.append(passage)
         self._flying[passage] = None
         self.observer.traffic.enter(passage)
         if self._timer is None:
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
         return passage
+
+    def answer(self, asker: Asker, answer: bytes, *, stays: bool) -> None:
+        """Write it before this turn of the loop ends."""
+        if not (self._asking or self._answering):
+            self._loop.call_soon(self.flush)
+        self._answering.append((asker, answer, stays))
+
+    def flush(self) -> None:
+        """Write what waits: who is woken by it is woken once for all of it, or nearly so."""
+        asking, self._asking = self._asking, []
+        answering, self._answering = self._answering, []
+        for passage in asking:
+            passage.start()
+        for asker, answer, stays in answering:
+            asker.take_answer(answer, stays=stays)
 
     def land(self, passage: Passage) -> None:
         """Nobody has to look after it any more."""
@@ -103,6 +123,7 @@ class Passage:
         "_exchange",
         "_express",
         "_fields",
+        "_head",
         "_heading",
         "_heir",
         "_identity",
@@ -149,7 +170,10 @@ class Passage:
         self._heading: grammar.Heading | None = None
         self._heir: Reply | None = None
         self._is_over = False
-        exchange.start(self, b"%b %b HTTP/1.1\r\n%b%b\r\n\r\n" % (method, target, told.tail, identity))
+        self._head = b"%b %b HTTP/1.1\r\n%b%b\r\n\r\n" % (method, target, told.tail, identity)
+
+    def start(self) -> None:
+        self._exchange.start(self, self._head)
 
     def is_late(self, now: float) -> bool:
         """Whether the full road should wait for the answer."""
@@ -246,7 +270,7 @@ class Passage:
             data[heading.body_at :],
         )
         self._leave(heading.status)
-        self._asker.take_answer(answer, stays=stays)
+        self._express.answer(self._asker, answer, stays=stays)
 
     def _leave(self, status: int) -> None:
         self._express.land(self)

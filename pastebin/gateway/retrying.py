@@ -24,7 +24,8 @@ class Budget:
 
     def note(self) -> None:
         """A request has come."""
-        self._level = min(self._level + self.share, self.reserve)
+        if self._level < self.reserve:
+            self._level = min(self._level + self.share, self.reserve)
 
     @property
     def has_any(self) -> bool:

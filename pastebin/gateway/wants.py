@@ -37,6 +37,9 @@ class Want:
         return (1 if self.kind in ("web", "read") else 0) if own else -1
 
 
+_READS, _PAGES = Want("read", is_safe=True), Want("web", is_safe=True)
+
+
 def wanted(method: str, target: str) -> Want:
     """What the request is for. What changes something is for writers, wherever it goes."""
     is_safe = method in SAFE
@@ -46,4 +49,4 @@ def wanted(method: str, target: str) -> Want:
         return Want("analytics", is_safe)
     if not is_safe or _WRITE.fullmatch(target):
         return Want("write", is_safe)
-    return Want("read" if _READ.match(target) else "web", is_safe=True)
+    return _READS if _READ.match(target) else _PAGES

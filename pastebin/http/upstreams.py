@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -63,7 +64,7 @@ class RemoteOrigin:
 class _Slots(asyncio.Semaphore):
     def take(self) -> bool:
         """As `acquire`, where nobody has to wait."""
-        if self.locked():
+        if self._value <= 0 or self._waiters:
             return False
         self._value -= 1
         return True
@@ -150,7 +151,7 @@ class Upstream:
         return made[-1]
 
     def _take_idle(self, seconds: float) -> Exchange | None:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         while self._idle:
             exchange = self._idle.pop()
             if exchange.is_open and now - exchange.idle_since <= seconds:
@@ -160,7 +161,7 @@ class Upstream:
 
     def _free(self, exchange: Exchange, can_follow: bool) -> None:
         if can_follow:
-            exchange.idle_since = asyncio.get_running_loop().time()
+            exchange.idle_since = time.monotonic()
             self._idle.append(exchange)
         self._release()
 
