@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict, MultiMapping
+from multidict import CIMultiDict
 
 from pastebin.errors import BadUpstream, UpstreamTimeout, UpstreamUnavailable
 from pastebin.gateway import grammar
@@ -21,7 +21,7 @@ from pastebin.gateway.routing import Means, Route
 from pastebin.gateway.wants import wanted
 from pastebin.geo import Geo
 from pastebin.http import counted, forwarding, problems
-from pastebin.http.clients import FORWARDED_FOR, Clients
+from pastebin.http.clients import Clients
 from pastebin.http.middleware import REQUEST_ID_HEADER, Observer
 from pastebin.http.offer import Offer
 from pastebin.http.passing import UNTYPED, Passing, own_answer
@@ -32,6 +32,7 @@ from pastebin.resources import Resources
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
+_REMEMBERED = 1024
 _THEIR_FAULT = (BadUpstream, UpstreamTimeout, UpstreamUnavailable)
 
 
@@ -63,6 +64,7 @@ class Gateway:
         self.means = means
         self._idle_seconds = idle_seconds
         self._clients = clients
+        self._introduction = functools.lru_cache(_REMEMBERED)(self._introduce_anew)
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Any request. Raises BadUpstream, UpstreamUnavailable, UpstreamTimeout, UnreadableRequest."""
@@ -88,15 +90,20 @@ class Gateway:
         asked = grammar.asked(fields)
         if asked is None:
             return None
-        address, host = self._clients.address(peer, asked.getall(FORWARDED_FOR, ())), asked[hdrs.HOST]
-        headers = forwarding.for_passing(asked)
+        forwarded_for = () if asked.forwarded_for is None else (asked.forwarded_for,)
+        address = self._clients.address(peer, forwarded_for)
+        return Told(
+            asked.kept + self._introduction(peer, address, asked.forwarded_proto, asked.host), asked.identity, address
+        )
+
+    def _introduce_anew(self, peer: str, address: str, given_proto: str, host: str) -> bytes:
+        """Everything that is said of a request whose fields do not matter, up to its id."""
+        headers: CIMultiDict[str] = CIMultiDict()
         forwarding.introduce(headers, address, host, is_counted=False)
-        self._introduce(headers, asked, peer, address)
+        self._introduce(headers, given_proto, peer, address, host)
         headers[forwarding.TIMEOUT] = f"{self.means.section.deadline_seconds:.3f}"
-        given = headers.pop(REQUEST_ID_HEADER, None)
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        tail = "".join([*lines, f"{REQUEST_ID_HEADER}: "]).encode("ascii")
-        return Told(tail, None if given is None else given.encode("ascii"), address)
+        return "".join([*lines, f"{REQUEST_ID_HEADER}: "]).encode("ascii")
 
     def _handed(self, request: web.Request) -> Route | None:
         """The route of a request that comes from the fast road."""
@@ -110,16 +117,18 @@ class Gateway:
     def _sign(self, request: web.Request, headers: CIMultiDict[str]) -> None:
         peername = request.transport.get_extra_info("peername") if request.transport is not None else None
         peer = str(peername[0]) if isinstance(peername, tuple) else ""
-        headers[REQUEST_ID_HEADER] = REQUEST_ID.get() or ""
-        self._introduce(headers, request.headers, peer, request.remote or "")
-
-    def _introduce(self, headers: CIMultiDict[str], asked: MultiMapping[str], peer: str, address: str) -> None:
-        """Say who asks, once: what was said before was taken off. A trusted proxy knows how its client has asked."""
         headers.pop(counted.COUNTED, None)
-        given = asked.get("X-Forwarded-Proto", "").lower()
+        headers[REQUEST_ID_HEADER] = REQUEST_ID.get() or ""
+        asked = request.headers
+        given = asked.get("X-Forwarded-Proto", "")
+        self._introduce(headers, given, peer, request.remote or "", asked.get(hdrs.HOST, ""))
+
+    def _introduce(self, headers: CIMultiDict[str], given_proto: str, peer: str, address: str, host: str) -> None:
+        """Say who asks, once: what was said before was taken off. A trusted proxy knows how its client has asked."""
+        given = given_proto.lower()
         if given in ("http", "https") and self._clients.is_trusted(peer):
             headers["X-Forwarded-Proto"] = given
-        headers["Forwarded"] = forwarding.forwarded(address, headers["X-Forwarded-Proto"], asked.get(hdrs.HOST, ""))
+        headers["Forwarded"] = forwarding.forwarded(address, headers["X-Forwarded-Proto"], host)
 
 
 class GatewayFront:

@@ -11,7 +11,8 @@ import re
 from typing import NamedTuple
 
 from aiohttp.helpers import rfc822_formatted_time
-from multidict import CIMultiDict
+
+from pastebin.http import consistency, counted, forwarding
 
 # aiohttp's limit for one line is that for a whole head here.
 HEAD_BYTES = 8190
@@ -23,24 +24,31 @@ WHOLE_BYTES = 64 * 1024
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}+"
 # RFC 3986 without the characters that mean something else to somebody.
 _START = rb"(GET|HEAD) (/(?!/)[A-Za-z0-9/._~%!$&'()*+,;=:@?-]*+) HTTP/1\.1\r\n"
-_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_HOST = re.compile(rb"[A-Za-z0-9.:\[\]_-]+")
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 # About the connection, a body, or something that wants more thought.
 _REFUSED = frozenset(
     {
-        "content-encoding",
-        "content-length",
-        "expect",
-        "http2-settings",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
+        *(name.lower().encode("ascii") for name in forwarding.HOP_BY_HOP if name != "Connection"),
+        b"content-encoding",
+        b"content-length",
+        b"expect",
+        b"sec-websocket-key1",
+        b"via",
     }
 )
-_REFUSED_KINDS = ("proxy-", "sec-websocket-")
+# What the gateway says itself.
+_OWN = frozenset(
+    name.lower().encode("ascii")
+    for name in (
+        *forwarding.WHO,
+        "Connection",
+        "X-Request-Id",
+        consistency.MIN_LSN_HEADER,
+        counted.COUNTED,
+        forwarding.TIMEOUT,
+    )
+)
 
 # The match of the first line of a request that begins at a position of the bytes, or None: method and target.
 start_at = re.compile(_START).match
@@ -49,20 +57,34 @@ fields_at = re.compile(rb"(?:%b:[ -~]*+\r\n){1,%d}+\r\n" % (_TOKEN, _FIELDS)).ma
 _each_field = re.compile(rb"(%b):([ -~]*+)\r\n" % _TOKEN).findall
 
 
-def asked(fields: bytes) -> CIMultiDict[str] | None:
-    """The header of a request whose fields have matched; None where it has to take the full road."""
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in _each_field(fields):
-        headers.add(name.decode("ascii"), value.strip(b" ").decode("ascii"))
-    names = {name.lower() for name in headers}
-    if len(names) != len(headers) or names & _REFUSED or any(name.startswith(_REFUSED_KINDS) for name in names):
+class Asked(NamedTuple):
+    """What the fields of a request say: those that go on, and what is not told as it was said."""
+
+    kept: bytes
+    host: str
+    identity: bytes | None
+    forwarded_for: str | None
+    forwarded_proto: str
+
+
+def asked(fields: bytes) -> Asked | None:
+    """What fields that have matched say; None where the full road has to read them."""
+    pairs = [(name, value.strip(b" ")) for name, value in _each_field(fields)]
+    named = {name.lower(): value for name, value in pairs}
+    if len(named) != len(pairs) or not _REFUSED.isdisjoint(named):
         return None
-    if headers.get("Connection", "keep-alive").lower() != "keep-alive":
+    host, identity, forwarded_for = named.get(b"host", b""), named.get(b"x-request-id"), named.get(b"x-forwarded-for")
+    if not _HOST.fullmatch(host) or named.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    given = headers.get("X-Request-Id")
-    if given is not None and not _GIVEN_ID.fullmatch(given):
+    if identity is not None and not _GIVEN_ID.fullmatch(identity):
         return None
-    return headers if _HOST.fullmatch(headers.get("Host", "")) else None
+    return Asked(
+        b"".join([b"%b: %b\r\n" % pair for pair in pairs if pair[0].lower() not in _OWN]),
+        host.decode("ascii"),
+        identity,
+        None if forwarded_for is None else forwarded_for.decode("ascii"),
+        named.get(b"x-forwarded-proto", b"").decode("ascii"),
+    )
 
 
 # A value has neither spaces at its ends nor anything beyond ASCII, and a reason is there. Of what decides how a body or

@@ -43,6 +43,8 @@ _READS, _PAGES = Want("read", is_safe=True), Want("web", is_safe=True)
 def wanted(method: str, target: str) -> Want:
     """What the request is for. What changes something is for writers, wherever it goes."""
     is_safe = method in SAFE
+    if is_safe and target.find("/", 1) < 0 and not target.startswith("/admin"):
+        return _PAGES  # of what has a name of its own everything else is deeper down
     if upload := _UPLOAD.fullmatch(target):
         return Want("write", is_safe, upload[1])
     if _ANALYTICS.fullmatch(target):

@@ -212,6 +212,7 @@ class Exchange(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reply: Receiver | None = None
         self._last: Receiver | None = None  # complete, but perhaps not read yet
+        self._is_paused = False
         self._drained = asyncio.Event()
         self._drained.set()
 
@@ -263,10 +264,12 @@ class Exchange(asyncio.Protocol):
 
     def pause(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self._is_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_paused = False
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
