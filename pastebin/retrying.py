@@ -28,11 +28,17 @@ class Budget:
 
     def note(self) -> None:
         """A request has come."""
-        self._level = min(self._level + self.share, self.reserve)
+        if self._level < self.reserve:
+            self._level = min(self._level + self.share, self.reserve)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether `take` would say yes."""
+        return self._level >= 1
 
     def take(self) -> bool:
         """Whether one may be sent again."""
-        if self._level < 1:
+        if not self.has_any:
             return False
         self._level -= 1
         return True

@@ -27,6 +27,7 @@ from pastebin.config import Config
 from pastebin.http import counted
 from pastebin.http.clients import Clients
 from pastebin.http.counted import ANALYTICS, Sink
+from pastebin.http.middleware import Observer
 from pastebin.http.offer import Offer
 from pastebin.http.passing import Passing
 from pastebin.http.protocol import Connection
@@ -152,6 +153,9 @@ class EdgeFront:
         if sink is not None:
             shortcut.on_visit = noting(sink, shortcut.prepared, Clients(config.doors.trusted_proxies))
             self._on_answered = counted.noting(sink)
+
+    def watch(self, observer: Observer) -> None:
+        """Hits have figures of their own."""
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
         self._shortcut.prepared.is_draining = is_draining

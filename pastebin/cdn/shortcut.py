@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pastebin.cdn.grammar import HEAD_BYTES, Said, fields_at, start_at
 from pastebin.cdn.prepared import Prepared, Written
-from pastebin.http.protocol import Connection
+from pastebin.http.gaps import GapConnection
 
 # Of heads that came in one piece so many bytes are answered at once; what is left after that takes the full road.
 _ROW_BYTES = 64 * 1024
@@ -61,19 +61,16 @@ class Shortcut:
                 connection._await_reading()
 
 
-class EdgeConnection(Connection):
+class EdgeConnection(GapConnection):
     """One connection of a door before which an edge stands."""
 
-    __slots__ = ("_answer", "_fields", "_is_between", "_is_free", "_is_open", "_now", "_said", "_shortcut")
+    __slots__ = ("_answer", "_fields", "_now", "_said", "_shortcut")
 
     def __init__(self, manager: web.Server, *, shortcut: Shortcut, **options: Any) -> None:
         super().__init__(manager, **options)
         self._shortcut = shortcut
         self._answer = shortcut.prepared.answer
         self._now = self._loop.time
-        self._is_between = True  # no half head is in the parser of aiohttp
-        self._is_free = True  # no request is, or will be, with its handler
-        self._is_open = True  # both
         # Clients repeat themselves: the fields of the last head, and what they said.
         self._fields = b"\r\n"
         self._said: Said = (None, None, None, None, None)
@@ -99,22 +96,7 @@ class EdgeConnection(Connection):
         self._shortcut.flush()
         return super().eof_received()
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        finished = await super().finish_response(request, resp, start_time)
-        # aiohttp's own loop notices a little later, and a client that is near has asked again by then
-        is_last = self._close or self._force_close or self._upgraded or finished[1] or not finished[0].keep_alive
-        self._is_free = not is_last and not self._messages and (self._last_body is None or self._last_body.is_eof())
-        self._is_open = self._is_free and self._is_between
-        return finished
-
-    def close(self) -> None:
-        self._is_free = self._is_open = False
-        super().close()
-
     def force_close(self) -> None:
-        self._is_free = self._is_open = False
         self._shortcut.flush()
         super().force_close()
 
@@ -154,15 +136,3 @@ class EdgeConnection(Connection):
             self._await_no_head()
         if shortcut.on_visit is not None and method == b"GET" and self._wire is not None:
             shortcut.on_visit(head, answer, now, self._wire)
-
-    def _take(self, data: bytes) -> None:
-        """Give it to the short road or aiohttp; find out whether the parser stands between two requests afterwards."""
-        super().data_received(data)
-        if self._short is not None:  # the parser has seen nothing of what is answered now, nor of what came after it
-            self._is_between = self._is_free = self._is_open = True
-            return
-        body = self._last_body
-        is_whole = data.endswith(b"\r\n\r\n") or self._owed == 0
-        self._is_between = is_whole and (body is None or body.is_eof()) and not self._buffer_paused
-        self._is_free = self._is_free and not self._messages
-        self._is_open = self._is_free and self._is_between

@@ -26,6 +26,8 @@ class Candidate(Protocol):
         """What one more request would wait for (peak EWMA); the lower the better."""
 
 
+_WORST = 9
+
 One = TypeVar("One", bound=Candidate)
 
 
@@ -50,16 +52,18 @@ def pick(
     """
     for is_careless in (False, True):
         for members in regions:
-            fit: dict[int, list[One]] = {}
+            fit: list[One] = []
+            best = _WORST
             for member in members:
                 rank = want.suits(member.roles)
-                if rank >= 0 and member not in tried and (is_careless or member.is_well(now)):
-                    fit.setdefault(rank, []).append(member)
+                if 0 <= rank <= best and member not in tried and (is_careless or member.is_well(now)):
+                    if rank < best:
+                        best, fit = rank, []
+                    fit.append(member)
             if fit:
-                best = fit[min(fit)]
                 if want.sticky:
-                    return max(best, key=lambda member: rendezvous(want.sticky, member.name))
-                return choose(best, lambda member: member.cost(now), random)
+                    return max(fit, key=lambda member: rendezvous(want.sticky, member.name))
+                return choose(fit, lambda member: member.cost(now), random)
     return None
 
 

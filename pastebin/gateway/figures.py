@@ -41,6 +41,16 @@ class Figures:
             registry=registry,
         )
 
+        self._answered: dict[tuple[str, str], Counter] = {}
+
+    def answered(self, region: str, name: str) -> None:
+        """Count an answer of a member of this name: the addresses of a node count as one."""
+        node = name.partition("@")[0]
+        counter = self._answered.get((region, node))
+        if counter is None:
+            counter = self._answered[region, node] = self.answers.labels(region, node)
+        counter.inc()
+
     def show(self, members: Iterable[tuple[str, str, Word]]) -> None:
         """Set the states of all nodes; those that are gone are not shown any more."""
         self.states.clear()

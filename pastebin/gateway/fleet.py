@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -88,7 +89,7 @@ class Fleet:
                 for member in self.members():
                     if member.internal is not None:
                         tasks.create_task(self._probe(member, member.internal), name=f"probing {member.name}")
-            now = asyncio.get_running_loop().time()
+            now = time.monotonic()
             self._weigh(now)
             self._figures.show((member.region, member.name, member.word(now)) for member in self.members())
             self._steered.cache_clear()  # places may have moved

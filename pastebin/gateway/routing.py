@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import random
+from typing import NamedTuple
 
 from pastebin import deadlines, retrying
 from pastebin.errors import PastebinError, UpstreamTimeout, UpstreamUnavailable
 from pastebin.gateway.figures import Again, Figures
 from pastebin.gateway.fleet import Fleet
+from pastebin.gateway.grammar import WHOLE_BYTES
 from pastebin.gateway.members import Member
 from pastebin.gateway.wants import Want
 from pastebin.hedging import Latencies
@@ -21,8 +24,6 @@ from pastebin.http.upstreams import IDLE_UNSAFE_SECONDS
 from pastebin.retrying import RETRY_RESERVE, Budget
 from pastebin.sections import GatewaySection
 
-# An answer of no more than that is passed back when it is here as a whole, so that one cut short can be had anew.
-_WHOLE_BYTES = 64 * 1024
 _RESERVED_HEDGES = 10.0
 # Answers that another node might give better.
 _REFUSALS = (502, 503, 504)
@@ -44,8 +45,21 @@ class Means:
         self.hedges = Budget(self.section.hedge_share, _RESERVED_HEDGES)
 
 
+class Begun(NamedTuple):
+    """A request that is at a node already, and when it was sent there."""
+
+    member: Member
+    reply: Reply
+    at: float
+
+
 class Route:
-    """The nodes that one request is sent to; `end` it when its answer was passed back or will not be."""
+    """The nodes that one request is sent to; `end` it when its answer was passed back or will not be.
+
+    Times are those of `time.monotonic`, for loops know them only to a millisecond.
+    """
+
+    now = staticmethod(time.monotonic)
 
     def __init__(self, means: Means, want: Want, address: str) -> None:
         self._means = means
@@ -55,30 +69,32 @@ class Route:
         self._tried: list[Member] = []
         self._held: list[Member] = []
         self._sent: tuple[Member, float] | None = None  # what was not to be repeated
+        self._begun: Begun | None = None
         self._has_hopped = False
-        self._now = asyncio.get_running_loop().time
-        self._due = self._now() + deadlines.within(means.section.deadline_seconds)
-        means.retries.note()
+        self._due = self.now() + deadlines.within(means.section.deadline_seconds)
 
     async def fetch(self, ask: Ask) -> Reply:
         """See `passing.Through`. Raises BadUpstream, UpstreamUnavailable, UpstreamTimeout."""
+        if self._begun is None:
+            self._means.retries.note()
         try:
-            async with asyncio.timeout_at(self._due):
+            async with asyncio.timeout(max(self._due - self.now(), 0.0)):
                 return await self._fetch(ask)
         except TimeoutError:
             raise UpstreamTimeout from None
 
     async def begin(self, ask: Ask) -> tuple[Exchange, Reply]:
         """See `passing.Through`. Where nothing was sent, another node is asked."""
+        self._means.retries.note()
         ask.headers.pop(TIMEOUT, None)  # a body may take as long as it takes
         while True:
             member = self._choose()
-            started = self._now()
+            started = self.now()
             self._hold(member, started)
             try:
                 exchange, reply = await member.upstream.begin(ask, idle_seconds=IDLE_UNSAFE_SECONDS)
             except PastebinError:
-                member.failed(self._now())
+                member.failed(self.now())
                 if not await self._may_retry("unsent"):
                     raise
             except BaseException:
@@ -100,19 +116,61 @@ class Route:
         if self._sent is not None:
             member, self._sent = self._sent[0], None
             if is_their_fault:
-                member.failed(self._now())
+                member.failed(self.now())
             else:
                 member.given_up()
         if self._held:
             last = self._held[-1]
-            self._means.figures.answers.labels(last.region, last.name.partition("@")[0]).inc()
+            self._means.figures.answered(last.region, last.name)
         while self._held:
             self._held.pop().ended()
 
+    def start(self) -> tuple[Member, Exchange] | None:
+        """The first node, and a connection to it that is free at once; None where there is no such."""
+        member = self._other()
+        exchange = member.upstream.take() if member is not None else None
+        if member is None or exchange is None:
+            return None
+        self._means.retries.note()
+        self._means.hedges.note()
+        self._hold(member, self.now())
+        return member, exchange
+
+    def resume(self, begun: Begun) -> None:
+        """What was sent to the node of `start` is waited for by `fetch`."""
+        self._begun = begun
+
+    def patience(self, member: Member) -> float | None:
+        """After how many seconds another node is asked as well; None where none is."""
+        means = self._means
+        latencies = means.latencies.get(member.region)
+        if latencies is None or not means.section.hedge_share or means.section.tries <= len(self._tried):
+            return None
+        return latencies.p95()
+
+    def may_hedge(self) -> bool:
+        """Whether another node could be asked now."""
+        return self._means.hedges.has_any and self._other() is not None
+
+    def answered(self, member: Member, at: float) -> None:
+        """The node of `start` has answered what was sent to it then, and well."""
+        now = self.now()
+        member.answered(now - at, now)
+        self._means.latencies.setdefault(member.region, Latencies()).observe(now - at)
+
+    def give_up(self) -> None:
+        """Nobody wants the answer any more; `end` comes next."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.reply.close()
+        if self._held:
+            self._held[-1].given_up()
+
     async def _fetch(self, ask: Ask) -> Reply:
         while True:
+            begun, self._begun = self._begun, None
             try:
-                reply = await self._hedged(self._choose(), ask)
+                reply = await self._hedged(begun.member if begun else self._choose(), ask, begun)
             except PastebinError:
                 if not await self._may_retry("failed"):
                     raise
@@ -125,23 +183,26 @@ class Route:
                 reply.seconds = self._means.section.stream_idle_seconds
                 return reply
 
-    async def _hedged(self, first: Member, ask: Ask) -> Reply:
+    async def _hedged(self, first: Member, ask: Ask, begun: Begun | None) -> Reply:
         """The answer of one node, or of two if the first takes longer than most."""
         means = self._means
-        means.hedges.note()
+        if begun is None:
+            means.hedges.note()
         latencies = means.latencies.get(first.region)
         seconds = latencies.p95() if latencies is not None and means.section.hedge_share else None
         if seconds is None:
-            outcome = await self._attempt(first, ask)
+            outcome = await self._attempt(first, ask, begun)
         else:
-            outcome = await self._race(first, ask, seconds)
+            outcome = await self._race(first, ask, seconds, begun)
         if isinstance(outcome, PastebinError):
             raise outcome
         return outcome
 
-    async def _race(self, first: Member, ask: Ask, seconds: float) -> Reply | PastebinError:
+    async def _race(self, first: Member, ask: Ask, seconds: float, begun: Begun | None) -> Reply | PastebinError:
+        if begun is not None:
+            seconds = max(begun.at + seconds - self.now(), 0.0)
         async with asyncio.TaskGroup() as tasks:
-            one = tasks.create_task(self._attempt(first, ask), name="asking a node")
+            one = tasks.create_task(self._attempt(first, ask, begun), name="asking a node")
             running = {one}
             try:
                 done, _ = await asyncio.wait(running, timeout=seconds)
@@ -161,25 +222,30 @@ class Route:
             ).inc()
         return outcome
 
-    async def _attempt(self, member: Member, ask: Ask) -> Reply | PastebinError:
+    async def _attempt(self, member: Member, ask: Ask, begun: Begun | None = None) -> Reply | PastebinError:
         """Ask one node. What it has answered badly is returned, so that it ends no group of tasks."""
-        started = self._now()
-        self._hold(member, started)
-        reply = None
+        started, reply = self.now(), None
+        if begun is None:
+            self._hold(member, started)
+        else:
+            _, reply, started = begun
         try:
-            async with asyncio.timeout(self._patience()):
-                reply = await member.upstream.fetch(self._told(ask))
+            async with asyncio.timeout(self._patience(started)):
+                if reply is None:
+                    reply = await member.upstream.fetch(self._told(ask))
+                else:
+                    reply = await member.upstream.fetched(self._told(ask), reply, was_idle=True)
                 head = reply.head
                 assert head is not None  # noqa: S101  (fetch waits for it)
-                if head.framing == "length" and (head.length or 0) <= _WHOLE_BYTES:
+                if head.framing == "length" and (head.length or 0) <= WHOLE_BYTES:
                     await reply.arrived()
         except TimeoutError:
             if reply is not None:
                 reply.close()
-            member.failed(self._now())
+            member.failed(self.now())
             return UpstreamTimeout()
         except PastebinError as error:
-            member.failed(self._now())
+            member.failed(self.now())
             return error
         except BaseException:
             if reply is not None:
@@ -190,7 +256,7 @@ class Route:
         return reply
 
     def _judge(self, member: Member, status: int, started: float) -> None:
-        now = self._now()
+        now = self.now()
         if status in _REFUSALS:
             member.failed(now)
             return
@@ -198,11 +264,11 @@ class Route:
         if self._want.is_safe:
             self._means.latencies.setdefault(member.region, Latencies()).observe(now - started)
 
-    def _patience(self) -> float | None:
-        """How long a node may take where another one could be asked; statistics take their time."""
+    def _patience(self, started: float) -> float | None:
+        """How much longer a node may take where another one could be asked; statistics take their time."""
         section = self._means.section
         has_more = len(self._tried) < section.tries and self._want.kind != "analytics" and self._other() is not None
-        return section.try_timeout_seconds if has_more else None
+        return max(started + section.try_timeout_seconds - self.now(), 0.0) if has_more else None
 
     def _choose(self) -> Member:
         member = self._other()
@@ -211,7 +277,7 @@ class Route:
         return member
 
     def _other(self) -> Member | None:
-        return self._means.fleet.pick(self._regions, self._want, self._tried, self._now())
+        return self._means.fleet.pick(self._regions, self._want, self._tried, self.now())
 
     def _hold(self, member: Member, now: float) -> None:
         self._tried.append(member)
@@ -242,7 +308,7 @@ class Route:
 
     def _told(self, ask: Ask) -> Ask:
         """With what is left of the deadline, in seconds."""
-        ask.headers[TIMEOUT] = f"{max(self._due - self._now(), 0.0):.3f}"
+        ask.headers[TIMEOUT] = f"{max(self._due - self.now(), 0.0):.3f}"
         return ask
 
 

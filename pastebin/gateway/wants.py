@@ -41,9 +41,14 @@ class Want:
         return (1 if self.kind in ("web", "read") else 0) if own else -1
 
 
+_READS, _PAGES = Want("read", is_safe=True), Want("web", is_safe=True)
+
+
 def wanted(method: str, target: str) -> Want:
     """What the request is for. What changes something is for writers, wherever it goes."""
     is_safe = method in SAFE
+    if is_safe and target.find("/", 1) < 0 and not target.startswith("/admin"):
+        return _PAGES  # of what has a name of its own everything else is deeper down
     if upload := _UPLOAD.fullmatch(target):
         return Want("write", is_safe, upload[1])
     if _PAGES.fullmatch(target):
@@ -52,4 +57,4 @@ def wanted(method: str, target: str) -> Want:
         return Want("analytics", is_safe)
     if not is_safe or _WRITE.fullmatch(target):
         return Want("write", is_safe)
-    return Want("read" if _READ.match(target) else "web", is_safe=True)
+    return _READS if _READ.match(target) else _PAGES

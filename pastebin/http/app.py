@@ -41,6 +41,8 @@ class Fronted(Protocol):
 
     def takes(self, host: str) -> bool: ...
 
+    def watch(self, observer: Observer) -> None: ...
+
 
 def build(
     door: str,
@@ -79,6 +81,7 @@ def build(
     if tokens is not None:
         application.on_response_prepare.append(answering(tokens))
     if front is not None:
+        front.watch(observer)
         application.on_response_prepare.append(front.sign)
     elif door != "local":  # of which the edge before it wants to hear
         application.on_response_prepare.append(counted.sign)

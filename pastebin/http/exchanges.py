@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from multidict import CIMultiDict
 
@@ -34,6 +34,21 @@ class Ask:
         lines = [f"{self.method} {self.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+class Receiver(Protocol):
+    """Takes the answer to one request off its connection; see the methods of Reply."""
+
+    @property
+    def has_begun(self) -> bool: ...
+
+    def feed(self, data: bytes) -> bool: ...
+
+    def can_be_followed(self) -> bool: ...
+
+    def refuse(self, error: BadUpstream) -> None: ...
+
+    def end(self, failure: PastebinError | None) -> None: ...
 
 
 class Reply:
@@ -195,8 +210,9 @@ class Exchange(asyncio.Protocol):
         self._on_free = on_free
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self._reply: Reply | None = None
-        self._last: Reply | None = None  # complete, but perhaps not read yet
+        self._reply: Receiver | None = None
+        self._last: Receiver | None = None  # complete, but perhaps not read yet
+        self._is_paused = False
         self._drained = asyncio.Event()
         self._drained.set()
 
@@ -214,6 +230,16 @@ class Exchange(asyncio.Protocol):
             self._reply = reply
             self._transport.write(ask.encoded())
         return reply
+
+    def start(self, receiver: Receiver, head: bytes) -> None:
+        """Send the head of a request on a connection that is open. Nobody but `receiver` looks after deadlines."""
+        assert self._transport is not None  # noqa: S101  (it is open)
+        self._reply = receiver
+        self._transport.write(head)
+
+    def change(self, receiver: Receiver) -> None:
+        """From now on somebody else takes the answer."""
+        self._reply = receiver
 
     async def send(self, data: bytes, seconds: float) -> bool:
         """Send a piece of the request's body and wait for room; False if nobody takes it any more.
@@ -238,10 +264,12 @@ class Exchange(asyncio.Protocol):
 
     def pause(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self._is_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_paused = False
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -14,7 +14,7 @@ VIA = "1.1 pastebin"
 TIMEOUT = "Pastebin-Timeout"
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.ASCII | re.IGNORECASE)
-_HOP_BY_HOP = (
+HOP_BY_HOP = (
     "Connection",
     "HTTP2-Settings",
     "Keep-Alive",
@@ -111,6 +111,6 @@ def end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
     for option in ",".join(headers.getall("Connection", ())).split(","):
         if (name := option.strip(" \t")) and name.lower() not in ("host", "content-length"):
             kept.popall(name, None)
-    for name in _HOP_BY_HOP:
+    for name in HOP_BY_HOP:
         kept.popall(name, None)
     return kept

@@ -75,7 +75,7 @@ def observed(observer: Observer, error_page: ErrorPage) -> Middleware:
         identity = request[_ID] = request_id(request.headers.get(REQUEST_ID_HEADER))
         reset = REQUEST_ID.set(identity)
         status = WENT_AWAY
-        started = request[STARTED] = time.perf_counter()
+        request[STARTED] = time.perf_counter()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (requests are tasks)
         observer.traffic.enter(task)
@@ -93,7 +93,7 @@ def observed(observer: Observer, error_page: ErrorPage) -> Middleware:
             return response
         finally:
             observer.traffic.leave(task)
-            observer.note(_route(request), request.method, status, started)
+            observer.note(_route(request), request.method, status, request[STARTED])
             REQUEST_ID.reset(reset)
 
     return middleware

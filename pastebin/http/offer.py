@@ -11,6 +11,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from pastebin.http.app import Routes
+from pastebin.http.middleware import Observer
 from pastebin.http.protocol import Connection
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Front(Protocol):
 
     def takes(self, host: str) -> bool:
         """Whether requests with this Host are answered; `middleware` refuses the others."""
+
+    def watch(self, observer: Observer) -> None:
+        """Called first of all, with who counts what goes through the door: also what is answered past `middleware`."""
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
         """One connection of the door; the options are those of Connection. While it drains every answer closes it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -60,6 +61,15 @@ class RemoteOrigin:
             raise UpstreamUnavailable from error
 
 
+class _Slots(asyncio.Semaphore):
+    def take(self) -> bool:
+        """As `acquire`, where nobody has to wait."""
+        if self._value <= 0 or self._waiters:
+            return False
+        self._value -= 1
+        return True
+
+
 class Upstream:
     """One upstream: its idle connections, and its limit."""
 
@@ -67,7 +77,7 @@ class Upstream:
         self.name = way.name
         self._way = way
         self._idle: deque[Exchange] = deque()
-        self._slots = asyncio.Semaphore(limits.connections) if is_limited else None
+        self._slots = _Slots(limits.connections) if is_limited else None
         self._connect_seconds = limits.connect_timeout_seconds
         self._response_seconds = limits.response_timeout_seconds
 
@@ -96,7 +106,10 @@ class Upstream:
         UpstreamTimeout.
         """
         exchange, reply = await self.begin(ask, idle_seconds=IDLE_SECONDS)
-        was_idle = exchange.was_used
+        return await self.fetched(ask, reply, was_idle=exchange.was_used)
+
+    async def fetched(self, ask: Ask, reply: Reply, *, was_idle: bool) -> Reply:
+        """The same for a request that was sent already, on a connection that `was_idle` before."""
         try:
             try:
                 await reply.headed()
@@ -109,6 +122,19 @@ class Upstream:
             reply.close()
             raise
         return reply
+
+    def take(self) -> Exchange | None:
+        """A connection that has been idle for a moment, to `start` a request on; None where there is none to be had."""
+        if not self._idle or (self._slots is not None and not self._slots.take()):
+            return None
+        exchange = self._take_idle(IDLE_SECONDS)
+        if exchange is None:
+            self._release()
+        return exchange
+
+    def reply(self, exchange: Exchange, method: str) -> Reply:
+        """What takes the rest of an answer on such a connection."""
+        return Reply(exchange, method, self._response_seconds)
 
     def close(self) -> None:
         for exchange in list(self._idle):
@@ -125,7 +151,7 @@ class Upstream:
         return made[-1]
 
     def _take_idle(self, seconds: float) -> Exchange | None:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         while self._idle:
             exchange = self._idle.pop()
             if exchange.is_open and now - exchange.idle_since <= seconds:
@@ -135,7 +161,7 @@ class Upstream:
 
     def _free(self, exchange: Exchange, can_follow: bool) -> None:
         if can_follow:
-            exchange.idle_since = asyncio.get_running_loop().time()
+            exchange.idle_since = time.monotonic()
             self._idle.append(exchange)
         self._release()
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pastebin.positions import Position
 
@@ -172,8 +172,7 @@ def check_pause_seconds(interval_seconds: float, *, leads: bool, is_urgent: bool
     return (min(seconds, _URGENT_SECONDS) if is_urgent else seconds) * (0.75 + jitter / 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(NamedTuple):
     """A moving average that believes bad news at once and good news slowly (peak EWMA)."""
 
     seconds: float = 0.0

@@ -77,13 +77,16 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
+    {serving}
+}}
+"""
+_FILES = """
     default_type "{media_type}";
     server {{
         listen 127.0.0.1:{port};
         root {directory}/files;
         {coding}
     }}
-}}
 """
 
 
@@ -126,9 +129,9 @@ async def contest(directory: Path, traffic: Traffic) -> AsyncIterator[Contest]:
         async with node_process(directory / "node", f"--config={config}") as node:
             targets = await _publish(node, traffic)
             answers = await _warm(node, targets)
-            async with _nginx(directory / "nginx", answers) as reference:
+            async with nginx(directory / "nginx", answers) as reference:
                 pin_server(node.pid)
-                sides = _Sides(directory, traffic, answers)
+                sides = Sides(directory, traffic, answers)
                 yield Contest(
                     lambda seconds: sides.measure(node.port, seconds),
                     lambda seconds: sides.measure(reference, seconds),
@@ -145,7 +148,7 @@ async def counted_contest(directory: Path, traffic: Traffic, most_microseconds: 
         server = await stack.enter_async_context(durable_postgres(directory))
         await schema.migrate(server.dsn)
         receiver = await stack.enter_async_context(_receiver())
-        found: dict[str, tuple[NodeProcess, _Sides]] = {}
+        found: dict[str, tuple[NodeProcess, Sides]] = {}
         for name, visits in (("counts", f'url = "{receiver}"'), ("blind", "count = false")):
             config = directory / f"{name}.toml"
             roles = '"web", "read", "write", "cdn-worker", "edge"'
@@ -159,7 +162,7 @@ async def counted_contest(directory: Path, traffic: Traffic, most_microseconds: 
             answers = await _warm(node, await _publish(node, traffic))
             pin_server(node.pid)
             (directory / f"load-{name}").mkdir()
-            found[name] = node, _Sides(directory / f"load-{name}", traffic, answers)
+            found[name] = node, Sides(directory / f"load-{name}", traffic, answers)
         costs: dict[str, list[float]] = {"counts": [], "blind": []}
 
         async def measure(name: str, seconds: float) -> float:
@@ -200,7 +203,7 @@ def _processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class _Sides:
+class Sides:
     """The same load for both."""
 
     def __init__(self, directory: Path, traffic: Traffic, answers: dict[str, Answer]) -> None:
@@ -305,7 +308,9 @@ async def _warm(node: NodeProcess, targets: list[str]) -> dict[str, Answer]:
 
 
 @asynccontextmanager
-async def _nginx(directory: Path, answers: dict[str, Answer]) -> AsyncIterator[int]:
+async def nginx(
+    directory: Path, answers: dict[str, Answer], pin: Callable[[int], None] = pin_server
+) -> AsyncIterator[int]:
     """The port of an nginx that serves these answers."""
     files = directory / "files"
     for target, answer in answers.items():
@@ -315,17 +320,24 @@ async def _nginx(directory: Path, answers: dict[str, Answer]) -> AsyncIterator[i
     sample = next(iter(answers.values()))
     port = free_port()
     coding = f"add_header Content-Encoding {sample.coding};" if sample.coding else ""
+    serving = _FILES.format(directory=directory, media_type=sample.media_type, port=port, coding=coding)
+    async with running_nginx(directory, serving, port, pin):
+        yield port
+
+
+@asynccontextmanager
+async def running_nginx(directory: Path, serving: str, port: int, pin: Callable[[int], None]) -> AsyncIterator[int]:
+    """An nginx that listens at this port, on the processor where `pin` puts it; yields its process id."""
+    directory.mkdir(parents=True, exist_ok=True)
     config = directory / "nginx.conf"
-    config.write_text(
-        _NGINX.format(directory=directory, media_type=sample.media_type, port=port, coding=coding), encoding="utf-8"
-    )
+    config.write_text(_NGINX.format(directory=directory, serving=serving), encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
         "nginx", "-e", str(directory / "error.log"), "-c", str(config), stdin=asyncio.subprocess.DEVNULL
     )
     try:
-        pin_server(process.pid)
+        pin(process.pid)
         await _listening(port)
-        yield port
+        yield process.pid
     finally:
         process.terminate()
         await process.wait()

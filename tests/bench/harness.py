@@ -173,6 +173,11 @@ def pin_server(pid: int) -> None:
         os.sched_setaffinity(int(task.name), processors()[0])
 
 
+def pin_client(pid: int) -> None:
+    """Keep a process off the server's processor."""
+    os.sched_setaffinity(pid, processors()[1])
+
+
 async def pgbench(server: Server, script: str, variables: dict[str, str], *, clients: int, seconds: float) -> float:
     """Transactions/s of pgbench with prepared statements, as `clients` of one thread. Raises WrongAnswer."""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:

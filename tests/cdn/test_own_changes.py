@@ -42,6 +42,9 @@ class Front:
         )
         self.middleware, self.sign, self.changed = edge.middleware(), edge.sign, edge.changed
 
+    def watch(self, _observer: object) -> None:
+        pass
+
 
 async def change(_request: web.Request) -> web.Response:
     session = SESSION.get()
