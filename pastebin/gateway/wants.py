@@ -10,6 +10,7 @@ from typing import Literal
 Kind = Literal["web", "read", "write", "analytics"]
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_SERVING = frozenset({"web", "read", "write", "analytics"})
 
 _ANALYTICS = re.compile(r"/(?:admin|api/v1/analytics|internal/analytics)(?:[/?].*)?", re.DOTALL)
 _READ = re.compile(r"/(?:raw/|api/v1/|[^/?]+/raw(?:[/?]|\Z))")
@@ -29,10 +30,11 @@ class Want:
     def suits(self, roles: Collection[str]) -> int:
         """How well a node with these roles suits: the lower the better, -1 if it does not.
 
-        An edge takes everything; it stands before readers, while writers are asked themselves.
+        An edge takes everything, or what its other roles say that it stands before; it is asked before readers,
+        while writers are asked themselves.
         """
         own = self.kind in roles
-        if "edge" in roles:
+        if "edge" in roles and (own or _SERVING.isdisjoint(roles)):
             return 0 if self.kind in ("web", "read") or own else 1
         return (1 if self.kind in ("web", "read") else 0) if own else -1
 

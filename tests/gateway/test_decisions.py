@@ -96,6 +96,16 @@ def test_the_one_picked_suits_and_is_well_if_any_is(regions: list[list[Node]], w
         assert want.suits(picked.roles) == min(want.suits(node.roles) for node in first)
 
 
+def test_an_edge_that_says_what_it_stands_before_is_asked_for_nothing_else() -> None:
+    alone, before_readers = ("edge",), ("edge", "web", "read")
+    for kind in ("web", "read"):
+        assert Want(kind, is_safe=True).suits(before_readers) == 0
+    for kind in ("write", "analytics"):
+        want = Want(kind, is_safe=False)
+        assert want.suits(before_readers) == -1
+        assert 0 == want.suits((kind,)) < want.suits(alone)
+
+
 @given(st.lists(NODES, min_size=2, max_size=6, unique_by=lambda node: node.name), st.integers())
 def test_the_dearest_of_all_is_never_picked(nodes: list[Node], seed: int) -> None:
     nodes = [Node(node.name, price=index) for index, node in enumerate(nodes)]
