@@ -19,6 +19,7 @@ _LASTS: Mapping[Action, tuple[float, float]] = {
     "lag": (8.0, 20.0),
     "skew": (10.0, 30.0),
 }
+_MISFITS = 20
 _CALM_SECONDS = 4.0  # between the beginnings of two faults, on average
 _MOST_AT_ONCE = 3
 LAG_SECONDS = (1.0, 8.0)
@@ -64,13 +65,16 @@ def schedule(seed: int, seconds: float, ground: Ground) -> list[Fault]:
     """Every kind of box and every kind of fault has its turn before any has a second one; all is whole at the end."""
     chance = random.Random(seed)  # noqa: S311  (no secret)
     found: list[Fault] = []
-    at = 1.0
+    at, misfits = 1.0, 0
     for action, kind in _turns(chance, ground):
         fault = _dealt(chance, ground, action, kind, at)
         while (until := _busy_until(found, fault, ground)) > fault.at:
             fault = Fault(until + 0.1, *_rest(fault))
         if fault.until > seconds:
-            break
+            misfits += 1  # there may be room for another one
+            if misfits > _MISFITS:
+                break
+            continue
         found.append(fault)
         at = max(at + chance.expovariate(1 / _CALM_SECONDS), fault.at)
     return sorted(found, key=lambda fault: fault.at)
