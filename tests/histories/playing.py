@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +31,9 @@ class Play:
 
     seed: int
     ledger: Ledger
-    accesses: Sequence[Access]
-    clients: int = 24
-    pause_seconds: float = 0.4
+    accesses: tuple[Access, ...]
+    clients: int = 16
+    pause_seconds: float = 0.5
     live: list[Subject] = field(default_factory=list)
     ended: list[Subject] = field(default_factory=list)
     _made: int = 0
@@ -44,10 +45,15 @@ class Play:
             async with asyncio.TaskGroup() as tasks:
                 for number in range(self.clients):
                     tasks.create_task(self._live(self.client(number), random.Random(self.seed * 1000 + number)))  # noqa: S311
-                await asyncio.sleep(seconds)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), seconds)
                 self._over.set()
         finally:
             self._over.clear()
+
+    def stop(self) -> None:
+        """Before its time."""
+        self._over.set()
 
     def client(self, number: int) -> Client:
         """Every second one has a session, and every fourth of those goes from region to region with it."""
@@ -137,7 +143,12 @@ class Play:
 
     async def look_everywhere(self, most: int = 150) -> None:
         """Once more at everything, in every region, without and with a session."""
-        for number, access in enumerate(self.accesses):
-            client = Client(f"last-{number}", (access,), self.ledger, in_session=number % 2 == 0)
-            for subject in (*self.live, *self.ended)[-most:]:
-                await client.read(subject, "raw")
+        async with asyncio.TaskGroup() as tasks:
+            for number, access in enumerate(self.accesses * 2):
+                client = Client(f"last-{number}", (access,), self.ledger, in_session=number < len(self.accesses))
+                tasks.create_task(_look_at(client, (*self.live, *self.ended)[-most:]))
+
+
+async def _look_at(client: Client, subjects: Sequence[Subject]) -> None:
+    for subject in subjects:
+        await client.read(subject, "raw")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from yarl import URL
 
@@ -30,8 +32,9 @@ class Planet:
     """The lab, its clients' ways in, and what was done to it when."""
 
     lab: Lab
-    accesses: Sequence[Access]
+    accesses: tuple[Access, ...]
     ledger: Ledger
+    logs: Mapping[str, int]  # how long the log of each node was in the beginning
     marks: list[tuple[float, str]] = field(default_factory=list)
 
     @property
@@ -120,23 +123,27 @@ class Planet:
         self.mark(f"everything is ready, {time.monotonic() - began:.1f} s after the last fault")
         return []
 
-    def judge(self, found: Sequence[Violation] = (), faults: Sequence[Fault] = ()) -> str:
-        """What is wrong, with all that it takes to understand it; empty if nothing is."""
-        everything = [*found, *violations(self.ledger.history)]
-        oddities = self.ledger.oddities
-        print(*summary(self.ledger.history), sep="\n")
-        print(f"{len(self.ledger.history.operations)} operations, {len(everything)} violations, {len(oddities)} oddities")
+    def judge(self, found: Sequence[Violation], keep: Path, faults: Sequence[Fault] = ()) -> str:
+        """What is wrong, with all that it takes to understand it; empty if nothing is. Then `keep` has history and logs."""
+        history, oddities = self.ledger.history, self.ledger.oddities
+        everything = [*found, *violations(history), *self._crashes()]
+        print(*summary(history), sep="\n")
+        print(f"{len(history.operations)} operations, {len(everything)} violations, {len(oddities)} odd answers")
+        history.save(keep / "history.jsonl")
         if not everything and not oddities:
             return ""
-        return "\n".join(
-            [
-                "",
-                *map(str, faults),
-                told(everything[:20], self.ledger.history, self.marks),
-                f"{len(everything)} violations; {len(oddities)} answers that no fault explains:",
-                *oddities[:20],
-            ]
-        )
+        shutil.copytree(self.lab.directory / "logs", keep / "logs", dirs_exist_ok=True)
+        lines = [f"{len(everything)} violations, {len(oddities)} answers that no fault explains; see {keep}"]
+        return "\n".join([*lines, *map(str, faults), told(everything[:20], history, self.marks), *oddities[:20]])
+
+    def _crashes(self) -> list[Violation]:
+        """Exceptions that no node expected, by its log."""
+        found = []
+        for name, start in self.logs.items():
+            text = (self.lab.directory / "logs" / f"{name}.log").read_bytes()[start:].decode(errors="replace")
+            if (place := text.find("Traceback (most recent call last)")) >= 0:
+                found.append(Violation("errors", name, text[max(place - 600, 0) : place + 4000]))
+        return found
 
 
 @asynccontextmanager
@@ -154,4 +161,5 @@ async def planet(lab: Lab) -> AsyncIterator[Planet]:
                 region, str(url.host), int(url.port or 80), where.name_servers, open_socket, ledger.note
             )
             accesses.append(await stack.enter_async_context(opened(region, url.authority, names, open_socket)))
-        yield Planet(lab, accesses, ledger)
+        nodes = {name: box.log.stat().st_size for name, box in lab.boxes.items() if box.site.is_node}
+        yield Planet(lab, tuple(accesses), ledger, nodes)
