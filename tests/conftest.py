@@ -11,6 +11,12 @@ from tests.nodes import Node, directory, started
 pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed", "tests.clickhouse"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    planet = parser.getgroup("planet", "the run of faults in tests/scenarios/test_planet.py")
+    planet.addoption("--planet-seconds", type=float, default=90.0, metavar="S", help="how long it lasts (90)")
+    planet.addoption("--planet-seed", type=int, default=1, metavar="N", help="which faults, in what order (1)")
+
+
 @pytest.fixture(scope="session")
 async def node(session_database_dsn: str) -> AsyncIterator[Node]:
     """A node with every role and default limits, shared by tests that only use it."""

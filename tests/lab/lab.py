@@ -20,7 +20,7 @@ from pathlib import Path
 import aiohttp
 
 from pastebin.errors import StartError
-from tests.lab import leavings, objects
+from tests.lab import clocks, leavings, objects
 from tests.lab.boxes import Box
 from tests.lab.databases import Postgres
 from tests.lab.errors import LabError
@@ -143,6 +143,12 @@ class Lab:
     async def behind_seconds(self, name: str) -> float:
         """How long ago what a replica replayed last was written; 0 where it has replayed all that it has heard of."""
         return await self._postgres[name].behind_seconds()
+
+    async def skew(self, name: str, seconds: float) -> None:
+        """Set the clock of a node ahead by so much, or back; it notices within about a second."""
+        if not self.plan.clocks or not self.box(name).site.is_node:
+            raise LabError(f"the clock of {name!r} is that of this machine")
+        clocks.set_by(self._clock(name), seconds)
 
     async def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
         """Nothing gets from one place to the other, nor back unless `one_way`: silence, no refusals."""
@@ -268,7 +274,9 @@ class Lab:
                 return await self._postgres[site.name].check()
             return await (objects.check(site) if site.kind == "objects" else self._check_node(site))
 
+        clock = clocks.environment(self._clock(site.name)) if self.plan.clocks and site.is_node else {}
         environment = {
+            **clock,
             **{name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ},
             leavings.MARK: str(self.directory),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -295,6 +303,9 @@ class Lab:
         """At once; PostgreSQL gives back what it shares with its children."""
         numbers = {"postgres": signal.SIGQUIT}
         await asyncio.gather(*(box.stop(numbers.get(box.kind, signal.SIGKILL)) for box in self.boxes.values()))
+
+    def _clock(self, name: str) -> Path:
+        return self.directory / "clocks" / name
 
     def _place(self, name: str) -> Place:
         known = {place.name: place for place in self.plan.places}

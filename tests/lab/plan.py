@@ -98,7 +98,9 @@ class Site:
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a lab. `settings` are `section.key` options by name or kind of the box, or "*" for all nodes."""
+    """The size of a lab. `settings` are `section.key` options by name or kind of the box, or "*" for all nodes.
+    With `clocks` nodes have clocks that can be set wrong.
+    """
 
     regions: tuple[str, ...] = ("us", "eu", "il", "jp")
     replicas: int = 3
@@ -106,6 +108,7 @@ class Plan:
     zone: str = "paste.lab"
     ttl_seconds: int = 5
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    clocks: bool = False
 
     def problems(self) -> Iterator[str]:
         """What it cannot be."""

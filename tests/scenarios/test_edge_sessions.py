@@ -12,10 +12,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.cluster import Servers, cluster
+from tests.histories.access import Fixed, opened
+from tests.histories.checking import violations
+from tests.histories.clients import Ledger
+from tests.histories.playing import Play
+from tests.histories.telling import summary, told
 from tests.nodes import Node, directory, started
-from tests.scenarios.history import play, wrong
 from tests.scenarios.points import ORIGIN_ROLES, Point, client, lag, local_point, point, revise
 from tests.scenarios.processes import free_port
 from tests.tcp_proxy import TcpProxy
@@ -149,8 +154,21 @@ async def test_a_session_goes_from_an_edge_that_knows_to_one_that_does_not(servi
 
 @pytest.mark.parametrize("seed", [4])
 async def test_nothing_in_the_history_of_many_clients_is_impossible(seed: int, service: Service) -> None:
-    played = await play(seed, service.nodes, service.points)
-    found = [line for subject in played.subjects for line in wrong(subject)]
-    assert not found, "\n".join(found[:10])
-    assert {event.kind for event in played.events} == {"create", "revise", "delete", "read"}
-    assert any("hit" in event.how for event in played.events)
+    ledger = Ledger()
+    async with AsyncExitStack() as stack:
+        accesses = []
+        for name, url in [*((at.name, at.url) for at in service.points), ("node", service.nodes[0].url)]:
+            address = URL(url)
+            names = Fixed([(str(address.host), int(address.port or 0))])
+            accesses.append(await stack.enter_async_context(opened(name, address.authority, names)))
+        play = Play(seed, ledger, tuple(accesses), pause_seconds=0.2)
+        await play.run(10.0)
+        await play.look_everywhere()
+    print(*summary(ledger.history), sep="\n")
+    found = violations(ledger.history)
+    assert not found, told(found[:5], ledger.history)
+    assert ledger.oddities == []
+    assert {one.kind for one in ledger.history.operations} == {"create", "revise", "delete", "read", "reveal"}
+    assert any("hit" in one.how for one in ledger.history.operations)
+    unanswered = [one for one in ledger.history.of("create", "read") if one.outcome != "ok"]
+    assert unanswered == []

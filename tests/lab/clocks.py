@@ -1,0 +1,42 @@
+"""Clocks of boxes that go wrong while everything runs: libfaketime (Debian: libfaketime) before the real one.
+
+Only the time of day is false. What nodes measure with is the monotonic clock, which no administrator can set.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from tests.lab.errors import LabError
+
+_LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+_LOOKED_AT_SECONDS = 1  # so soon a box notices
+
+
+def library() -> str | None:
+    """Where it is, if it is there."""
+    return next(iter(glob.glob(_LIBRARY)), None)
+
+
+def environment(path: Path) -> dict[str, str]:
+    """For a box whose clock is set by the file `path`. Raises LabError."""
+    found = library()
+    if found is None:
+        raise LabError("libfaketime is not installed; try: apt-get install libfaketime")
+    path.parent.mkdir(exist_ok=True)
+    set_by(path, 0.0)
+    return {
+        "LD_PRELOAD": found,
+        "FAKETIME_TIMESTAMP_FILE": str(path),
+        "FAKETIME_CACHE_DURATION": str(_LOOKED_AT_SECONDS),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+def set_by(path: Path, seconds: float) -> None:
+    """Set a clock ahead by so much, or back."""
+    new = path.with_suffix(".new")
+    new.write_text(f"{seconds:+f}\n", encoding="ascii")
+    os.replace(new, path)
