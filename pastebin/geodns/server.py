@@ -35,6 +35,9 @@ from pastebin.steering import Steering
 
 log = logging.getLogger(__name__)
 
+# Inode, bytes, modification time in nanoseconds; None without a file.
+_Version = tuple[int, int, int] | None
+
 _ATTEMPTS = 20
 _CALLS_PER_SECOND = 100.0
 
@@ -46,8 +49,10 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     Raises ConfigError for a zone that cannot be served, ResourceUnavailable for an address that cannot be had.
     """
     config, section = resources.config, resources.config.geodns
-    zone = await asyncio.to_thread(load, section)
     async with AsyncExitStack() as stack:
+        called = stack.enter_context(_hangup())
+        version = await asyncio.to_thread(_version, section.file)  # what changes from now on is noticed
+        zone = await asyncio.to_thread(load, section)
         geo = stack.enter_context(Geo.opened(config.geo))
         answering = resources.metrics.dns_answers
         rules = Rules(
@@ -79,7 +84,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         host, port = sockets[0].getsockname()[:2]
         resources.dns_address = (host, port)
         log.info("answering for %s on %s port %d", section.zone, host, port)
-        reloading = _reloading(config, geo, responder)
+        reloading = _reloading(config, geo, responder, called, version)
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
         await stack.enter_async_context(resources.loops.running(reloading, name="geodns-reload"))
         signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
@@ -120,26 +125,26 @@ def _bound(address: str, datagrams_: int) -> list[socket.socket]:
     raise ResourceUnavailable(f"doors.dns: no free port for {address}")
 
 
-async def _reloading(config: Config, geo: Geo, responder: Responder) -> None:
-    """Take up another zone file or another map, at intervals and when SIGHUP says so; never one that is wrong."""
+async def _reloading(config: Config, geo: Geo, responder: Responder, called: asyncio.Event, version: _Version) -> None:
+    """Take up another zone file or another map, at intervals and when `called`; never one that is wrong.
+
+    `version` is that of the zone in use, or an older one.
+    """
     section = config.geodns
-    called = asyncio.Event()
-    version = await asyncio.to_thread(_version, section.file)
-    with _hangup(called):
-        while True:
-            try:
-                async with asyncio.timeout(section.reload_seconds):
-                    await called.wait()
-            except TimeoutError:
-                pass
-            is_called = called.is_set()
-            called.clear()
-            if await asyncio.to_thread(geo.check):
-                responder.forget()
-            seen = await asyncio.to_thread(_version, section.file)
-            if section.file and (is_called or seen != version):
-                version = seen
-                await _take_zone(config, responder)
+    while True:
+        try:
+            async with asyncio.timeout(section.reload_seconds):
+                await called.wait()
+        except TimeoutError:
+            pass
+        is_called = called.is_set()
+        called.clear()
+        if await asyncio.to_thread(geo.check):
+            responder.forget()
+        seen = await asyncio.to_thread(_version, section.file)
+        if section.file and (is_called or seen != version):
+            version = seen
+            await _take_zone(config, responder)
 
 
 async def _take_zone(config: Config, responder: Responder) -> None:
@@ -153,21 +158,22 @@ async def _take_zone(config: Config, responder: Responder) -> None:
 
 
 @contextmanager
-def _hangup(called: asyncio.Event) -> Iterator[None]:
-    """SIGHUP sets the event while the block lasts, where this process may have signals at all."""
+def _hangup() -> Iterator[asyncio.Event]:
+    """An event that SIGHUP sets while the block lasts, where this process may have signals at all."""
+    called = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(signal.SIGHUP, called.set)
     except (ValueError, RuntimeError, NotImplementedError):  # not the main thread
-        yield
+        yield called
         return
     try:
-        yield
+        yield called
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
 
 
-def _version(path: str) -> tuple[int, int, int] | None:
+def _version(path: str) -> _Version:
     if not path:
         return None
     try:

@@ -11,6 +11,9 @@ import aiohttp
 import pytest
 
 from pastebin.errors import ConfigError
+from pastebin.geodns import server
+from pastebin.geodns.zone import Zone, load
+from pastebin.sections import GeodnsSection
 from tests.geodns.dns_client import ZONE, ask, question, serving, texts
 from tests.nodes import Node
 
@@ -37,6 +40,18 @@ async def test_a_file_that_changes_is_taken_up(caplog: pytest.LogCaptureFixture)
         await until_said(node, 'TXT "again"')
         path.write_text(ZONE.replace("hello", "third"))
         await until_said(node, 'TXT "third"')
+
+
+async def test_what_changes_during_the_start_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded_and_changed(section: GeodnsSection) -> Zone:
+        zone = load(section)
+        Path(section.file).write_text(ZONE.replace("hello", "again"))
+        monkeypatch.undo()
+        return zone
+
+    monkeypatch.setattr(server, "load", loaded_and_changed)
+    async with serving() as node:
+        await until_said(node, 'TXT "again"')
 
 
 async def test_sighup_looks_at_once() -> None:
