@@ -11,6 +11,12 @@ from tests.nodes import Node, directory, started
 pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed", "tests.clickhouse"]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers take what lasts long first, so that in the end none waits for another."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("scenario", "browser")))
+
+
 @pytest.fixture(scope="session")
 async def node(session_database_dsn: str) -> AsyncIterator[Node]:
     """A node with every role and default limits, shared by tests that only use it."""
