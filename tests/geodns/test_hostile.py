@@ -121,6 +121,7 @@ def option(code: int, data: bytes) -> bytes:
         edns(b"", owner=b"\1x\0"),
         edns(b"")[:10] + b"\0\2" + edns(b"")[12:] + edns(b"")[-11:],  # two OPT records
     ],
+    ids=lambda packet: packet[2:].hex(),  # the first two are random
 )
 def test_what_is_malformed_is_called_so(server: Responder, packet: bytes) -> None:
     answer = server.datagram(packet, "192.0.2.1", NOW)
