@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +10,16 @@ import pytest
 from tests.nodes import Node, directory, started
 
 pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed", "tests.clickhouse"]
+
+
+_MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker for each core that this process may use; on a single one there is nothing to gain."""
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, _MOST_WORKERS) if cores > 1 else 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
