@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,11 +11,26 @@ from tests.nodes import Node, directory, started
 
 pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed", "tests.clickhouse"]
 
+_MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     planet = parser.getgroup("planet", "the run of faults in tests/scenarios/test_planet.py")
     planet.addoption("--planet-seconds", type=float, default=90.0, metavar="S", help="how long it lasts (90)")
     planet.addoption("--planet-seed", type=int, default=1, metavar="N", help="which faults, in what order (1)")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker for each core that this process may use; on a single one there is nothing to gain."""
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, _MOST_WORKERS) if cores > 1 else 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers take what lasts long first, so that in the end none waits for another."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("scenario", "browser")))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from aiobotocore.session import get_session
 from pastebin.sections import BlobsSection, Secret
 from tests.postgres import place
 from tests.programs import require
+from tests.scenarios.processes import free_port
 
 ACCESS_KEY = "tests"
 SECRET_KEY = "secret-of-the-tests"
@@ -41,7 +41,7 @@ class Seaweed:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._ports = dict(zip([*_PORTS, *(f"{name}.grpc" for name in _PORTS)], _free_ports(), strict=True))
+        self._ports = {name: free_port() for name in (*_PORTS, *(f"{name}.grpc" for name in _PORTS))}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -190,14 +190,3 @@ def prefix() -> str:
 def _program() -> str:
     beside = Path(sys.executable).with_name("weed")
     return str(beside) if beside.exists() else require("weed")
-
-
-def _free_ports() -> list[int]:
-    sockets = [socket.socket() for _ in range(2 * len(_PORTS))]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -308,7 +308,10 @@ def test_the_suite_brings_its_own_packages(machine: Machine) -> None:
     _write_program(machine.tools / "id", "#!/bin/sh\nexit 1\n")
     ended = machine.serve("-k", "a b", script="test")
     assert ended.returncode == 3
-    assert ended.stdout.splitlines() == [str(machine.checkout), "-m", "pytest", "-k", "a b"]
+    place, *command = ended.stdout.splitlines()
+    assert place == str(machine.checkout)
+    assert command[:2] == ["-m", "pytest"]
+    assert command[-2:] == ["-k", "a b"]
     lines = machine.log.read_text()
     assert "chromium" in ended.stderr
     assert "curl" not in ended.stderr

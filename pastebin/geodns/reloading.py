@@ -89,23 +89,21 @@ def keys_module() -> Any:
         raise ConfigError([Problem("geodns.dnssec_keys", need)]) from error
 
 
-async def reloading(source: Source, geo: Geo, responder: Responder) -> None:
-    """Look for another zone and another map for ever, at intervals and when SIGHUP says so; renew signatures."""
-    called = asyncio.Event()
-    with _hangup(called):
-        while True:
-            try:
-                async with asyncio.timeout(source.section.reload_seconds):
-                    await called.wait()
-            except TimeoutError:
-                pass
-            is_called = called.is_set()
-            called.clear()
-            if await asyncio.to_thread(geo.check):
-                responder.forget()
-            if is_called or await asyncio.to_thread(source.has_changed):
-                await _load(source, responder)
-            responder.renew(time.time())
+async def reloading(source: Source, geo: Geo, responder: Responder, called: asyncio.Event) -> None:
+    """Look for another zone and another map for ever, at intervals and when `called`; renew signatures."""
+    while True:
+        try:
+            async with asyncio.timeout(source.section.reload_seconds):
+                await called.wait()
+        except TimeoutError:
+            pass
+        is_called = called.is_set()
+        called.clear()
+        if await asyncio.to_thread(geo.check):
+            responder.forget()
+        if is_called or await asyncio.to_thread(source.has_changed):
+            await _load(source, responder)
+        responder.renew(time.time())
 
 
 async def _load(source: Source, responder: Responder) -> None:
@@ -119,16 +117,17 @@ async def _load(source: Source, responder: Responder) -> None:
 
 
 @contextmanager
-def _hangup(called: asyncio.Event) -> Iterator[None]:
-    """SIGHUP sets the event while the block lasts, where this process may have signals at all."""
+def hangup() -> Iterator[asyncio.Event]:
+    """An event that SIGHUP sets while the block lasts, where this process may have signals at all."""
+    called = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(signal.SIGHUP, called.set)
     except (ValueError, RuntimeError, NotImplementedError):  # not the main thread
-        yield
+        yield called
         return
     try:
-        yield
+        yield called
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
 

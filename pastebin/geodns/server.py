@@ -23,7 +23,7 @@ from pastebin.geodns import datagrams, powerdns, streams
 from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits
 from pastebin.geodns.probes import STATES, Probes
-from pastebin.geodns.reloading import Source, reloading
+from pastebin.geodns.reloading import Source, hangup, reloading
 from pastebin.geodns.responding import OUTCOMES, Facts, Responder, Rules
 from pastebin.geodns.scopes import Scopes
 from pastebin.http.offer import Offer
@@ -51,6 +51,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     source = Source(section, config.regions)
     answers = await asyncio.to_thread(source.load)
     async with AsyncExitStack() as stack:
+        called = stack.enter_context(hangup())
         geo = stack.enter_context(Geo.opened(config.geo))
         answering = resources.metrics.dns_answers
         rules = Rules(
@@ -86,7 +87,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         log.info("answering for %s on %s port %d", section.zone, host, port)
         await stack.enter_async_context(resources.loops.running(scopes.run(), name="geodns-scopes"))
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
-        looking = reloading(source, geo, responder)
+        looking = reloading(source, geo, responder, called)
         await stack.enter_async_context(resources.loops.running(looking, name="geodns-reload"))
         signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
         backend = powerdns.Backend(responder, follows_subnets=section.client_subnet)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,17 @@ class Client:
         assert process.returncode is not None
         assert b"Traceback" not in err, err.decode()
         return Outcome(process.returncode, out, err.decode())
+
+
+@pytest.fixture(autouse=True)
+def _no_log_handlers_left() -> Iterator[None]:
+    """A command that runs in this process sends the log to what pytest calls standard error during this one test."""
+    logger = logging.getLogger()
+    known, level = list(logger.handlers), logger.level
+    yield
+    for handler in set(logger.handlers).difference(known):
+        logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture

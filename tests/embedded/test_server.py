@@ -19,6 +19,7 @@ from pastebin.embedded.server import Server, primary
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch
 from pastebin.sections import EmbeddedSection, Secret
 from tests.embedded.servers import eventually, execute, fetchval, until
+from tests.scenarios.processes import free_port
 
 
 async def test_a_first_start_makes_a_database(section: EmbeddedSection, reachable_path: Path) -> None:
@@ -107,7 +108,7 @@ async def test_root_drops_its_privileges(postgres: Server, postgres_account: Acc
 
 
 async def test_the_network_needs_the_password(section: EmbeddedSection, data_dir: Path) -> None:
-    port = _free_port()
+    port = free_port()
     open_section = msgspec.structs.replace(section, listen=f"127.0.0.1:{port}", password=Secret("it's a \\ sëcret"))
     async with primary(open_section, data_dir) as server:
         connection = await _connect(port, "it's a \\ sëcret")
@@ -125,13 +126,6 @@ async def test_the_network_needs_the_password(section: EmbeddedSection, data_dir
         with pytest.raises(asyncpg.InvalidPasswordError):
             await _connect(port, "it's a \\ sëcret")
     assert "sëcret" not in (data_dir / "postgres.log").read_text()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _connect(port: int, password: str) -> asyncpg.Connection[asyncpg.Record]:

@@ -150,7 +150,14 @@ class Access:
     http: aiohttp.ClientSession
 
     async def ask(
-        self, method: str, path: str, *, patience: float, is_safe: bool = True, seconds: float = TRY_SECONDS, **what: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        patience: float,
+        is_safe: bool = True,
+        seconds: float = TRY_SECONDS,
+        **what: Any,
     ) -> Answer:
         """Try again until something has said what becomes of it, or `patience` seconds are over. What is not safe to
         send again is only if it was never sent.

@@ -137,9 +137,7 @@ class Play:
             other.name, other.in_session = f"{client.name}-rival-{number}", False
         password = _WRONG if chance.random() < 0.1 else "open sesame"
         patience = 0.02 if chance.random() < 0.1 else None
-        await asyncio.gather(
-            client.reveal(subject, password, patience), *(other.reveal(subject) for other in others)
-        )
+        await asyncio.gather(client.reveal(subject, password, patience), *(other.reveal(subject) for other in others))
 
     async def look_everywhere(self, most: int = 150) -> None:
         """Once more at everything, in every region, without and with a session."""

@@ -59,7 +59,13 @@ FINE: dict[str, tuple[list[Operation], dict[str, Any]]] = {
         {},
     ),
     "sealed, then read once": (
-        [CREATED, did("read", 2, 3, SEALED), did("reveal", 4, 5, 0), did("reveal", 4, 5, GONE), did("read", 6, 7, GONE)],
+        [
+            CREATED,
+            did("read", 2, 3, SEALED),
+            did("reveal", 4, 5, 0),
+            did("reveal", 4, 5, GONE),
+            did("read", 6, 7, GONE),
+        ],
         {"max_reads": 1},
     ),
     "an answer that was lost has used it up": (

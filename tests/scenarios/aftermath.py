@@ -44,7 +44,9 @@ async def rows_and_objects(planet: Planet) -> list[Violation]:
     """Once everything that is due is swept, without grace, each row has its object and each object its row."""
     first = await _pastebin(planet, "us-write", "blobs", "sweep", "--set", "blobs.grace_seconds=0.001")
     print(f"sweeping: {first[1].strip().splitlines()[-1:]}")
-    code, said = await _pastebin(planet, "us-write", "blobs", "sweep", "--dry-run", "--set", "blobs.grace_seconds=0.001")
+    code, said = await _pastebin(
+        planet, "us-write", "blobs", "sweep", "--dry-run", "--set", "blobs.grace_seconds=0.001"
+    )
     last = (said.strip().splitlines() or [""])[-1]
     found = re.search(r"would remove (\d+), (\d+) missing", last)
     if code == 0 and found is not None and found.groups() == ("0", "0"):
@@ -107,7 +109,9 @@ async def counters(planet: Planet) -> list[Violation]:
 async def _views(planet: Planet) -> Mapping[str, int]:
     """What analytics has of each paste."""
     views: dict[str, int] = {}
-    url: str | None = f"{planet.lab.sites['analytics'].url('origin')}/api/v1/analytics/top?since=2h&limit=1000&audience=all"
+    url: str | None = (
+        f"{planet.lab.sites['analytics'].url('origin')}/api/v1/analytics/top?since=2h&limit=1000&audience=all"
+    )
     headers = {"Authorization": f"Bearer {planet.lab.secrets.admin}"}
     async with aiohttp.ClientSession(headers=headers) as http:
         while url is not None:

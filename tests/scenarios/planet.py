@@ -157,9 +157,7 @@ async def planet(lab: Lab) -> AsyncIterator[Planet]:
             where = lab.client(region)
             url = URL(where.url)
             open_socket = stack.enter_context(sockets(where.argv, where.address))
-            names = Resolver(
-                region, str(url.host), int(url.port or 80), where.name_servers, open_socket, ledger.note
-            )
+            names = Resolver(region, str(url.host), int(url.port or 80), where.name_servers, open_socket, ledger.note)
             accesses.append(await stack.enter_async_context(opened(region, url.authority, names, open_socket)))
         nodes = {name: box.log.stat().st_size for name, box in lab.boxes.items() if box.site.is_node}
         yield Planet(lab, tuple(accesses), ledger, nodes)
