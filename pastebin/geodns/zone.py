@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+import dns.exception
 import dns.name
 import dns.rdatatype
 import dns.rrset
@@ -95,7 +96,7 @@ def load(section: GeodnsSection) -> Zone:
     tell = partial(found.add, "geodns.file")
     rrsets = zonefile.read(section.file, origin, tell) if section.file else list(_made(section, origin))
     problems = [*_check_rrsets(rrsets, origin)]
-    geo = frozenset(_wire(_absolute(name, origin)) for name in section.names)
+    geo = frozenset(_wire(name) for text in section.names if (name := _absolute(text, origin)) is not None)
     records: dict[bytes, dict[int, Records]] = {}
     for rrset in rrsets:
         rdatas = tuple(sorted({rdata.to_wire() or b"" for rdata in rrset}))
@@ -169,8 +170,12 @@ def shown(name: bytes) -> str:
     return str(dns.name.from_wire(name, 0)[0])
 
 
-def _absolute(name: str, origin: dns.name.Name) -> dns.name.Name:
-    return dns.name.from_text(name.lower(), origin)
+def _absolute(name: str, origin: dns.name.Name) -> dns.name.Name | None:
+    """None for what is no name: that is a problem of the configuration, and told there."""
+    try:
+        return dns.name.from_text(name.lower(), origin)
+    except (dns.exception.DNSException, ValueError):
+        return None
 
 
 def _wire(name: dns.name.Name) -> bytes:
