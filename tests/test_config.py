@@ -396,6 +396,5 @@ def test_any_file_is_a_configuration_or_explained(tmp_path_factory: pytest.TempP
     except ConfigError as error:
         assert error.problems
         return
-    assert chosen.data_dir.is_absolute()
-    assert chosen.blob_directory.is_absolute()
+    assert all(directory.is_absolute() for directory in (chosen.data_dir, chosen.blob_directory))
     tomllib.loads("\n".join(describe(chosen)))
