@@ -20,8 +20,8 @@ from pastebin.http import problems
 ROOT = Path(__file__).resolve().parent.parent
 
 FOUNDATION = (
-    "agents allowance backoff config constraints damping decoding errors geo leaves log loops metrics models notify"
-    " places positions ranges regions reports sections shedding sights slugs steering surrogates visitors visits"
+    "agents allowance backoff config constraints damping decoding errors geo inherited leaves log loops metrics models"
+    " notify places positions ranges regions reports sections shedding sights slugs steering surrogates visitors visits"
 )
 # Rooms on one floor do not know each other; imports go down, or stay in the room.
 FLOORS = [
