@@ -6,12 +6,13 @@ The only reader of TOML, environment and secret files. What there is to configur
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -43,6 +44,14 @@ from pastebin.sections import (
     SweepingSection,
     VisitsSection,
 )
+
+Read = TypeVar("Read", bound=Section)
+
+_OPTION = re.compile(r"[.\[]")
+
+
+def _nothing(_config: Config) -> Iterable[Problem]:
+    return ()
 
 
 class Config(Section, frozen=True):
@@ -97,10 +106,14 @@ class Config(Section, frozen=True):
         return self.visits.count and (bool(self.visits.url) or "analytics" in self.node.roles)
 
 
-def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
+def load(
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    also: Callable[[Config], Iterable[Problem]] = _nothing,
+) -> Config:
     """Read the file (if any), lay the `section.key` overrides of the command line over it, check everything.
 
-    Raises ConfigError with every problem found.
+    Raises ConfigError with every problem found, with those that `also` finds in what the configuration leads to.
     """
     data = _read(path) if path else {}
     problems: list[Problem] = []
@@ -123,10 +136,8 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Confi
             built[name], wrong = _regions(data.get(name, {}), inline_secrets)
             problems += wrong
             continue
-        resolved, unresolved = _resolve(name, kind, data.get(name, {}), inline_secrets)
-        decoded, wrong = decode(kind, resolved, hook=_decode_secret, path=f"{name}.")
-        problems += unresolved + wrong
-        built[name] = None if unresolved else decoded
+        built[name], wrong = _section(name, kind, data.get(name, {}), inline_secrets)
+        problems += wrong
     # what the command line says instead is not the file's to hide
     inline_secrets = [key for key in inline_secrets if key.partition("[")[0] not in (overrides or {})]
     if path and inline_secrets and path.stat().st_mode & stat.S_IROTH:
@@ -137,9 +148,11 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Confi
             )
             for key in inline_secrets
         ]
-    # a section that has problems of its own is replaced by its defaults, so that the others are checked too
-    config = Config(**{name: section for name, section in built.items() if section is not None})
-    problems += [problem for problem in _violations(config) if built[problem.field.partition(".")[0]] is not None]
+    # an option that has a problem of its own has its default here, so that the others are checked too
+    config = Config(**built)
+    wrong = [*_violations(config), *also(config)]
+    told = tuple(problem.field for problem in problems)
+    problems += [problem for problem in wrong if not _is_about(problem.field, told)]
     if problems:
         raise ConfigError(problems)
     if not config.node.name:
@@ -149,10 +162,8 @@ def load(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Confi
     return config
 
 
-def _regions(
-    table: Mapping[str, Any], inline_secrets: list[str]
-) -> tuple[dict[str, RegionSection] | None, list[Problem]]:
-    """The tables [regions.NAME]; None if one of them has problems."""
+def _regions(table: Mapping[str, Any], inline_secrets: list[str]) -> tuple[dict[str, RegionSection], list[Problem]]:
+    """The tables [regions.NAME], as far as they can be read."""
     found: dict[str, RegionSection] = {}
     problems: list[Problem] = []
     for name, members in table.items():
@@ -164,12 +175,30 @@ def _regions(
         if not isinstance(members, dict):
             problems.append(Problem(path, f"must be a table: [{path}]"))
             continue
-        resolved, unresolved = _resolve(path, RegionSection, members, inline_secrets)
-        region, wrong = decode(RegionSection, resolved, path=f"{path}.")
-        problems += unresolved + wrong
-        if region is not None:
-            found[name] = region
-    return (None if problems else found), problems
+        found[name], wrong = _section(path, RegionSection, members, inline_secrets)
+        problems += wrong
+    return found, problems
+
+
+def _section(
+    path: str, kind: type[Read], table: Mapping[str, Any], inline_secrets: list[str]
+) -> tuple[Read, list[Problem]]:
+    """A section, without those of its options that cannot be used."""
+    resolved, problems = _resolve(path, kind, table, inline_secrets)
+    decoded, wrong = decode(kind, resolved, hook=_decode_secret, path=f"{path}.")
+    problems += wrong
+    unusable = {_OPTION.split(problem.field.removeprefix(f"{path}."))[0] for problem in problems}
+    if decoded is None or problems:
+        usable = {name: value for name, value in resolved.items() if name not in unusable}
+        decoded, _ = decode(kind, usable, hook=_decode_secret)
+    return decoded or kind(), problems
+
+
+def _is_about(field: str, told: tuple[str, ...]) -> bool:
+    """Whether something has been told of this option, of the table that it is in, or of one of its members."""
+    return any(field == other or field.startswith((f"{other}.", f"{other}[")) for other in told) or any(
+        other.startswith((f"{field}.", f"{field}[")) for other in told if field.count(".")
+    )
 
 
 def describe(config: Config) -> Iterator[str]:
@@ -193,6 +222,8 @@ def describe(config: Config) -> Iterator[str]:
 def notices(config: Config) -> Iterator[Problem]:
     """What a node can be started with, and what whoever wrote it will hardly have meant."""
     yield from constraints.notices(config.cdn, config.admin, config.node)
+    if "geodns" in config.node.roles:
+        yield from region_rules.notices(config.regions)
 
 
 def public_door(path: Path | None, overrides: Mapping[str, Any]) -> Literal["origin", "edge"]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar
 
 from aiohttp import web
@@ -17,7 +18,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from pastebin import resources, roles
 from pastebin.config import Config
-from pastebin.errors import StartError
+from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http import app, counted
 from pastebin.http import door as http_door
 from pastebin.http.clients import Clients
@@ -30,6 +31,7 @@ from pastebin.http.portraying import Portrayal
 from pastebin.http.problems import Document
 from pastebin.http.protocol import Connection
 from pastebin.http.timeliness import Timeliness
+from pastebin.inherited import Sockets
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.notify import notify
@@ -70,9 +72,14 @@ class Running:
 
 
 async def run(
-    config: Config, *, stopping: Stopping, on_ready: Callable[[Running], None], notify_address: str = ""
+    config: Config,
+    *,
+    stopping: Stopping,
+    on_ready: Callable[[Running], None],
+    notify_address: str = "",
+    sockets: Sockets = MappingProxyType({}),
 ) -> None:
-    """Run the node until `stopping` is asked.
+    """Run the node until `stopping` is asked. `sockets` are those that are open already, by the door they are for.
 
     Raises an exception group that holds a StartError if it cannot start, or whatever ended a background loop.
     """
@@ -87,6 +94,7 @@ async def run(
         async with _unwinding(config.node.shutdown_seconds, open_now) as stack:
             needs = roles.needs_of(config.node.roles)
             held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
+            held.sockets = sockets
             health = Health(held.checks, held.notices)
             held.portrayal = Portrayal(config.node, health, metrics, held.parts)
             doors = await _open_doors(config, held, health, stopping, stack, open_now)
@@ -119,6 +127,9 @@ async def _open_doors(
         if (place := roles.door_of(name, config.edge)) is not None:
             offers.setdefault(place, []).append(offer)
         offers["internal"].append(Offer(offer.internal))
+    for door in held.sockets:
+        if door not in offers and (door != "dns" or held.dns_address is None):
+            raise ResourceUnavailable(f"systemd passed a socket for doors.{door}, which no role of this node has")
     opened: dict[str, tuple[str, int]] = {}
     for door, behind in offers.items():
         front = next((offer.front for offer in behind if offer.front), None)
@@ -135,6 +146,7 @@ async def _open_doors(
             shutdown_seconds=config.node.shutdown_seconds,
             hurried=stopping.hurried,
             connection=_connection(door, front, health, held.counting),
+            sockets=held.sockets.get(door, ()),
         )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
     if held.dns_address is not None:

@@ -35,6 +35,22 @@ def none() -> Iterator[Problem]:
     yield Problem("regions", "there is none: at least one table such as [regions.us] with addresses is needed")
 
 
+def notices(regions: Mapping[str, RegionSection]) -> Iterator[Problem]:
+    """What breaks no rule. Resolvers keep "there is no such address" for all clients (RFC 7871, 7.4)."""
+    for version in (4, 6):
+        having = {
+            name
+            for name, region in regions.items()
+            if any((":" in text) == (version == 6) for text in region.addresses)
+        }
+        for name in regions if having else ():
+            if name not in having:
+                message = (
+                    f"has no IPv{version} address and others have: clients of these may be told that there is none"
+                )
+                yield Problem(f"regions.{name}.addresses", message)
+
+
 def _check_region(path: str, region: RegionSection) -> Iterator[Problem]:
     if not region.addresses:
         yield Problem(f"{path}.addresses", "is required: the addresses that clients of the region are sent to")

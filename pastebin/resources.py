@@ -31,6 +31,7 @@ from pastebin.http.pages import Pages
 from pastebin.http.portraying import Portrayal
 from pastebin.http.representations import Representations
 from pastebin.http.signing import Signer
+from pastebin.inherited import Sockets
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.portraits import Part, Store
@@ -114,6 +115,7 @@ class Resources:
     # set when the node begins to drain: answers without an end take that for theirs
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     pushes: Pushes | None = None
+    sockets: Sockets = field(default_factory=dict)  # that were open before this process began, by door
     dns_address: tuple[str, int] | None = None  # where the name server of this node really is
     checks: dict[str, Check] = field(default_factory=dict)
     notices: dict[str, Notices] = field(default_factory=dict)

@@ -146,6 +146,7 @@ def test_every_problem_is_told_at_once(write: WriteFile) -> None:
         "rendering.workers: expected integer >= 1",
         "doors.origin: must be host:port with a port from 0 to 65535, such as 127.0.0.1:8080",
         "database.primary: must be postgresql://user@host:port/name, or empty for the embedded server",
+        "node.secret: is required with a database of your own: every node needs the same; try: openssl rand -hex 32",
     ]
 
 
@@ -395,6 +396,5 @@ def test_any_file_is_a_configuration_or_explained(tmp_path_factory: pytest.TempP
     except ConfigError as error:
         assert error.problems
         return
-    assert chosen.data_dir.is_absolute()
-    assert chosen.blob_directory.is_absolute()
+    assert all(directory.is_absolute() for directory in (chosen.data_dir, chosen.blob_directory))
     tomllib.loads("\n".join(describe(chosen)))

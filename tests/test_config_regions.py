@@ -64,6 +64,11 @@ def test_everything_wrong_is_told_at_once(write: WriteFile) -> None:
         "regions.US",
         "regions.us.bogus",
         "regions.us.latitude",
+        "geodns.names",  # what is wrong in some options hides nothing that is wrong in others
+        "geodns.nameservers",
+        "geodns.names",
+        "geodns.names",
+        "regions.us.addresses",
     ]
     path = write(
         DNS.replace('["ns.p.example"]', '["x y"]')

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
+from pastebin import constraints
 from pastebin.cli import settings
 from pastebin.cli.messages import tell
-from pastebin.config import describe, notices
+from pastebin.config import Config, describe, notices
+from pastebin.errors import ConfigError, Problem, ResourceUnavailable
+from pastebin.geo import Geo
 from pastebin.geodns import reloading
 
 SUMMARY = "validate the configuration, list every problem, print what is in effect (secrets as ***)"
@@ -17,11 +21,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 if a node could be started with it, as far as its text and that of its zone file and keys tell."""
-    config = settings.load(arguments)
-    if config.geodns.zone:
-        reloading.load(config.geodns)
+    """0 if a node could be started with it, as far as its text, zone file, keys and geographic database tell."""
+    config = settings.load(arguments, _in_files)
     print("\n".join(describe(config)).rstrip(), flush=True)
     for notice in notices(config):
         tell(f"notice: {notice}")
     return 0
+
+
+def _in_files(config: Config) -> Iterator[Problem]:
+    """What is wrong in the files that the configuration names."""
+    geodns = config.geodns
+    told = {problem.field for problem in constraints.check_geodns(geodns, config.regions, config.node)}
+    is_made = not geodns.file and "geodns.nameservers" in told
+    if geodns.zone and "geodns.zone" not in told and not is_made and (geodns.file or geodns.nameservers):
+        try:
+            reloading.load(geodns)
+        except ConfigError as error:
+            yield from error.problems
+    try:
+        with Geo.opened(config.geo):
+            pass
+    except ResourceUnavailable as error:
+        yield Problem("geo.database", str(error).removeprefix("geo.database: "))

@@ -10,7 +10,7 @@ import sys
 
 import uvloop
 
-from pastebin import log, node
+from pastebin import inherited, log, node
 from pastebin.cli import settings
 from pastebin.config import Config, load_environment, notices
 from pastebin.errors import StartError
@@ -44,7 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _run(config: Config) -> None:
     async with node.signalled() as stopping:
-        await node.run(config, stopping=stopping, on_ready=_settle, notify_address=load_environment("NOTIFY_SOCKET"))
+        sockets = inherited.take(*map(load_environment, ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")))
+        address = load_environment("NOTIFY_SOCKET")
+        await node.run(config, stopping=stopping, on_ready=_settle, notify_address=address, sockets=sockets)
 
 
 def _settle(running: Running) -> None:

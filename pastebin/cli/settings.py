@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from pastebin import config, sections
 from pastebin.config import Config, load_environment
 from pastebin.errors import ConfigError, Problem
+
+Also = Callable[[Config], Iterable[Problem]]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +51,8 @@ def configure_database(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(arguments: argparse.Namespace) -> Config:
-    """The configuration of a command line. Raises ConfigError with every problem."""
+def load(arguments: argparse.Namespace, also: Also | None = None) -> Config:
+    """The configuration of a command line. Raises ConfigError with every problem, see `config.load`."""
     chosen = arguments.config or load_environment("PASTEBIN_CONFIG")
     path = Path(chosen) if chosen else None
     overrides: dict[str, Any] = {}
@@ -69,7 +72,7 @@ def load(arguments: argparse.Namespace) -> Config:
         overrides[f"doors.{door}"] = config.with_address(path, overrides, door, arguments.host, arguments.port)
     if arguments.internal_port is not None:
         overrides["doors.internal"] = config.with_address(path, overrides, "internal", None, arguments.internal_port)
-    return config.load(path, overrides)
+    return config.load(path, overrides, also) if also else config.load(path, overrides)
 
 
 def _toml_value(text: str) -> Any:

@@ -9,10 +9,11 @@ import hashlib
 import hmac
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from socket import SOCK_DGRAM, SOCK_STREAM
 
 import msgspec
 from aiohttp import web
@@ -77,11 +78,13 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         signer = Signer(resources.secret)
         opening = Probes.opened(config.regions, section, config.node.name, path, signer, changed)
         probes = await stack.enter_async_context(opening)
-        sockets = _bound(config.doors.dns, section.sockets)
+        sockets = _given(resources.sockets.get("dns", ())) or _bound(config.doors.dns, section.sockets)
         for opened in sockets:
             stack.callback(opened.close)
-        await stack.enter_async_context(streams.answering(sockets[0], responder, section))
-        await stack.enter_async_context(datagrams.answering(sockets[1:], responder))
+        of_kind = {kind: [one for one in sockets if one.type == kind] for kind in (SOCK_STREAM, SOCK_DGRAM)}
+        for opened in of_kind[SOCK_STREAM]:
+            await stack.enter_async_context(streams.answering(opened, responder, section))
+        await stack.enter_async_context(datagrams.answering(of_kind[SOCK_DGRAM], responder))
         host, port = sockets[0].getsockname()[:2]
         resources.dns_address = (host, port)
         log.info("answering for %s on %s port %d", section.zone, host, port)
@@ -126,6 +129,14 @@ def _states(probes: Probes) -> Answer:
         return web.Response(body=msgspec.json.encode(probes.told()), content_type="application/json")
 
     return states
+
+
+def _given(sockets: Sequence[socket.socket]) -> list[socket.socket]:
+    """Those that the service manager opened. Raises ResourceUnavailable if it forgot one."""
+    for kind, word in ((SOCK_STREAM, "TCP"), (SOCK_DGRAM, "UDP")):
+        if sockets and not any(one.type == kind for one in sockets):
+            raise ResourceUnavailable(f"doors.dns: systemd passed no socket for {word}")
+    return list(sockets)
 
 
 def _bound(address: str, datagrams_: int) -> list[socket.socket]:

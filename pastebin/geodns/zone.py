@@ -5,23 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import dns.exception
 import dns.name
-import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
-import dns.tokenizer
-import dns.zonefile
 from dns.rdata import Rdata
 from dns.rrset import RRset
 
+from pastebin.decoding import Findings
 from pastebin.errors import ConfigError, Problem
+from pastebin.geodns import zonefile
 from pastebin.geodns.wire import AAAA, CNAME, DS, NS, SOA, A
 from pastebin.sections import GeodnsSection
 
-_FILE_BYTES = 16 * 1024**2
 _SIGNED = {46, 47, 48, 50, 51, 59, 60}  # made by signing
 
 
@@ -95,42 +93,21 @@ def _starts(name: bytes) -> Iterator[int]:
 def load(section: GeodnsSection) -> Zone:
     """Read the zone. Blocks. Raises ConfigError with every problem found."""
     origin = dns.name.from_text(section.zone.rstrip(".").lower() + ".")
-    problems: list[Problem] = []
-    rrsets = list(_read(section.file, origin) if section.file else _made(section, origin))
-    problems += _check_rrsets(rrsets, origin)
-    geo = frozenset(_wire(_absolute(name, origin)) for name in section.names)
+    found = Findings()
+    tell = partial(found.add, "geodns.file")
+    rrsets = zonefile.read(section.file, origin, tell) if section.file else list(_made(section, origin))
+    problems = [*_check_rrsets(rrsets, origin)]
+    geo = frozenset(_wire(name) for text in section.names if (name := _absolute(text, origin)) is not None)
     records: dict[bytes, dict[int, Records]] = {}
     for rrset in rrsets:
         rdatas = tuple(sorted({_packed(rdata, is_canonical=bool(section.dnssec_keys)) for rdata in rrset}))
         records.setdefault(_wire(rrset.name), {})[int(rrset.rdtype)] = Records(rrset.ttl, rdatas)
     zone = Zone(_wire(origin), records, geo, frozenset(_existing([*records, *geo], _wire(origin))))
-    problems += _check_zone(zone)
-    if problems:
-        raise ConfigError(problems)
+    for problem in (*problems, *_check_zone(zone)):
+        found.add(problem.field, problem.message)
+    if found:
+        raise ConfigError(found.told())
     return zone
-
-
-def _read(path: str, origin: dns.name.Name) -> list[RRset]:
-    """Every record of a file, those outside the zone too. Raises ConfigError for what is no zone file."""
-    place = Path(path).expanduser()
-    try:
-        if place.stat().st_size > _FILE_BYTES:
-            raise ConfigError([Problem("geodns.file", f"{place} is larger than {_FILE_BYTES} bytes")])
-        text = place.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError([Problem("geodns.file", f"{place} cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise ConfigError([Problem("geodns.file", f"{place} is no text")]) from None
-    manager = dns.zonefile.RRSetsReaderManager(origin)
-    try:
-        with manager.writer(True) as transaction:  # type: ignore[no-untyped-call]
-            tokens = dns.tokenizer.Tokenizer(text, str(place))
-            reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, transaction)
-            reader.zone_origin = dns.name.root  # else it leaves out, without a word, what lies outside the zone
-            reader.read()
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ConfigError([Problem("geodns.file", f"is no zone file: {error}")]) from None
-    return manager.rrsets
 
 
 def _made(section: GeodnsSection, origin: dns.name.Name) -> Iterator[RRset]:
@@ -150,8 +127,10 @@ def _check_rrsets(rrsets: list[RRset], origin: dns.name.Name) -> Iterator[Proble
             yield Problem("geodns.file", f"{shown} has a TTL of 0")
         if int(rrset.rdtype) in _SIGNED:
             yield Problem("geodns.file", f"{shown}: signed zones are not served")
-        if rrset.rdtype in (SOA, CNAME) and len(rrset) > 1:
-            yield Problem("geodns.file", f"{shown} stands there more than once")
+        if rrset.rdtype == dns.rdatatype.DNAME:
+            yield Problem("geodns.file", f"{shown}: aliases of whole trees are not served")
+        if rrset.rdtype == NS and rrset.name.is_wild():
+            yield Problem("geodns.file", f"{shown}: a wildcard is no delegation (RFC 4592, 4.2)")
         if rrset.rdtype == SOA and rrset.name != origin:
             yield Problem("geodns.file", f"{shown} belongs to the zone {origin} only")
 
@@ -198,8 +177,12 @@ def _packed(rdata: Rdata, *, is_canonical: bool) -> bytes:
     return (rdata.to_digestable() if is_canonical else rdata.to_wire()) or b""
 
 
-def _absolute(name: str, origin: dns.name.Name) -> dns.name.Name:
-    return dns.name.from_text(name.lower(), origin)
+def _absolute(name: str, origin: dns.name.Name) -> dns.name.Name | None:
+    """None for what is no name: that is a problem of the configuration, and told there."""
+    try:
+        return dns.name.from_text(name.lower(), origin)
+    except (dns.exception.DNSException, ValueError):
+        return None
 
 
 def _wire(name: dns.name.Name) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -79,8 +80,9 @@ async def opened(
     shutdown_seconds: float,
     hurried: asyncio.Event,
     connection: Callable[..., Connection] | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[tuple[str, int]]:
-    """Listen while the block lasts, and yield the real address.
+    """Listen while the block lasts, and yield the real address; on `sockets` if there are any.
 
     Then let the requests inside finish, for `shutdown_seconds` at most or until `hurried`. Raises ResourceUnavailable.
     """
@@ -101,14 +103,18 @@ async def opened(
         read_bufsize=_READ_BYTES,
     )
     await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    sites: list[web.BaseSite] = [web.SockSite(runner, each, backlog=_BACKLOG) for each in sockets]
+    sites = sites or [web.TCPSite(runner, host, port, backlog=_BACKLOG)]
     try:
-        await _listen(site, name, address)
+        for site in sites:
+            await _listen(site, name, address)
         try:
             yield runner.addresses[0][:2]
         finally:
-            await emptied(getattr(site._server, "sockets", ()))
-            await site.stop()
+            if not sockets:  # who waits at those of others is let in by the next process
+                await emptied(getattr(sites[0]._server, "sockets", ()))
+            for site in sites:
+                await site.stop()
             await _begun(runner, hurried, shutdown_seconds)
             # aiohttp's own shutdown stops reading at once, which would cut off every upload under way
             await _ended(traffic, hurried, shutdown_seconds)
@@ -116,7 +122,7 @@ async def opened(
         await _close(runner, traffic, hurried)
 
 
-async def _listen(site: web.TCPSite, name: str, address: str) -> None:
+async def _listen(site: web.BaseSite, name: str, address: str) -> None:
     try:
         await site.start()
     except OSError as error:
@@ -131,7 +137,7 @@ def _cannot_listen(door: str, address: str, error: OSError) -> StartError:
         )
     if error.errno == errno.EACCES:
         return ResourceUnavailable(
-            f"doors.{door}: {address} may not be opened by this user; ports below 1024 need root"
+            f"doors.{door}: {address} may not be opened by this user; ports below 1024 need root or a socket unit"
         )
     return ResourceUnavailable(f"doors.{door}: cannot listen on {address}: {error.strerror or error}")
 

@@ -53,21 +53,42 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "start"),
     [
-        (HEAD + "c 60 IN CNAME ns\nc 60 IN TXT x\n", "geodns.file: is no zone file: "),
+        (HEAD + "c 60 IN CNAME ns\nc 60 IN TXT x\n", "geodns.file: c.p.example. has a CNAME record and others"),
         ("", "geodns.file: has no SOA record for p.example."),
         ("@ 60 IN NS a.b.\n", "geodns.file: has no SOA"),
         ("@ 60 IN SOA ns.b. h.b. 1 2 3 4 5\n", "geodns.file: has no NS"),
-        ("@ 60 IN A 1.2.3\n", "geodns.file: is no zone file: "),
-        ("x 60 IN SOA ns.b. h.b. 1 2 3 4 5\n", "geodns.file: is no zone file: "),
-        ("$INCLUDE /etc/passwd\n", "geodns.file: is no zone file: "),
-        (HEAD + "@ 60 IN SOA ns hostmaster 2 2 3 4 5\n", ""),
+        ("@ 60 IN A 1.2.3\n", "geodns.file: line 1: "),
+        ("x 60 IN SOA ns.b. h.b. 1 2 3 4 5\n", "geodns.file: x.p.example. SOA belongs to the zone p.example. only"),
+        ("$INCLUDE /etc/passwd\n", "geodns.file: line 1: zone file directive '$INCLUDE' is not allowed"),
+        (HEAD + "@ 60 IN SOA ns hostmaster 2 2 3 4 5\n", "geodns.file: line 4: p.example. SOA stands there more"),
     ],
 )
 def test_what_is_no_zone(tmp_path: Path, text: str, start: str) -> None:
-    if start:
-        assert complaints(tmp_path, text)[0].startswith(start)
-    else:
-        assert read(tmp_path, text)
+    assert complaints(tmp_path, text)[0].startswith(start)
+
+
+def test_lines_that_cannot_be_read_are_told_with_their_numbers(tmp_path: Path) -> None:
+    text = HEAD + (
+        "a 60 IN A 192.0.2.300\n"
+        "b 60 IN TXT ( one ; )\n"
+        '    "two ) \\" three"\n'
+        "    ) x 60\n"
+        "$ORIGIN sub\n"
+        "c 60 IN AAAA 2001:db8::1 2001:db8::2\n"
+        "d 0 IN A 192.0.2.1\n"
+        "e 60 IN TXT ( never\nended\n"
+    )
+    first = HEAD.count("\n") + 1
+    told = complaints(tmp_path, text)
+    lines = [line.split(": ")[1] for line in told if ": line " in line]
+    assert lines == [f"line {first + place}" for place in (0, 5, 7)]
+    assert "geodns.file: d.sub.p.example. A has a TTL of 0" in told
+
+
+def test_more_mistakes_than_anybody_reads_are_counted(tmp_path: Path) -> None:
+    told = complaints(tmp_path, HEAD + "x 60 IN A 1.2.3\n" * 250)
+    assert len(told) == 101
+    assert told[-1].endswith("and 150 more problems")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
