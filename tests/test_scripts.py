@@ -316,7 +316,9 @@ def test_the_suite_brings_its_own_packages(machine: Machine) -> None:
     assert "chromium" in ended.stderr
     assert "curl" not in ended.stderr
     assert ("useradd --system" in lines) == (os.geteuid() == 0)
-    assert ("install --yes --no-install-recommends bind9-utils" in lines) == (os.geteuid() == 0)
+    commands = lines.splitlines()
+    installed = any("install --yes --no-install-recommends" in line and "chromium" in line for line in commands)
+    assert installed == (os.geteuid() == 0)
 
 
 @pytest.fixture

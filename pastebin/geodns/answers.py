@@ -193,7 +193,7 @@ class _Writing:
             self._add(1, name, NSEC, denial(name, types, self._zone.negative_ttl))
 
     def _explain(self, name: bytes, types: Iterable[int]) -> None:
-        """What was asked for by itself: a proof, or a signature (of the proof; one is enough, as in RFC 8482, 7)."""
+        """What was asked for by itself: a proof, or a signature, of which one is enough (as RFC 8482 has it)."""
         proof = denial(name, types, self._zone.negative_ttl)
         if self._type == NSEC:
             self._add(0, name, NSEC, proof)

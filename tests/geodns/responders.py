@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ KEY = bytes(range(16))
 
 
 def responder(
-    directory: Path, *, per_second: int = 0, slip: int = 2, regions: dict[str, Any] = REGIONS, **settings: Any
+    directory: Path,
+    *,
+    per_second: int = 0,
+    slip: int = 2,
+    regions: dict[str, Any] = REGIONS,
+    place: Callable[[str], Place] = lambda _address: Place(),
+    health: Mapping[str, float] = {},
+    **settings: Any,
 ) -> Responder:
     """One for the zone of the tests."""
     (directory / "zone").write_text(ZONE)
@@ -30,6 +38,4 @@ def responder(
     tables = {name: msgspec.convert(table, RegionSection) for name, table in regions.items()}
     answers = Answers(load(section), {name: table.addresses for name, table in tables.items()}, section.ttl_seconds)
     rules = Rules(Cookies(KEY), Limits(per_second, slip), b"dns-1", section.client_subnet)
-    return Responder(
-        rules, Facts(answers, Steering(tables), {}), lambda _address: Place(), lambda _outcome, _many: None
-    )
+    return Responder(rules, Facts(answers, Steering(tables), health), place, lambda _outcome, _many: None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -28,12 +27,14 @@ from pastebin.geodns.signing import Signatures, successor
 from pastebin.geodns.zone import Records
 from tests.geodns.dns_client import REGIONS, ZONE, ask, question, serving, subnet, texts
 from tests.nodes import Node
+from tests.programs import require
 
 ORIGIN = dns.name.from_text("p.example.")
 SIGNED_CHILD = f"""
 safe     IN NS  ns.safe
 safe     IN DS  12345 13 2 {"ab" * 32}
 ns.safe  IN A   192.0.2.98
+dangling IN CNAME nowhere
 UPPER    IN MX  10 Mail.P.Example.
 """
 
@@ -232,14 +233,10 @@ def test_the_longest_names_have_a_next_one_too(tail: bytes) -> None:
         assert following > dns.name.from_wire(name.lower(), 0)[0]
 
 
-async def run(*command: str) -> str:
-    found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
+async def run(program: str, *options: str) -> str:
+    command = [require(program), *options]
+    found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
     return found.stdout + found.stderr
-
-
-def needs(program: str) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed: apt-get install bind9-dnsutils unbound-host")
 
 
 ANSWERS = [
@@ -250,13 +247,20 @@ ANSWERS = [
     ("upper.p.example", "MX"),
     ("p.example", "DNSKEY"),
     ("long.p.example", "TXT"),
+    ("www.p.example", "NSEC"),
+    ("p.example", "ANY"),
 ]
 DENIALS = [("no.p.example", "A"), ("a.b.no.p.example", "TXT"), ("ent.p.example", "A"), ("p.example", "SRV")]
-DENIALS += [("www.p.example", "AAAA"), ("q.wild.p.example", "A"), ("sub.p.example", "DS")]
+DENIALS += [
+    ("dangling.p.example", "A"),
+    ("nowhere.p.example", "DS"),
+    ("www.p.example", "AAAA"),
+    ("q.wild.p.example", "A"),
+    ("sub.p.example", "DS"),
+]
 
 
 async def test_delv_validates(server: Node, tmp_path: Path) -> None:
-    needs("delv")
     host, port = server.running.doors["dns"]
     (found,) = await dnskeys(server)
     public = found.to_text().split(" ", 3)[3].replace(" ", "")
@@ -267,11 +271,10 @@ async def test_delv_validates(server: Node, tmp_path: Path) -> None:
         assert "; fully validated" in told, told
     for name, type_ in DENIALS:
         told = await run(*common, name, type_)
-        assert "; negative response, fully validated" in told, told
+        assert "fully validated" in told, told
 
 
 async def test_unbound_validates(server: Node, tmp_path: Path) -> None:
-    needs("unbound-host")
     host, port = server.running.doors["dns"]
     (found,) = await dnskeys(server)
     ds = dns.dnssec.make_ds(ORIGIN, found, "SHA256")

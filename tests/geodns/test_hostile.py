@@ -165,21 +165,3 @@ def test_a_cookie_can_be_asked_for_without_a_question(server: Responder) -> None
     answer = dns.message.from_wire(server.datagram(packet, "192.0.2.1", NOW) or b"")
     assert answer.rcode() == 0
     assert len(answer.options) == 1
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 32), st.data())
-def test_answers_under_a_scope_agree(server: Responder, bits: int, source: int, data: st.DataObject) -> None:
-    """What a resolver keeps for a scope is what every client in it would get."""
-    from ipaddress import IPv4Address
-
-    def asked(number: int, length: int) -> tuple[list[str], int]:
-        packet = question("www.p.example", options=[dns.edns.ECSOption(str(IPv4Address(number)), length)]).to_wire()
-        answer = dns.message.from_wire(server.datagram(packet, "127.0.0.1", NOW) or b"")
-        return [str(rdata) for rdata in answer.answer[0]], answer.options[0].scopelen
-
-    start = bits >> 32 - source << 32 - source
-    told, scope = asked(start, source)
-    free = 32 - min(scope, source) if scope <= source else 0
-    other = start >> free << free | data.draw(st.integers(0, 2**free - 1)) if free else start
-    assert asked(other, 32)[0] == told
