@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +28,15 @@ class Node:
     """Sends prepared bytes in pieces for `/x`, and is well otherwise."""
 
     answer: list[bytes] = field(default_factory=lambda: [PLAIN])
-    head_bytes: int = 0
+    head_bytes: int = len(PLAIN) - 4
     ends: bool = False
     asked: list[bytes] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
     hold: asyncio.Event | None = None
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 if b" /x" not in head:
@@ -59,7 +62,7 @@ class Node:
 async def listening() -> AsyncIterator[Node]:
     node = Node()
     server = await asyncio.start_server(node.serve, "127.0.0.1", 0)
-    node.url = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    node.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield node
 
@@ -99,7 +102,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 FIELDS = [
     b"Accept: text/html, */*",
     b"accept-encoding: gzip",
-    b"If-None-Match: \"a\", W/\"b\"",
+    b'If-None-Match: "a", W/"b"',
     b"Range: bytes=0-3",
     b"Cookie: a=b; c=d",
     b"Authorization: Bearer x",
@@ -136,7 +139,7 @@ REQUESTS = st.tuples(
 )
 TOLD = [
     b"Content-Type: text/html",
-    b"ETag: \"a\"",
+    b'ETag: "a"',
     b"Server: nginx",
     b"server: other",
     b"Date: Mon, 22 Jan 2001 23:44:54 GMT",
@@ -166,8 +169,22 @@ class Scripted:
 
 @st.composite
 def answers(draw: st.DrawFn) -> Scripted:
-    status = draw(st.sampled_from([b"200 OK"] * 5 + [b"204 No Content", b"206 Partial Content", b"301 Moved", b"304 Not"
-                                   b" Modified", b"404 Not Found", b"200 ", b"500 Oh", b"503 Busy", b"205 Reset"]))
+    status = draw(
+        st.sampled_from(
+            [b"200 OK"] * 5
+            + [
+                b"204 No Content",
+                b"206 Partial Content",
+                b"301 Moved",
+                b"304 Not Modified",
+                b"404 Not Found",
+                b"200 ",
+                b"500 Oh",
+                b"503 Busy",
+                b"205 Reset",
+            ]
+        )
+    )
     body = b"z" * draw(st.sampled_from([0, 7, 5000, 70_000]))
     framing = draw(st.sampled_from(["length"] * 6 + ["chunked", "close", "short", "long", "twice", "bare", "none"]))
     lines = [b"HTTP/1.1 " + status, *draw(st.lists(st.sampled_from(TOLD), max_size=6))]
@@ -230,7 +247,7 @@ def said(data: bytes, methods: list[bytes]) -> list[object]:
 
 def heard(heads: list[bytes]) -> list[object]:
     """What the node was asked, without what differs."""
-    told = []
+    told: list[object] = []
     for head in heads:
         first, *lines = head[:-4].split(b"\r\n")
         pairs = [(line.partition(b":")[0].lower(), line.partition(b":")[2].strip()) for line in lines]
@@ -245,7 +262,7 @@ def heard(heads: list[bytes]) -> list[object]:
     return told
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REQUESTS, min_size=1, max_size=3), answers(), st.booleans(), st.booleans())
 async def test_both_roads_say_the_same(
     gateway: Gateway,
@@ -295,3 +312,132 @@ async def exchanged(gateway: Gateway, pieces: list[bytes]) -> bytes:
     finally:
         writer.close()
     return got
+
+
+async def came(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Return when it is so."""
+    async with asyncio.timeout(10):
+        while not await is_so():  # noqa: ASYNC110  (of which nobody tells)
+            await asyncio.sleep(0.01)
+
+
+async def answered(gateway: Gateway, data: bytes) -> bytes:
+    return await exchanged(gateway, [data])
+
+
+X = b"GET /x HTTP/1.1\r\nHost: p\r\n\r\n"
+
+
+async def test_small_answers_take_the_fast_road(gateway: Gateway, node: Node, taken: Counter[str]) -> None:
+    await gateway.get("/warm")
+    before = await gateway.figure('pastebin_http_request_duration_seconds_count{door="gateway"')
+    reply = await answered(gateway, X * 3 + X.replace(b"GET", b"HEAD") + LAST)
+    assert reply.count(b"well") == 4
+    assert taken == {"answered": 4}
+    assert await gateway.figure('pastebin_http_request_duration_seconds_count{door="gateway"') == before + 5
+    assert await gateway.figure("pastebin_gateway_answers_total") == 6
+    assert await gateway.figure('pastebin_http_requests_in_flight{door="gateway"}') == 0
+
+
+async def test_an_answer_of_any_other_kind_is_taken_over(gateway: Gateway, node: Node, taken: Counter[str]) -> None:
+    await gateway.get("/warm")
+    node.answer = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwell\r\n", b"0\r\n\r\n"]
+    assert (await answered(gateway, X + LAST)).count(b"well") == 2
+    node.answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n", b"x" * 200_000]
+    assert len(await answered(gateway, X + LAST)) > 200_000
+    node.answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n", b"x" * 100_000]
+    node.ends = True
+    assert b"well" not in await answered(gateway, X + LAST)
+    assert taken["handed"] == 3
+    assert len(node.asked) == 3
+
+
+async def test_a_slow_answer_is_waited_for_on_the_full_road(gateway: Gateway, node: Node, taken: Counter[str]) -> None:
+    await gateway.get("/warm")
+    node.hold = asyncio.Event()
+    _, writer = await asyncio.open_connection(*gateway.address)
+    reading = asyncio.ensure_future(answered(gateway, X + LAST))
+
+    async def is_late() -> bool:
+        return taken["handed"] > 0
+
+    await came(is_late)
+    node.hold.set()
+    assert (await reading).count(b"well") == 2
+    assert len(node.asked) == 1
+    writer.close()
+
+
+async def test_an_idle_connection_that_is_dead_is_not_noticed(node: Node, tmp_path: Path) -> None:
+    async with listening() as node, gateway_before(tmp_path, {"us": region(node_at(node.url))}) as gateway:
+        node.ends = True  # after every answer to this, which promises to stay
+        for _ in range(10):
+            assert await gateway.get("/x") == (200, b"well")
+
+
+async def test_who_goes_away_is_not_waited_for(gateway: Gateway, node: Node, taken: Counter[str]) -> None:
+    await gateway.get("/warm")
+    node.hold = asyncio.Event()
+
+    async def is_asked() -> bool:
+        return bool(node.asked)
+
+    async def is_empty() -> bool:
+        return await gateway.figure('pastebin_http_requests_in_flight{door="gateway"}') == 0
+
+    for seconds in (0.0, 0.5):  # on the fast road, and on the full one
+        _, writer = await asyncio.open_connection(*gateway.address)
+        writer.write(X)
+        await came(is_asked)
+        await asyncio.sleep(seconds)
+        writer.transport.abort()
+        await came(is_empty)
+        node.asked.clear()
+    node.hold.set()
+    name = 'pastebin_http_request_duration_seconds_count{door="gateway",method="GET",route="/{path}",status="499"}'
+    assert await gateway.figure(name) == 2
+    assert (await gateway.get("/x"))[0] == 200
+
+
+async def test_a_second_node_is_asked_while_the_first_keeps_silent(tmp_path: Path) -> None:
+    async with listening() as one, listening() as two:
+        nodes = region(node_at(one.url, "one"), node_at(two.url, "two"))
+        async with gateway_before(tmp_path, {"us": nodes}, gateway__try_timeout_seconds=60) as gateway:
+            for _ in range(120):
+                await gateway.get("/x")
+            one.hold = asyncio.Event()
+            for _ in range(8):
+                assert await gateway.get("/x") == (200, b"well")
+            assert await gateway.figure('pastebin_gateway_hedges_total{won="second"}') >= 1
+            one.hold.set()
+
+
+async def test_who_asks_is_announced_on_both_roads(node: Node, tmp_path: Path, taken: Counter[str]) -> None:
+    addresses = bytes([192, 0, 2, 9]) + bytes(4)
+    announced = b"\r\n\r\n\x00\r\nQUIT\n" + struct.pack(">BBH8sHH", 0x21, 0x11, 12, addresses, 1, 2)
+    async with gateway_before(tmp_path, {"us": region(node_at(node.url))}, gateway__proxy_protocol=True) as gateway:
+        for _ in range(2):
+            assert (await answered(gateway, announced + X + LAST)).count(b"well") == 2
+    assert taken["answered"] >= 1
+    assert all(b"X-Forwarded-For: 192.0.2.9\r\n" in head for head in node.asked)
+
+
+async def test_at_the_end_streams_end_and_downloads_are_finished(gateway: Gateway, node: Node) -> None:
+    node.answer = [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n9\r\ndata: 1\n\n\r\n"
+    ]
+    stream, closes = await asyncio.open_connection(*gateway.address)
+    closes.write(X)
+    await stream.readuntil(b"data: 1\n\n\r\n")
+    node.answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000]
+    download, more = await asyncio.open_connection(*gateway.address)
+    more.write(X)
+    await download.readuntil(b"x" * 1000)
+    gateway.stopping.ask()
+    async with asyncio.timeout(20):
+        assert await stream.read() == b"0\r\n\r\n"
+        for served in node.writers:
+            served.write(b"x" * 100_000)
+        assert len((await download.read()).strip(b"x")) == 0
+    closes.close()
+    more.close()
