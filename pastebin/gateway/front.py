@@ -24,7 +24,7 @@ from pastebin.http import counted, forwarding, problems
 from pastebin.http.clients import Clients
 from pastebin.http.middleware import REQUEST_ID_HEADER, Observer
 from pastebin.http.offer import Offer
-from pastebin.http.passing import UNTYPED, Passing, own_answer
+from pastebin.http.passing import UNTYPED, Ending, Passing, own_answer
 from pastebin.http.protocol import Connection
 from pastebin.log import REQUEST_ID
 from pastebin.resources import Resources
@@ -65,6 +65,7 @@ class Gateway:
         self.means = means
         self._idle_seconds = idle_seconds
         self._clients = clients
+        self.ending: Ending | None = None
         self._introduction = functools.lru_cache(_REMEMBERED)(self._introduce_anew)
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
@@ -76,7 +77,7 @@ class Gateway:
             want = wanted(request.method, forwarding.target_of(request.raw_path))
             route = Route(self.means, want, request.remote or "")
         seconds = self.means.section.deadline_seconds
-        passing = Passing(route, self._idle_seconds, seconds, sign=self._sign, on_head=route.headed)
+        passing = Passing(route, self._idle_seconds, seconds, sign=self._sign, on_head=route.headed, ending=self.ending)
         is_their_fault = False
         try:
             return await passing.forward(request)
@@ -156,6 +157,7 @@ class GatewayFront:
 
     def watch(self, observer: Observer) -> None:
         self._express = Express(self._gateway.means, observer)
+        self._gateway.ending = observer.traffic.ending
 
     def connection(self, is_draining: Callable[[], bool], manager: web.Server, **options: Any) -> Connection:
         assert self._express is not None  # noqa: S101  (the application of the door is made before its connections)

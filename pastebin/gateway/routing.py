@@ -44,6 +44,13 @@ class Means:
         self.retries = Budget(self.section.retry_share, RETRY_RESERVE)
         self.hedges = Budget(self.section.hedge_share, _RESERVED_HEDGES)
 
+    def observe(self, region: str, seconds: float) -> None:
+        """A read was answered there after so many seconds."""
+        latencies = self.latencies.get(region)
+        if latencies is None:
+            latencies = self.latencies[region] = Latencies()
+        latencies.observe(seconds)
+
 
 class Begun(NamedTuple):
     """A request that is at a node already, and when it was sent there."""
@@ -156,7 +163,7 @@ class Route:
         """The node of `start` has answered what was sent to it then, and well."""
         now = self.now()
         member.answered(now - at, now)
-        self._means.latencies.setdefault(member.region, Latencies()).observe(now - at)
+        self._means.observe(member.region, now - at)
 
     def give_up(self) -> None:
         """Nobody wants the answer any more; `end` comes next."""
@@ -262,7 +269,7 @@ class Route:
             return
         member.answered(now - started, now)
         if self._want.is_safe:
-            self._means.latencies.setdefault(member.region, Latencies()).observe(now - started)
+            self._means.observe(member.region, now - started)
 
     def _patience(self, started: float) -> float | None:
         """How much longer a node may take where another one could be asked; statistics take their time."""

@@ -47,7 +47,9 @@ class Clients:
 
     def seen(self, request: web.BaseRequest) -> str:
         """The same for a request as it came."""
-        return self.address(request.remote or "", request.headers.getall(FORWARDED_FOR, ()))
+        # aiohttp has a plain dict for what is no request
+        forwarded = request.headers.getall(FORWARDED_FOR, ()) if request.headers else ()
+        return self.address(request.remote or "", forwarded)
 
     def behind(self, make: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
         """`make`, which makes requests, but with the address of the client as their `remote`."""

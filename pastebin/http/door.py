@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 from aiohttp import web
@@ -40,6 +40,8 @@ class Traffic:
 
     def __init__(self) -> None:
         self._inside: set[Request] = set()
+        self._is_closing = False
+        self._endless: set[Callable[[], None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -63,6 +65,23 @@ class Traffic:
         if self._inside:
             self._empty.clear()
         await self._empty.wait()
+
+    @contextmanager
+    def ending(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Call `stop`, which ends an answer that would not end by itself, when nobody new is let in any more."""
+        self._endless.add(stop)
+        try:
+            if self._is_closing:
+                stop()
+            yield
+        finally:
+            self._endless.discard(stop)
+
+    def close(self) -> None:
+        """Nobody new is let in from now on."""
+        self._is_closing = True
+        for stop in list(self._endless):
+            stop()
 
     def cut(self) -> None:
         """Cancel whoever is inside."""
@@ -115,6 +134,7 @@ async def opened(
                 await emptied(getattr(sites[0]._server, "sockets", ()))
             for site in sites:
                 await site.stop()
+            traffic.close()
             await _begun(runner, hurried, shutdown_seconds)
             # aiohttp's own shutdown stops reading at once, which would cut off every upload under way
             await _ended(traffic, hurried, shutdown_seconds)

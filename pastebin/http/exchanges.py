@@ -73,6 +73,7 @@ class Reply:
         self._failure: PastebinError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._is_stopped = False
 
     @property
     def is_complete(self) -> bool:
@@ -97,7 +98,7 @@ class Reply:
     async def read(self) -> bytes:
         """The next bytes of the body; empty at its end, when it was whole. Raises as `headed` does."""
         while not self._pieces:
-            if self.is_complete:
+            if self.is_complete or self._is_stopped:
                 return b""
             await self._wait(self.seconds)
         piece = self._pieces.popleft()
@@ -106,6 +107,11 @@ class Reply:
             self._is_paused = False
             self._connection.resume()
         return piece
+
+    def stop(self) -> None:
+        """Let what is here be all of the body: `read` ends with it."""
+        self._is_stopped = True
+        self._wake()
 
     def close(self) -> None:
         """Give up on whatever has not arrived."""

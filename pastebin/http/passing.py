@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -16,9 +16,12 @@ from pastebin.http.exchanges import Ask, Exchange, Reply
 
 # RFC 9110, section 10.1.1: who waits for 100 does not wait for ever.
 _CONTINUE_SECONDS = 1.0
+_EVENTS = "text/event-stream"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
+
+Ending = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 UNTYPED = web.RequestKey("untyped", bool)
 
@@ -36,7 +39,8 @@ class Through(Protocol):
 class Passing:
     """The way to a server elsewhere and back.
 
-    `sign` has the last word on the headers of a request; `on_head` hears the status of its answer.
+    `sign` has the last word on the headers of a request; `on_head` hears the status of its answer. `ending` is
+    told what ends a stream of events early: clients take it up again, elsewhere (WHATWG HTML, section 9.2.3).
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Passing:
         is_counting: bool = False,
         sign: Callable[[web.Request, CIMultiDict[str]], None] | None = None,
         on_head: Callable[[int], None] | None = None,
+        ending: Ending | None = None,
     ) -> None:
         self._through = through
         self._idle_seconds = idle_seconds
@@ -55,6 +60,7 @@ class Passing:
         self._is_counting = is_counting
         self._sign = sign
         self._on_head = on_head
+        self._ending = ending
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Pass on any request. Raises BadUpstream, UpstreamUnavailable, UpstreamTimeout, UnreadableRequest."""
@@ -82,8 +88,11 @@ class Passing:
                 body = None if head.framing == "none" else b"".join([piece async for piece in _pieces(reply)])
                 return web.Response(status=head.status, reason=reason, headers=headers, body=body)
             response = web.StreamResponse(status=head.status, reason=reason, headers=headers)
+            is_endless = head.framing != "length" and headers.get(hdrs.CONTENT_TYPE, "").startswith(_EVENTS)
+            ending = self._ending(reply.stop) if is_endless and self._ending is not None else nullcontext()
             async with aclosing(_pieces(reply)) as pieces:
-                return await streaming.send(request, response, pieces, self._idle_seconds)
+                with ending:
+                    return await streaming.send(request, response, pieces, self._idle_seconds)
         finally:
             reply.close()
 

@@ -24,6 +24,7 @@ class Gateway:
 
     running: Running
     http: aiohttp.ClientSession
+    stopping: Stopping
 
     @property
     def url(self) -> str:
@@ -93,7 +94,7 @@ async def gateway_before(path: Path, regions: Mapping[str, dict[str, Any]], **se
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False, headers={"Accept-Encoding": "identity"}
         ) as http:
-            yield Gateway(ready.result(), http)
+            yield Gateway(ready.result(), http, stopping)
         stopping.ask()
         stopping.ask()
         await task
