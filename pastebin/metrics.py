@@ -56,6 +56,9 @@ class Metrics:
         self.missing_blobs = self._gauge("pastebin_missing_blobs", "Live blobs that the store does not hold")
         self._observe_database()
         self._observe_purges()
+        self.secrets_differ = self._counter(
+            "pastebin_secrets_differ_total", "Requests between nodes whose node.secret differs, by which one", ["this"]
+        )
         self._observe_analytics()
         self._observe_names()
 

@@ -56,8 +56,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         ways: list[Way] = [local] if local else [*_remote(config)]
         origins = Origins(ways, section, is_limited=local is None, metrics=resources.metrics)
         stack.callback(origins.close)
-        feed = _feed(resources, cache, generations)
-        is_counting = resources.counting is not None
+        feed, is_counting = _feed(resources, cache, generations), resources.counting is not None
         fetching = Fetching(
             section,
             origins,
@@ -69,12 +68,13 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             figures,
             is_local=local is not None,
             is_counting=is_counting,
+            strangers=resources.strangers,
         )
         queries = Queries(section.query, is_local=local is not None)
         obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
         feed.drop, feed.warm = obtaining.drop, obtaining.warm
-        seconds = section.response_timeout_seconds
-        passing = Passing(origins, config.doors.body_idle_seconds, seconds, is_counting=is_counting)
+        idle, silent = config.doors.body_idle_seconds, section.response_timeout_seconds
+        passing = Passing(origins, idle, silent, is_counting=is_counting)
         edge = Edge(
             cache,
             generations,
@@ -87,7 +87,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
             queries=queries,
-            idle_seconds=config.doors.body_idle_seconds,
+            idle_seconds=idle,
             hidden=_FOR_CACHES,
             hosts=frozenset(map(intents.host_in_keys, section.hosts)),
         )
@@ -95,7 +95,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         figures.watch_shortcut(prepared.figures)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
         verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
-        signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
+        signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second, resources.strangers)
         resources.local_edge = feed
         try:
             yield Offer(

@@ -159,9 +159,11 @@ class Probes:
         try:
             headers = self._signer.headers("GET", STATES, b"")
             async with self._client.get(url + STATES, headers=headers, allow_redirects=False) as response:
+                body = await response.content.read(_ANSWER_BYTES)
+                self._signer.heard(f"the name server at {url}", response.status, body)
                 if response.status != 200:
                     return
-                told = msgspec.json.decode(await response.content.read(_ANSWER_BYTES), type=Told)
+                told = msgspec.json.decode(body, type=Told)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return
         if told.node != self._name:  # oneself by another address is no second opinion

@@ -28,7 +28,7 @@ from pastebin.geodns.probes import STATES, Probes
 from pastebin.geodns.responding import Facts, Responder, Rules
 from pastebin.geodns.zone import Zone, load
 from pastebin.http.offer import Offer
-from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
+from pastebin.http.signing import Answer, SignedRoutes, Verifier
 from pastebin.places import parse_address
 from pastebin.resources import Resources
 from pastebin.steering import Steering
@@ -68,7 +68,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
 
         path = Path(config.data_dir) / "geodns-states.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        signer = Signer(resources.secret)
+        signer = resources.signer
         opening = Probes.opened(config.regions, section, config.node.name, path, signer, changed)
         probes = await stack.enter_async_context(opening)
         sockets = _bound(config.doors.dns, section.sockets)
@@ -82,7 +82,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         reloading = _reloading(config, geo, responder)
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
         await stack.enter_async_context(resources.loops.running(reloading, name="geodns-reload"))
-        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
+        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND, resources.strangers)
         yield Offer(internal=[web.get(STATES, signed.only(_states(probes)))])
 
 
