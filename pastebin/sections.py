@@ -93,6 +93,7 @@ class DoorsSection(Section, frozen=True):
     max_connections_per_address: CountOrZero = 2048
     trusted_proxies: Annotated[list[str], Meta(max_length=4096)] = []
     max_timeout_seconds: Seconds = 60.0
+    max_delay_seconds: SecondsOrZero = 0.1
 
 
 class SiteSection(Section, frozen=True):

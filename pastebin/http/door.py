@@ -14,6 +14,7 @@ from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
 from pastebin.http.clients import Clients
 from pastebin.http.listening import emptied
+from pastebin.http.overload import Load
 from pastebin.http.protocol import Connection
 from pastebin.http.runner import Runner
 from pastebin.places import parse_address
@@ -79,8 +80,9 @@ async def opened(
     shutdown_seconds: float,
     hurried: asyncio.Event,
     connection: Callable[..., Connection] | None = None,
+    load: Load | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
-    """Listen while the block lasts, and yield the real address.
+    """Listen while the block lasts, and yield the real address; `load` says how much is let in at once.
 
     Then let the requests inside finish, for `shutdown_seconds` at most or until `hurried`. Raises ResourceUnavailable.
     """
@@ -95,6 +97,7 @@ async def opened(
         clients=clients,
         # health and figures have to be had when the door for everybody is full
         capacity=Capacity(*most, is_shared=clients.is_trusted) if name != "internal" else None,
+        load=load,
         min_body_rate=section.min_body_bytes_per_second,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,

@@ -149,3 +149,15 @@ def describe_crash(request_id: str) -> Document:
     row = TABLE[errors.PastebinError]
     detail = "Something went wrong here; it has been logged under this request id."
     return Document(f"/problems/{row.slug}", row.title, row.status, detail, request_id)
+
+
+def closing(document: Document) -> dict[str, str]:
+    """The headers of an answer with which a connection ends."""
+    return {
+        **(document.headers or {}),
+        "Cache-Control": "no-store",
+        "Connection": "close",
+        "Server": "pastebin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": document.request_id,
+    }
