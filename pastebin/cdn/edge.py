@@ -31,7 +31,7 @@ from pastebin.http.offer import Offer
 from pastebin.http.passing import Passing
 from pastebin.http.protocol import Connection
 from pastebin.http.signing import SignedRoutes, Verifier
-from pastebin.http.upstreams import RemoteOrigin, Way
+from pastebin.http.upstreams import RemoteOrigin
 from pastebin.resources import Resources
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         cache = await stack.enter_async_context(Cache.opened(section, config.edge_directory, generations, figures))
         errands = await stack.enter_async_context(Errands.running(_ERRANDS))
         local = LocalOrigin() if section.origin == "local" else None
-        ways: list[Way] = [local] if local else [*_remote(config)]
-        origins = Origins(ways, section, is_limited=local is None, metrics=resources.metrics)
+        origins = _origins(resources, local)
         stack.callback(origins.close)
         feed, is_counting = _feed(resources, cache, generations), resources.counting is not None
         fetching = Fetching(
@@ -146,6 +145,13 @@ class EdgeFront:
         return self._local.serving(build(), self._config.doors, self._config.node.shutdown_seconds)
 
 
-def _remote(config: Config) -> list[RemoteOrigin]:
-    urls = config.edge.origin
-    return [RemoteOrigin(url) for url in ([urls] if isinstance(urls, str) else urls)]
+def _origins(resources: Resources, local: LocalOrigin | None) -> Origins:
+    """Where this edge fetches; what changes something may have origins of its own."""
+    section, metrics = resources.config.edge, resources.metrics
+    if local is not None:
+        return Origins([local], section, is_limited=False, metrics=metrics)
+    urls = [section.origin] if isinstance(section.origin, str) else section.origin
+    writers = None
+    if section.write_origin:
+        writers = Origins([*map(RemoteOrigin, section.write_origin)], section, is_limited=True, metrics=metrics)
+    return Origins([*map(RemoteOrigin, urls)], section, is_limited=True, metrics=metrics, writers=writers)

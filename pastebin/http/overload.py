@@ -27,7 +27,7 @@ _SHARES: dict[Kind, float] = {"read": 1.0, "write": 0.8, "admin": 0.5}
 _WINDOW_SECONDS = 0.1
 _PATIENCE_SECONDS = 0.5
 _LEAST_DECREASE, _MOST_DECREASE, _INCREASE = 0.7, 0.1, 1.1
-_FEWEST = 32.0
+_FEWEST = 64.0
 _MOST = 8192.0
 
 _FIRST_LINE = re.compile(rb"(GET|POST) (/[!-~]*+) HTTP/1\.1\r\n")

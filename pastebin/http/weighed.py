@@ -15,11 +15,12 @@ from pastebin.http.overload import Kind, Load, kind_of
 class Weighed(RequestHandler):
     """A connection of a door with a `load`; without one nothing is counted."""
 
-    __slots__ = ("_kind", "_load")
+    __slots__ = ("_is_fresh", "_kind", "_load")
 
     def __init__(self, manager: web.Server, *, load: Load | None = None, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._load = load
+        self._is_fresh = True  # aiohttp has seen nothing of it
         self._kind: Kind | None = None  # of the request that counts
 
     @property
@@ -55,9 +56,10 @@ class Weighed(RequestHandler):
         if load is None:
             return None
         load.look(self._loop)
-        if load.limit.value == math.inf or self.transport is None or not self.is_between:
-            return None
-        return load.refusal(data)
+        may_refuse = load.limit.value < math.inf and self.transport is not None and (self._is_fresh or self.is_between)
+        refusal = load.refusal(data) if may_refuse else None
+        self._is_fresh = self._is_fresh and refusal is not None
+        return refusal
 
     def _stay(self) -> None:
         """Wait for another request."""
