@@ -144,6 +144,9 @@ def check_edge(edge: EdgeSection, node: NodeSection) -> Iterator[Problem]:
     for host in edge.hosts:
         if not is_site(f"http://{host}") or urlsplit(f"http://{host}").path:
             yield Problem("edge.hosts", f"must be names of hosts, with a port if it is not 80: {host!r}")
+    for url in edge.write_origin:
+        if origin == "local" or not is_site(url) or urlsplit(url).path not in ("", "/"):
+            yield Problem("edge.write_origin", "must be a list of http(s)://host[:port], for an edge.origin elsewhere")
     if origin == "local":
         if "edge" in node.roles and not {"web", "read", "write"} & set(node.roles):
             yield Problem("edge.origin", "local needs a role web, read or write on this node; else name a URL")

@@ -70,6 +70,10 @@ class StrangerRefused(PastebinError):
     """This address is for the nodes of this installation only."""
 
 
+class SignerRefused(StrangerRefused):
+    """This was signed with another node.secret than that of this node: give every node the same."""
+
+
 class SlugTaken(PastebinError):
     """Another paste has this slug already."""
 
@@ -200,6 +204,12 @@ class ConfigError(StartError):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+class SecretDiffers(StartError):
+    """The secret of this node is not that of the others."""
+
+    exit_code = 78
 
 
 class SchemaMismatch(StartError):

@@ -33,6 +33,12 @@ class Metrics:
             ["door", "route", "method", "status"],
         )
         self.in_flight = self._gauge("pastebin_http_requests_in_flight", "Requests being answered", ["door"])
+        self.shed = self._counter(
+            "pastebin_http_requests_shed_total", "Requests refused because of too much load", ["door", "kind"]
+        )
+        self.concurrency = self._gauge(
+            "pastebin_http_concurrency_limit", "Requests let in at once; Inf without a limit", ["door"]
+        )
         self.ready = self._gauge("pastebin_ready", "1 while the node is ready")
         self.loop_lag = self._gauge("pastebin_loop_lag_seconds", "How late the event loop woke up, at the last look")
         self.background_success = self._gauge(
@@ -57,6 +63,9 @@ class Metrics:
         self._observe_paces()
         self._observe_database()
         self._observe_purges()
+        self.secrets_differ = self._counter(
+            "pastebin_secrets_differ_total", "Requests between nodes whose node.secret differs, by which one", ["this"]
+        )
         self._observe_analytics()
         self._observe_names()
 

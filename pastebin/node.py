@@ -26,6 +26,7 @@ from pastebin.http.door import Traffic
 from pastebin.http.internal import Health, InternalHandlers
 from pastebin.http.middleware import ErrorPage
 from pastebin.http.offer import Front, Offer
+from pastebin.http.overload import Limit, Load
 from pastebin.http.pages import Pages, html_response
 from pastebin.http.portraying import Portrayal
 from pastebin.http.problems import Document
@@ -147,11 +148,21 @@ async def _open_doors(
             hurried=stopping.hurried,
             connection=_connection(door, front, health, held.counting),
             sockets=held.sockets.get(door, ()),
+            # health and figures have to be had when the node has enough to do
+            load=_load(door, config, held.metrics) if door != "internal" else None,
         )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
     if held.dns_address is not None:
         opened["dns"] = held.dns_address
     return opened
+
+
+def _load(door: str, config: Config, metrics: Metrics) -> Load | None:
+    if not config.doors.max_delay_seconds:
+        return None
+    limit = Limit(config.doors.max_delay_seconds)
+    metrics.concurrency.labels(door).set_function(lambda: limit.value)
+    return Load(limit, lambda kind: metrics.shed.labels(door, kind).inc())
 
 
 def _connection(

@@ -19,6 +19,7 @@ from pastebin import embedded
 from pastebin.agents import Agents, Habits
 from pastebin.config import Config
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
+from pastebin.fingerprints import fingerprint
 from pastebin.geo import Geo
 from pastebin.http.addresses import Addresses
 from pastebin.http.admin_door import AdminDoor
@@ -31,6 +32,7 @@ from pastebin.http.pages import Pages
 from pastebin.http.portraying import Portrayal
 from pastebin.http.representations import Representations
 from pastebin.http.signing import Signer
+from pastebin.http.strangers import Strangers
 from pastebin.inherited import Sockets
 from pastebin.loops import Loops
 from pastebin.metrics import Metrics
@@ -54,6 +56,7 @@ from pastebin.store.complaints import Complaints
 from pastebin.store.cursors import Cursors
 from pastebin.store.database import Database
 from pastebin.store.directory import DirectoryBlobs
+from pastebin.store.installation import Installation
 from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
@@ -143,6 +146,14 @@ class Resources:
         return Tokens(self.secret, self.config.database.token_seconds)
 
     @cached_property
+    def strangers(self) -> Strangers:
+        return Strangers(self.metrics)
+
+    @cached_property
+    def signer(self) -> Signer:
+        return Signer(self.secret, node=self.config.node.name, strangers=self.strangers)
+
+    @cached_property
     def administrators(self) -> Administrators:
         return Administrators(_admin_token(self.config), self.secret)
 
@@ -203,11 +214,13 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             stack.enter_context(embedded.claim(config.data_dir))
         if Needs.SECRET in needs:
             resources.secret = _secret(config)
-            sign = Signer(resources.secret).headers
-            statistics = Statistics.opened(config.visits, sign, lambda: resources.local_analytics)
+            resources.notices["secret"] = resources.strangers.notices
+            statistics = Statistics.opened(config.visits, resources.signer, lambda: resources.local_analytics)
             resources.statistics = await stack.enter_async_context(statistics)
         if Needs.DATABASE in needs:
             await _open_database(resources, stack)
+            if Needs.SECRET in needs:
+                await _compare_secrets(resources)
         if Needs.SECRET in needs:
             await _open_salting(resources, needs, stack)
             if config.counts_visits and not _SERVING.isdisjoint(config.node.roles):
@@ -251,6 +264,15 @@ async def _open_database(resources: Resources, stack: AsyncExitStack) -> None:
     resources.notices["database"] = database.notices
     resources.parts["database"] = lambda: portrait.servers(database.topology(), config.database)
     await _open_purging(resources, stack)
+
+
+async def _compare_secrets(resources: Resources) -> None:
+    """Whoever starts the database says which secret is the right one; the others have to have it."""
+    installation, node = Installation(resources.database), resources.config.node.name
+    if resources.config.uses_embedded:
+        await installation.replace(fingerprint(resources.secret), node)
+    else:
+        await installation.compare(fingerprint(resources.secret), node)
 
 
 async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:

@@ -93,6 +93,7 @@ class DoorsSection(Section, frozen=True):
     max_connections_per_address: CountOrZero = 2048
     trusted_proxies: Annotated[list[str], Meta(max_length=4096)] = []
     max_timeout_seconds: Seconds = 60.0
+    max_delay_seconds: SecondsOrZero = 0.25
 
 
 class SiteSection(Section, frozen=True):
@@ -192,6 +193,7 @@ class SweepingSection(Section, frozen=True):
 
 class EdgeSection(Section, frozen=True):
     origin: str | list[str] = "local"
+    write_origin: list[str] = []
     hosts: list[str] = []
     memory_bytes: Bytes = 128 * 1024**2
     memory_object_bytes: Bytes = 256 * 1024

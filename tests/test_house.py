@@ -20,9 +20,9 @@ from pastebin.http import problems
 ROOT = Path(__file__).resolve().parent.parent
 
 FOUNDATION = (
-    "agents allowance backoff breaking config constraints damping deadlines decoding errors geo hedging inherited"
-    " leaves log loops metrics models notify places portraits positions ranges regions reports retrying sections"
-    " shedding sights slugs steering surrogates visitors visits"
+    "agents allowance backoff breaking config constraints damping deadlines decoding errors fingerprints geo hedging"
+    " inherited leaves log loops metrics models notify places portraits positions ranges regions reports retrying"
+    " sections shedding sights slugs steering surrogates visitors visits"
 )
 # Rooms on one floor do not know each other; imports go down, or stay in the room.
 FLOORS = [

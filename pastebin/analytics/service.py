@@ -48,7 +48,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         await stack.enter_async_context(running)
         verifier = Verifier(resources.secret, skew_seconds=config.edge.clock_skew_seconds)
         # batches are counted out where those of this process are, too
-        signed = SignedRoutes(verifier, resources.metrics, 10 * section.batches_per_second)
+        signed = SignedRoutes(verifier, resources.metrics, 10 * section.batches_per_second, resources.strangers)
         resources.local_analytics = ingest
         try:
             yield Offer(shown.routes, internal=ingest.routes(signed))

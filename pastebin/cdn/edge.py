@@ -32,7 +32,7 @@ from pastebin.http.offer import Offer
 from pastebin.http.passing import Passing
 from pastebin.http.protocol import Connection
 from pastebin.http.signing import SignedRoutes, Verifier
-from pastebin.http.upstreams import RemoteOrigin, Way
+from pastebin.http.upstreams import RemoteOrigin
 from pastebin.metrics import Metrics
 from pastebin.resources import Resources
 
@@ -56,11 +56,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         cache = await stack.enter_async_context(Cache.opened(section, config.edge_directory, generations, figures))
         errands = await stack.enter_async_context(Errands.running(_ERRANDS))
         local = LocalOrigin() if section.origin == "local" else None
-        ways: list[Way] = [local] if local else [*_remote(config)]
-        origins = Origins(ways, section, is_limited=local is None, metrics=resources.metrics)
+        origins = _origins(resources, local)
         stack.callback(origins.close)
-        feed = _feed(resources, cache, generations)
-        is_counting = resources.counting is not None
+        feed, is_counting = _feed(resources, cache, generations), resources.counting is not None
         fetching = Fetching(
             section,
             origins,
@@ -72,12 +70,13 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             figures,
             is_local=local is not None,
             is_counting=is_counting,
+            strangers=resources.strangers,
         )
         queries = Queries(section.query, is_local=local is not None)
         obtaining = Obtaining(section, cache, generations, feed, fetching, errands, queries)
         feed.drop, feed.warm = obtaining.drop, obtaining.warm
-        seconds = section.response_timeout_seconds
-        passing = Passing(origins, config.doors.body_idle_seconds, seconds, is_counting=is_counting)
+        idle, silent = config.doors.body_idle_seconds, section.response_timeout_seconds
+        passing = Passing(origins, idle, silent, is_counting=is_counting)
         edge = Edge(
             cache,
             generations,
@@ -90,7 +89,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             is_fed=section.lease_seconds > 0,
             bypass_cookies=frozenset(section.bypass_cookies),
             queries=queries,
-            idle_seconds=config.doors.body_idle_seconds,
+            idle_seconds=idle,
             hidden=_FOR_CACHES,
             hosts=frozenset(map(intents.host_in_keys, section.hosts)),
         )
@@ -98,7 +97,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         resources.parts["hit_ratio"] = _watched(resources.metrics, figures, prepared)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
         verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
-        signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second)
+        signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second, resources.strangers)
         resources.local_edge = feed
         try:
             yield Offer(
@@ -167,6 +166,13 @@ class EdgeFront:
         return self._local.serving(build(), self._config.doors, self._config.node.shutdown_seconds)
 
 
-def _remote(config: Config) -> list[RemoteOrigin]:
-    urls = config.edge.origin
-    return [RemoteOrigin(url) for url in ([urls] if isinstance(urls, str) else urls)]
+def _origins(resources: Resources, local: LocalOrigin | None) -> Origins:
+    """Where this edge fetches; what changes something may have origins of its own."""
+    section, metrics = resources.config.edge, resources.metrics
+    if local is not None:
+        return Origins([local], section, is_limited=False, metrics=metrics)
+    urls = [section.origin] if isinstance(section.origin, str) else section.origin
+    writers = None
+    if section.write_origin:
+        writers = Origins([*map(RemoteOrigin, section.write_origin)], section, is_limited=True, metrics=metrics)
+    return Origins([*map(RemoteOrigin, urls)], section, is_limited=True, metrics=metrics, writers=writers)

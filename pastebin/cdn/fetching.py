@@ -28,6 +28,7 @@ from pastebin.http.consistency import Tokens
 from pastebin.http.exchanges import Ask, Reply
 from pastebin.http.forwarding import hurry, introduce
 from pastebin.http.replies import Head
+from pastebin.http.strangers import Strangers
 from pastebin.log import REQUEST_ID
 from pastebin.positions import Position, later
 from pastebin.sections import EdgeSection
@@ -77,6 +78,7 @@ class Fetching:
         *,
         is_local: bool,
         is_counting: bool = False,
+        strangers: Strangers | None = None,
     ) -> None:
         self.flights = Flights(cache.overtaken_at)
         self.uncacheable = Uncacheable()
@@ -92,6 +94,7 @@ class Fetching:
         self._figures = figures
         self._is_local = is_local
         self._is_counting = is_counting
+        self._strangers = strangers
 
     def begin(self, intent: Intent, *, is_shared: bool = True) -> Flight:
         """A flight for this request to lead; nobody can join one that is not shared, before it is being stored."""
@@ -196,7 +199,11 @@ class Fetching:
         return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
 
     def _seen(self, headers: MultiMapping[str]) -> Position | None:
-        return self._tokens.unseal(headers.get(consistency.SEEN_HEADER, ""), now=time.time())
+        token = headers.get(consistency.SEEN_HEADER, "")
+        seen = self._tokens.unseal(token, now=time.time())
+        if seen is None and self._strangers is not None and self._tokens.is_foreign(token):
+            self._strangers.has_refused("an origin of this edge")
+        return seen
 
     async def _on_answer(
         self,

@@ -14,6 +14,7 @@ from pastebin.metrics import Metrics
 from pastebin.retrying import RETRY_RESERVE, RETRY_SHARE, Budget, pause_seconds
 from pastebin.sections import EdgeSection
 
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _EJECTED_SECONDS = 2.0
 _EJECTED_MOST_SECONDS = 30.0
 # Where none is left a request fails at once, and is tried again soon.
@@ -46,8 +47,15 @@ class Origins:
     """All upstreams: asked in turn, the ones that failed a moment ago only when there is no other."""
 
     def __init__(
-        self, ways: list[Way], section: EdgeSection, *, is_limited: bool, metrics: Metrics | None = None
+        self,
+        ways: list[Way],
+        section: EdgeSection,
+        *,
+        is_limited: bool,
+        metrics: Metrics | None = None,
+        writers: Origins | None = None,
     ) -> None:
+        self._writers = writers
         self._origins = [Origin(way, section, is_limited=is_limited) for way in ways]
         self._turn = 0
         self._retries = Budget(RETRY_SHARE, RETRY_RESERVE)
@@ -74,7 +82,12 @@ class Origins:
             await asyncio.sleep(pause_seconds(len(tried), random()))  # noqa: S311  (jitter, not a secret)
 
     async def begin(self, ask: Ask) -> tuple[Exchange, Reply]:
-        """Send the head of a request that is not repeated. Raises UpstreamUnavailable, UpstreamTimeout."""
+        """Send the head of a request that is not repeated; if there are `writers`, what changes something goes there.
+
+        Raises UpstreamUnavailable, UpstreamTimeout.
+        """
+        if self._writers is not None and ask.method not in _SAFE:
+            return await self._writers.begin(ask)
         origin = self._choose([])
         try:
             begun = await origin.upstream.begin(ask, idle_seconds=IDLE_UNSAFE_SECONDS)
@@ -107,6 +120,8 @@ class Origins:
         """Close the connections that nobody uses."""
         for origin in self._origins:
             origin.upstream.close()
+        if self._writers is not None:
+            self._writers.close()
 
     def _choose(self, tried: list[Origin]) -> Origin:
         """The next in turn that is well; else the one that was left alone for the longest; a tried one at last.

@@ -70,6 +70,7 @@ async def opened(resources: Resources) -> AsyncIterator[Worker]:
             config.site.url,
             resources.secret,
             config.database.max_lag_seconds if config.database.replicas or config.database.discover else 0.0,
+            resources.strangers,
         )
         targets = {}
         for section in config.cdn.targets:

@@ -139,9 +139,11 @@ class Probes:
         try:
             headers = self._signer.headers("GET", STATES, b"")
             async with self._client.get(url + STATES, headers=headers, allow_redirects=False) as response:
+                body = await response.content.read(_ANSWER_BYTES)
+                self._signer.heard(f"the name server at {url}", response.status, body)
                 if response.status != 200:
                     return
-                told = msgspec.json.decode(await response.content.read(_ANSWER_BYTES), type=Told)
+                told = msgspec.json.decode(body, type=Told)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return
         self._votes.hear(url, told, time.monotonic())

@@ -28,7 +28,7 @@ from pastebin.geodns.reloading import Source, hangup, reloading
 from pastebin.geodns.responding import OUTCOMES, Facts, Responder, Rules
 from pastebin.geodns.scopes import Scopes
 from pastebin.http.offer import Offer
-from pastebin.http.signing import Answer, SignedRoutes, Signer, Verifier
+from pastebin.http.signing import Answer, SignedRoutes, Verifier
 from pastebin.metrics import Metrics
 from pastebin.places import parse_address
 from pastebin.portraits import Names, Part
@@ -75,7 +75,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         resources.parts["dns"] = _watched(resources.metrics, responder, config.regions)
         path = Path(config.data_dir) / "geodns-states.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        signer = Signer(resources.secret)
+        signer = resources.signer
         opening = Probes.opened(config.regions, section, config.node.name, path, signer, changed)
         probes = await stack.enter_async_context(opening)
         sockets = _given(resources.sockets.get("dns", ())) or _bound(config.doors.dns, section.sockets)
@@ -92,7 +92,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
         looking = reloading(source, geo, responder, called)
         await stack.enter_async_context(resources.loops.running(looking, name="geodns-reload"))
-        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND)
+        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND, resources.strangers)
         backend = powerdns.Backend(responder, follows_subnets=section.client_subnet)
         yield Offer(
             internal=[web.get(STATES, signed.only(_states(probes))), web.post(powerdns.PATH, backend.answer)],

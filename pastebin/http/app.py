@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from pastebin.errors import StartError, UnreadableRequest
-from pastebin.http import bodies, counted, runner
+from pastebin.http import bodies, counted, runner, weighed
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
@@ -75,7 +75,7 @@ def build(
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
     application[runner.REFUSED] = _counting(metrics, door)
-    application.on_response_prepare.extend((sign, closing(is_draining)))
+    application.on_response_prepare.extend((weighed.begun, sign, closing(is_draining)))
     if timeliness is not None:
         application.on_response_prepare.append(begun)
     if tokens is not None:

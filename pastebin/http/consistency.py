@@ -76,6 +76,16 @@ class Tokens:
         version, system_id, timeline, lsn, expiry = _BODY.unpack(body)
         return Position(system_id, timeline, lsn) if version == _VERSION and expiry >= now else None
 
+    def is_foreign(self, token: str, *, purpose: Purpose = "session") -> bool:
+        """Whether it looks like a token that was made with another secret."""
+        try:
+            sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        body, mac = sealed[: _BODY.size], sealed[_BODY.size :]
+        looks_right = len(mac) == _MAC_BYTES and body[0] == _VERSION
+        return looks_right and not hmac.compare_digest(mac, self._mac(body, purpose))
+
     def _mac(self, body: bytes, purpose: Purpose) -> bytes:
         return hmac.digest(self._secret, purpose.encode() + b"\0" + body, "sha256")[:_MAC_BYTES]
 

@@ -15,6 +15,7 @@ from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http.capacity import Capacity
 from pastebin.http.clients import Clients
 from pastebin.http.listening import emptied
+from pastebin.http.overload import Load
 from pastebin.http.protocol import Connection
 from pastebin.http.runner import Runner
 from pastebin.places import parse_address
@@ -100,10 +101,11 @@ async def opened(
     hurried: asyncio.Event,
     connection: Callable[..., Connection] | None = None,
     sockets: Sequence[socket.socket] = (),
+    load: Load | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """Listen while the block lasts, and yield the real address; on `sockets` if there are any.
 
-    Then let the requests inside finish, for `shutdown_seconds` at most or until `hurried`. Raises ResourceUnavailable.
+    `load` says how much is let in at once. Then let the requests inside finish, for `shutdown_seconds` at most or until `hurried`. Raises ResourceUnavailable.
     """
     address = getattr(section, name)
     host, port = parse_address(address)
@@ -116,6 +118,7 @@ async def opened(
         clients=clients,
         # health and figures have to be had when the door for everybody is full
         capacity=Capacity(*most, is_shared=clients.is_trusted) if name != "internal" else None,
+        load=load,
         min_body_rate=section.min_body_bytes_per_second,
         keepalive_timeout=section.idle_seconds,
         shutdown_timeout=shutdown_seconds,

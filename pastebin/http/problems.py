@@ -36,6 +36,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.WrongPassword: Row(403, "wrong-password", "Wrong password"),
     errors.CrossSiteRequest: Row(403, "cross-site-request", "Cross-site request"),
     errors.StrangerRefused: Row(403, "stranger-refused", "For the nodes of this installation"),
+    errors.SignerRefused: Row(403, "secret-differs", "Another secret"),
     errors.PasteNotFound: Row(404, "paste-not-found", "Paste not found"),
     errors.PasteTakenDown: Row(451, "paste-taken-down", "Paste taken down"),
     errors.UploadTooSlow: Row(408, "upload-too-slow", "Upload too slow"),
@@ -149,3 +150,15 @@ def describe_crash(request_id: str) -> Document:
     row = TABLE[errors.PastebinError]
     detail = "Something went wrong here; it has been logged under this request id."
     return Document(f"/problems/{row.slug}", row.title, row.status, detail, request_id)
+
+
+def closing(document: Document) -> dict[str, str]:
+    """The headers of an answer with which a connection ends."""
+    return {
+        **(document.headers or {}),
+        "Cache-Control": "no-store",
+        "Connection": "close",
+        "Server": "pastebin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": document.request_id,
+    }

@@ -16,7 +16,7 @@ from typing import Any, cast
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import _ErrInfo
 
 from pastebin.errors import Overloaded, PastebinError, UnreadableRequest, UploadTooSlow
 from pastebin.http import problems
@@ -24,6 +24,7 @@ from pastebin.http.capacity import Capacity
 from pastebin.http.counted import OnAnswered
 from pastebin.http.problems import Document
 from pastebin.http.roads import ShortRoad, owed
+from pastebin.http.weighed import Weighed
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 HEAD_SECONDS = 10.0
 
 
-class Connection(RequestHandler):
+class Connection(Weighed):
     """One connection, if the door has `capacity` for it.
 
     `write_seconds` bounds how long a client may not read what was written for it. In every such time at least
@@ -119,6 +120,7 @@ class Connection(RequestHandler):
                 timer.cancel()
         self._write_timer = self._pace_timer = None
         self._wire = self._last_body = None
+        self.begun()
         if self._capacity is not None and self._address is not None:
             self._capacity.release(self._address)
             self._address = None
@@ -167,6 +169,9 @@ class Connection(RequestHandler):
             self._behind += data
             self._pause_reading_for_buffer()
             return
+        if (refusal := self._refused(data)) is not None:
+            self._answer_at_once(*refusal)
+            return
         if self._waiter is None and self._is_soon_between(data):
             self._short, self._behind = self, data
             self._loop.call_soon(self._look_again)
@@ -176,6 +181,7 @@ class Connection(RequestHandler):
             if self._short is not None:
                 self._await_no_head()
                 self._request_in_progress = True
+                self._count("write")
                 return
         waiting = len(self._messages)
         super().data_received(data)
@@ -187,6 +193,8 @@ class Connection(RequestHandler):
             if not isinstance(message, _ErrInfo) and message.upgrade:
                 # aiohttp has dropped what came behind a request for a protocol that it does not know
                 self._messages[-1] = message._replace(should_close=True), payload
+        if came:
+            self._weigh()
         if self._messages:
             self._last_body = self._messages[-1][1]
             self._await_no_head()
@@ -213,9 +221,18 @@ class Connection(RequestHandler):
             self.close()  # the last answer is being written already, or was a moment ago
         return True
 
+    def _answer_at_once(self, answer: bytes, stays: bool) -> None:
+        assert self.transport is not None  # noqa: S101  (something has come from there)
+        self._await_no_head()
+        self.transport.write(answer)
+        self._moved = True
+        self._await_reading()
+        (self._stay if stays else self.force_close)()
+
     def _finish_short(self, answer: bytes, stays: bool) -> None:
         """What aiohttp does after an answer; without one the connection ends."""
         self._short = None
+        self.begun()
         self._request_in_progress = False
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
@@ -228,9 +245,7 @@ class Connection(RequestHandler):
         if not stays or self._close or self._force_close or (self._half_closed and not behind):
             self.force_close()
             return
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+        self._stay()
         if behind:
             self._resume_reading_for_buffer()
             self.data_received(behind)
@@ -257,6 +272,7 @@ class Connection(RequestHandler):
             resp = self._refusal(problems.describe_http(resp, secrets.token_hex(8)))
         if self._half_closed and not self._messages:
             self.close()
+        self.begun()
         self._moved = True
         finished = await super().finish_response(request, resp, start_time)
         if self._on_answered is not None and self._wire is not None:
@@ -304,7 +320,7 @@ class Connection(RequestHandler):
             status=document.status,
             body=document.as_json(),
             content_type=problems.MEDIA_TYPE,
-            headers=_closing(document),
+            headers=problems.closing(document),
         )
         response.force_close()
         return response
@@ -332,7 +348,7 @@ class Connection(RequestHandler):
         document = problems.describe(Overloaded("There are too many connections."), secrets.token_hex(8))
         self._on_refused(document.status)
         body = document.as_json()
-        fields = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(body)), **_closing(document)}
+        fields = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(body)), **problems.closing(document)}
         lines = [f"HTTP/1.1 {document.status} {document.title}", *(f"{name}: {fields[name]}" for name in fields)]
         transport.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
         transport.close()
@@ -370,18 +386,6 @@ class Connection(RequestHandler):
             self._wire.abort()
         else:
             self._await_reading()
-
-
-def _closing(document: Document) -> dict[str, str]:
-    """The headers of an answer with which a connection ends."""
-    return {
-        **(document.headers or {}),
-        "Cache-Control": "no-store",
-        "Connection": "close",
-        "Server": "pastebin",
-        "X-Content-Type-Options": "nosniff",
-        "X-Request-Id": document.request_id,
-    }
 
 
 def _explained(error: HttpProcessingError) -> UnreadableRequest:

@@ -19,8 +19,10 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from pastebin.allowance import Allowance
-from pastebin.errors import Overloaded, PastebinError, PasteTooLarge, StrangerRefused
-from pastebin.http import bodies
+from pastebin.errors import Overloaded, PastebinError, PasteTooLarge, SignerRefused, StrangerRefused
+from pastebin.fingerprints import fingerprint
+from pastebin.http import bodies, strangers
+from pastebin.http.strangers import SIGNER, Strangers
 from pastebin.metrics import Metrics
 
 TIMESTAMP = "Pastebin-Timestamp"
@@ -37,11 +39,20 @@ _MOST_LARGE = 8
 
 
 class Signer:
-    """Makes the three headers."""
+    """Makes the headers: three that sign, and one that says which secret is meant and who signs."""
 
-    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        clock: Callable[[], float] = time.time,
+        *,
+        node: str = "",
+        strangers: Strangers | None = None,
+    ) -> None:
         self._secret = secret
         self._clock = clock
+        self._who = f"{fingerprint(secret)} {node}".encode("ascii", "replace").decode()
+        self._strangers = strangers
 
     def headers(self, method: str, target: str, body: bytes) -> dict[str, str]:
         """`target` is the request target as it goes over the wire, with its query."""
@@ -50,7 +61,13 @@ class Signer:
             TIMESTAMP: timestamp,
             NONCE: nonce,
             SIGNATURE: _signature(self._secret, method, target, timestamp, nonce, body),
+            SIGNER: self._who,
         }
+
+    def heard(self, server: str, status: int, body: bytes) -> None:
+        """What the server, by what this node calls it, has answered to a request that was signed here."""
+        if self._strangers is not None and strangers.is_refusal(status, body):
+            self._strangers.has_refused(server)
 
 
 class Verifier:
@@ -69,6 +86,7 @@ class Verifier:
         most: int = _MOST_NONCES,
     ) -> None:
         self._secret = secret
+        self._fingerprint = fingerprint(secret)
         self._skew_seconds = skew_seconds
         self._clock = clock
         self._most = most
@@ -88,7 +106,8 @@ class Verifier:
         timestamp, nonce = headers[TIMESTAMP], headers[NONCE]
         expected = _signature(self._secret, method, target, timestamp, nonce, body)
         if not hmac.compare_digest(expected.encode(), headers[SIGNATURE].encode("utf-8", "replace")):
-            return "forged"
+            mark, _ = strangers.signer(headers.get(SIGNER, ""))
+            return "secret" if mark and mark != self._fingerprint else "forged"
         self._forget(self._clock())
         if nonce in self._seen:
             return "replayed"
@@ -109,10 +128,14 @@ Answer = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 class SignedRoutes:
     """Handlers that nobody but the nodes of this installation reaches.
 
-    Every refusal looks the same from outside; the metrics know the reasons.
+    Every refusal looks the same from outside, except to who claims to have another secret; the metrics know the
+    reasons.
     """
 
-    def __init__(self, verifier: Verifier, metrics: Metrics, per_second: float) -> None:
+    def __init__(
+        self, verifier: Verifier, metrics: Metrics, per_second: float, strangers: Strangers | None = None
+    ) -> None:
+        self._strangers = strangers
         self._verifier = verifier
         self._allowance = Allowance(per_second, max(per_second, 1.0))
         self._refused = metrics.purge_requests_refused
@@ -149,6 +172,10 @@ class SignedRoutes:
             if reason == "crowded" or (reason is None and not self._allowance.take()):
                 self._refused.labels("crowded").inc()
                 raise Overloaded
+            if reason == "secret":
+                if self._strangers is not None:
+                    self._strangers.has_asked(strangers.signer(request.headers[SIGNER])[1])
+                raise self._refusal(reason, SignerRefused)
             if reason is not None:
                 raise self._refusal(reason)
             return await answer(request, body)

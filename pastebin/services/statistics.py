@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 ANSWER_BYTES = 16 * 1024**2
 BATCH_HEADER = "Pastebin-Batch"
 
-# Makes the headers that sign a request: its method, its target, its body.
-Sign = Callable[[str, str, bytes], Mapping[str, str]]
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -46,6 +44,15 @@ class LocalAnalytics(Protocol):
         """
 
 
+class Signing(Protocol):
+    """Makes requests known as those of a node of this installation; see `http.signing`."""
+
+    def headers(self, method: str, target: str, body: bytes) -> dict[str, str]: ...
+
+    def heard(self, server: str, status: int, body: bytes) -> None:
+        """What a server has answered."""
+
+
 class Statistics:
     """The one client of the analytics service. It tries once; whether to try again is for the caller to know."""
 
@@ -53,32 +60,32 @@ class Statistics:
         self,
         find: Callable[[], LocalAnalytics | None],
         url: str,
-        sign: Sign,
+        signer: Signing,
         seconds: float,
         client: aiohttp.ClientSession | None,
     ) -> None:
         self._find = find
         self._url = url.rstrip("/")
-        self._sign = sign
+        self._signer = signer
         self._seconds = seconds
         self._client = client
 
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, section: VisitsSection, sign: Sign, find: Callable[[], LocalAnalytics | None]
+        cls, section: VisitsSection, signer: Signing, find: Callable[[], LocalAnalytics | None]
     ) -> AsyncIterator[Statistics]:
         """`find` yields the service of this process, once it is there; without one `section.url` is asked."""
         seconds = section.request_timeout_seconds
         if not section.url:
-            yield cls(find, "", sign, seconds, None)
+            yield cls(find, "", signer, seconds, None)
             return
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=16, ttl_dns_cache=10),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
         ) as client:
-            yield cls(find, section.url, sign, seconds, client)
+            yield cls(find, section.url, signer, seconds, client)
 
     async def send(
         self,
@@ -113,7 +120,7 @@ class Statistics:
     async def _exchange(
         self, client: aiohttp.ClientSession, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> Answer:
-        signed = {**headers, **self._sign(method, path, body)}
+        signed = {**headers, **self._signer.headers(method, path, body)}
         async with client.request(
             method, f"{self._url}{path}", data=body or None, headers=signed, allow_redirects=False
         ) as response:
@@ -123,6 +130,7 @@ class Statistics:
                 if len(content) > ANSWER_BYTES:
                     raise Unavailable(f"the analytics service answers with more than {ANSWER_BYTES} bytes")
             after = response.headers.get("Retry-After", "").strip()
+            self._signer.heard(f"analytics at {self._url}", response.status, bytes(content))
             wait = float(after) if after.isascii() and after.isdigit() and len(after) < 6 else 0.0
             return Answer(response.status, bytes(content), wait)
 

@@ -128,6 +128,8 @@ class Database:
                             patience,
                         )
                     return await self._ask(question, at, from_primary, tried)
+                except ReplicaBehind:
+                    raise  # elsewhere somebody may know more
                 except DatabaseUnavailable as refusal:
                     raise failure or refusal from None  # nobody is left to be asked
                 except (*AWAY, *ELSEWHERE, asyncpg.QueryCanceledError) as error:

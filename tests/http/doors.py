@@ -15,6 +15,7 @@ from pastebin.http import app, door
 from pastebin.http.app import Fronted, Routes
 from pastebin.http.consistency import Tokens
 from pastebin.http.door import Traffic
+from pastebin.http.overload import Load
 from pastebin.http.problems import Document
 from pastebin.http.protocol import Connection
 from pastebin.http.timeliness import Timeliness
@@ -61,6 +62,7 @@ async def behind(
     tokens: Tokens | None = None,
     front: Fronted | None = None,
     timeliness: Timeliness | None = None,
+    load: Load | None = None,
     **options: Any,
 ) -> AsyncIterator[Door]:
     """Open a door for the time of the block; the options are those of the section."""
@@ -77,6 +79,7 @@ async def behind(
         shutdown_seconds=shutdown_seconds,
         hurried=hurried,
         connection=connection,
+        load=load,
     )
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http, opening as real:
         yield Door(real, http, metrics, traffic, hurried, draining)

@@ -100,7 +100,7 @@ def test_what_was_accepted_is_remembered_for_as_long_as_it_could_return() -> Non
 def test_another_installation_is_a_stranger() -> None:
     clock, _, verifier = pair()
     headers = Signer(b"another secret", clock).headers("GET", "/", b"")
-    assert verifier.refusal("GET", "/", headers, b"") == "forged"
+    assert verifier.refusal("GET", "/", headers, b"") == "secret"
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ import asyncpg
 from pastebin.analytics.engines import Filter, Span
 from pastebin.analytics.engines.postgres import PostgresEngine
 from pastebin.analytics.ingest import Ingest
+from pastebin.http.signing import Signer
 from pastebin.metrics import Metrics
 from pastebin.sections import AnalyticsSection, DatabaseSection, VisitsSection
 from pastebin.services.counting import Counting, Here, People
@@ -97,7 +98,7 @@ async def region(name: str, place: Path, clock: Clock, source: Moved | None, ing
         raise AssertionError(f"{count} {reason}")
 
     metrics, section = Metrics(), VisitsSection()
-    statistics = Statistics(lambda: ingest, "", lambda *_: {}, _SECONDS, None)
+    statistics = Statistics(lambda: ingest, "", Signer(b""), _SECONDS, None)
     salting = Salting(source, statistics, passes_on=source is not None, clock=clock)
     people = People(pseudonyms=lambda *reader: pseudonyms(salting.salts, *reader))
     async with Spool.opened(place / name, most_bytes=2**24, batch_events=100, dropped=lost) as spool:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from pastebin.errors import Unavailable
+from pastebin.http.signing import Signer
 from pastebin.metrics import Metrics
 from pastebin.sections import VisitsSection
 from pastebin.services.changes import Telling
@@ -53,7 +54,7 @@ def service() -> Service:
 
 
 def telling(stored: Stored, service: Service, metrics: Metrics | None = None) -> Telling:
-    client = Statistics(lambda: service, "", lambda *_: {}, 5.0, None)
+    client = Statistics(lambda: service, "", Signer(b""), 5.0, None)
     return Telling(stored.database, client, _SECTION, metrics or Metrics())
 
 

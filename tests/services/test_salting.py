@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pastebin.errors import DatabaseUnavailable, Unavailable
+from pastebin.http.signing import Signer
 from pastebin.sections import VisitsSection
 from pastebin.services.salting import DAY_SECONDS, Salting
 from pastebin.services.statistics import Answer, Statistics
@@ -41,7 +42,7 @@ class Service:
 
 
 def client(service: Service) -> Statistics:
-    return Statistics(lambda: service, "", lambda *_: {}, VisitsSection().request_timeout_seconds, None)
+    return Statistics(lambda: service, "", Signer(b""), VisitsSection().request_timeout_seconds, None)
 
 
 class Clock:

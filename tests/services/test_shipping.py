@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pastebin.http.signing import Signer
 from pastebin.metrics import Metrics
 from pastebin.sections import VisitsSection
 from pastebin.services.shipping import Shipping, judged
@@ -74,7 +75,7 @@ async def shipping(path: Path, receiver: Receiver, **options: Any) -> AsyncItera
     async with TestServer(app) as server:
         section = VisitsSection(url=str(server.make_url("/")), **{"retry_max_seconds": 0.02, **options})
         async with (
-            Statistics.opened(section, lambda *_: {}, lambda: None) as statistics,
+            Statistics.opened(section, Signer(b""), lambda: None) as statistics,
             Spool.opened(path, most_bytes=10**6, batch_events=3, dropped=print) as spool,
             asyncio.timeout(20),
         ):
@@ -173,7 +174,7 @@ class Broken:
 async def test_an_error_of_the_service_in_this_process_is_no_end_of_it(tmp_path: Path) -> None:
     broken, section = Broken(), VisitsSection(retry_max_seconds=0.01)
     async with (
-        Statistics.opened(section, lambda *_: {}, lambda: broken) as statistics,
+        Statistics.opened(section, Signer(b""), lambda: broken) as statistics,
         Spool.opened(tmp_path, most_bytes=10**6, batch_events=3, dropped=print) as spool,
     ):
         running = asyncio.ensure_future(Shipping(spool, statistics, section, Metrics()).run())

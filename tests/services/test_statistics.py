@@ -15,7 +15,7 @@ from pastebin.services import statistics
 from pastebin.services.statistics import Answer, Statistics
 
 SECRET = b"s" * 32
-SIGN = Signer(SECRET).headers
+SIGNER = Signer(SECRET)
 
 
 @asynccontextmanager
@@ -26,7 +26,7 @@ async def serving(
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
         section = VisitsSection(url=str(server.make_url("/")), request_timeout_seconds=seconds)
-        async with Statistics.opened(section, SIGN, lambda: None) as client:
+        async with Statistics.opened(section, SIGNER, lambda: None) as client:
             yield client
 
 
@@ -68,7 +68,7 @@ async def test_one_that_hangs_is_given_up() -> None:
 
 async def test_one_that_is_away_is_told_without_its_address(unused_tcp_port: int) -> None:
     section = VisitsSection(url=f"http://127.0.0.1:{unused_tcp_port}")
-    async with Statistics.opened(section, SIGN, lambda: None) as client:
+    async with Statistics.opened(section, SIGNER, lambda: None) as client:
         with pytest.raises(Unavailable) as told:
             await client.send("/a", b"x")
     assert "127.0.0.1" not in str(told.value)
@@ -92,7 +92,7 @@ class Here:
 
 async def test_the_service_of_this_process_is_asked_without_a_network() -> None:
     here: list[Here] = []
-    async with Statistics.opened(VisitsSection(), SIGN, lambda: here[0] if here else None) as client:
+    async with Statistics.opened(VisitsSection(), SIGNER, lambda: here[0] if here else None) as client:
         with pytest.raises(Unavailable, match="no analytics service"):
             await client.send("/a")
         here.append(Here())

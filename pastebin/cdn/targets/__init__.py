@@ -13,6 +13,7 @@ from typing import Protocol
 
 import aiohttp
 
+from pastebin.http.strangers import Strangers
 from pastebin.loops import Loops
 from pastebin.positions import Position
 from pastebin.sections import TargetSection
@@ -142,6 +143,7 @@ class Equipment:
     site_url: str = ""
     secret: bytes = field(default=b"", repr=False)
     lag_seconds: float = 0.0
+    strangers: Strangers | None = None
 
 
 Opening = Callable[[TargetSection, Equipment], AbstractAsyncContextManager[Target]]

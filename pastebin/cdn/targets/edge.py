@@ -23,6 +23,7 @@ from pastebin.cdn.targets import (
     TargetUnreachable,
 )
 from pastebin.http.signing import Signer
+from pastebin.http.strangers import is_refusal
 from pastebin.positions import Position
 from pastebin.sections import TargetSection
 
@@ -128,7 +129,7 @@ class HttpCarrier:
         self._url = url.rstrip("/")
         self._client = equipment.client
         self._seconds = equipment.request_timeout_seconds
-        self._signer = Signer(equipment.secret)
+        self._signer = Signer(equipment.secret, node=equipment.node, strangers=equipment.strangers)
 
     async def carry(self, path: str, message: dict[str, Any]) -> dict[str, Any]:
         return await self._send("POST", path, orjson.dumps(message))
@@ -160,6 +161,9 @@ class HttpCarrier:
             answer = orjson.loads(text)
         except orjson.JSONDecodeError:
             answer = None
+        if is_refusal(response.status, text):
+            self._signer.heard(f"the edge at {self._url}", response.status, text)
+            raise TargetUnreachable("has another node.secret than this node: give every node the same")
         if response.status != 200 or not isinstance(answer, dict):
             raise TargetUnreachable(f"answered {response.status} to {method} {path}")
         return answer
