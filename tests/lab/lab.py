@@ -87,6 +87,8 @@ class Lab:
             stack.callback(objects.clear, network.ports.s3)
             leavings.note(directory, network.name if isinstance(network, Namespaces) else "")
             lab = cls(plan, directory, network)
+            if isinstance(network, Loopback):
+                network.check(door for site in lab.sites.values() for door in site.doors.values())
             lab._http = await stack.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS))
             )

@@ -80,6 +80,12 @@ class Loopback:
             return cls(number, held)
         raise LabError("there is no room for another lab on the loopback: lab down, where they run")
 
+    def check(self, doors: Iterable[tuple[str, int]]) -> None:
+        """See that boxes can listen there. Raises LabError, naming what is taken."""
+        taken = [f"{host}:{port}" for host, port in doors if not _is_free(host, port)]
+        if taken:
+            raise LabError(f"taken already: {', '.join(taken)}; ss -ltnp says by whom, perhaps on all addresses")
+
     def inside(self, place: Place) -> list[str]:
         return []
 
@@ -195,6 +201,16 @@ class Namespaces:
             ],
             self._space(place.name),
         )
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def _ports(number: int) -> Ports:
