@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,10 +47,20 @@ def argv(site: Site, directory: Path) -> list[str]:
 
 def clear(first_port: int) -> None:
     """Remove the sockets that its parts talk by, in a place that all SeaweedFS of a machine share."""
+    for path in _sockets(first_port):
+        with suppress(OSError):
+            path.unlink()
+
+
+def is_free(first_port: int) -> bool:
+    """Whether nobody else's sockets are there."""
+    return all(path.stat().st_uid == os.geteuid() for path in _sockets(first_port))
+
+
+def _sockets(first_port: int) -> Iterator[Path]:
     for port in range(first_port, first_port + len(_PARTS)):
         for number in (port, port + _GRPC):
-            for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
-                path.unlink(missing_ok=True)
+            yield from Path("/tmp").glob(f"seaweedfs-*-{number}.sock")
 
 
 async def usable(site: Site) -> None:
