@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins
 from pastebin.cdn.prepared import Prepared
 from pastebin.cdn.queries import Queries
+from pastebin.cdn.readers import WithReaders
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http import counted
@@ -166,13 +167,17 @@ class EdgeFront:
         return self._local.serving(build(), self._config.doors, self._config.node.shutdown_seconds)
 
 
-def _origins(resources: Resources, local: LocalOrigin | None) -> Origins:
-    """Where this edge fetches; what changes something may have origins of its own."""
+def _origins(resources: Resources, local: LocalOrigin | None) -> Origins | WithReaders:
+    """Where this edge fetches; what changes something, and what readers answer, may have origins of its own."""
     section, metrics = resources.config.edge, resources.metrics
     if local is not None:
         return Origins([local], section, is_limited=False, metrics=metrics)
-    urls = [section.origin] if isinstance(section.origin, str) else section.origin
-    writers = None
-    if section.write_origin:
-        writers = Origins([*map(RemoteOrigin, section.write_origin)], section, is_limited=True, metrics=metrics)
-    return Origins([*map(RemoteOrigin, urls)], section, is_limited=True, metrics=metrics, writers=writers)
+
+    def remote(urls: Iterable[str], writers: Origins | None = None) -> Origins:
+        return Origins([*map(RemoteOrigin, urls)], section, is_limited=True, metrics=metrics, writers=writers)
+
+    pages = remote(
+        [section.origin] if isinstance(section.origin, str) else section.origin,
+        remote(section.write_origin) if section.write_origin else None,
+    )
+    return WithReaders(pages, remote(section.read_origin)) if section.read_origin else pages

@@ -105,7 +105,8 @@ async def opened(
 ) -> AsyncIterator[tuple[str, int]]:
     """Listen while the block lasts, and yield the real address; on `sockets` if there are any.
 
-    `load` says how much is let in at once. Then let the requests inside finish, for `shutdown_seconds` at most or until `hurried`. Raises ResourceUnavailable.
+    `load` says how much is let in at once. Then let the requests inside finish, for
+    `shutdown_seconds` at most or until `hurried`. Raises ResourceUnavailable.
     """
     address = getattr(section, name)
     host, port = parse_address(address)

@@ -257,3 +257,15 @@ async def test_an_origin_that_does_not_answer_is_asked_no_more_for_a_moment() ->
             return (await client.ask("/back")).status == 200
 
         await until(is_back)
+
+
+async def test_bytes_and_the_api_are_asked_of_readers_where_there_are_some() -> None:
+    targets = {"/abc": "pages", "/": "pages", "/abc/raw": "readers", "/raw/abc": "readers", "/api/v1/limits": "readers"}
+    async with scripted() as pages, scripted() as readers:
+        for target in targets:
+            pages.script(target, answer(200, FRESH, b"pages"))
+            readers.script(target, answer(200, FRESH, b"readers"))
+        async with edge_before(pages.url, edge__read_origin=[readers.url]) as client:
+            for target, whose in targets.items():
+                seen = await client.ask(target)
+                assert seen.body == whose.encode(), target

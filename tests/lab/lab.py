@@ -10,9 +10,10 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ from tests.lab.databases import Postgres
 from tests.lab.errors import LabError
 from tests.lab.networks import Loopback, Namespaces, Network, can_make_namespaces
 from tests.lab.plan import Place, Plan, Site, sites
-from tests.lab.tables import ACCESS_KEY, Secrets, Tables, as_toml
+from tests.lab.tables import Secrets, Tables, as_toml
+from tests.seaweed import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 60.0
@@ -75,6 +77,8 @@ class Lab:
         if problems := list(plan.problems()):
             raise LabError("; ".join(problems))
         objects.program()
+        if shutil.which("setpriv") is None:
+            raise LabError("setpriv is not installed; try: apt-get install util-linux")
         await leavings.clear(directory)
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)
@@ -83,13 +87,19 @@ class Lab:
             chosen = can_make_namespaces() if is_real is None else is_real
             network = await Namespaces.opened(plan.places) if chosen else Loopback.opened()
             stack.push_async_callback(network.close)
+            stack.callback(objects.clear, network.ports.s3)
             leavings.note(directory, network.name if isinstance(network, Namespaces) else "")
             lab = cls(plan, directory, network)
+            if isinstance(network, Loopback):
+                network.check(door for site in lab.sites.values() for door in site.doors.values())
             lab._http = await stack.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS))
             )
             stack.push_async_callback(lab._end)
-            await lab._begin(told)
+            try:
+                await lab._begin(told)
+            except* (LabError, StartError, TimeoutError, OSError) as group:
+                raise LabError("; ".join(_words(group))) from group
             yield lab
 
     # What tests and the command line do with it.
@@ -170,7 +180,8 @@ class Lab:
                 while waiting := await self.unready(names):  # noqa: ASYNC110  (processes elsewhere have no events)
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            told = [f"{name}: {why}\n{self.boxes[name].last_words()}" for name, why in waiting.items()]
+            told = [f"{name}: {why}" for name, why in waiting.items()]
+            told += [f"log of {name}:\n{self.boxes[name].last_words()}" for name in list(waiting)[:2]]
             raise LabError(f"not ready after {seconds:g} s:\n" + "\n".join(told)) from None
 
     async def unready(self, names: Iterable[str] | None = None) -> dict[str, str]:
@@ -208,16 +219,14 @@ class Lab:
                 self.network.give_name_servers(self.plan.clients(name), servers)
         (self.directory / "logs").mkdir(exist_ok=True)
         (self.directory / "zone").write_text(self._tables.zone_file(), encoding="ascii")
-        try:
-            self._furnish()
-        except StartError as error:
-            raise LabError(error.detail) from error
+        self._furnish()
         told("starting PostgreSQL, the object store, name servers, gateways and edges")
-        without = ("gateway", "edge", "geodns", "objects")
+        without = ("gateway", "edge", "geodns")
         first = [box for box in self.boxes.values() if box.kind in without]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._begin_primary(told), name="the primary and its replicas")
             tasks.create_task(self._begin_analytics(), name="analytics")
+            tasks.create_task(self._begin_objects(), name="objects")
             for box in first:
                 box.start()
         told("waiting until every box is ready")
@@ -249,6 +258,11 @@ class Lab:
         await database.prepare()
         self.boxes["analytics"].start()
 
+    async def _begin_objects(self) -> None:
+        self.boxes["objects"].start()
+        async with asyncio.timeout(_READY_SECONDS):
+            await objects.usable(self.sites["objects"])
+
     def _furnish(self) -> None:
         for site in self.sites.values():
             if site.kind == "postgres":
@@ -277,10 +291,10 @@ class Lab:
         clock = clocks.environment(self._clock(site.name)) if self.plan.clocks and site.is_node else {}
         environment = {
             **clock,
-            **{name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ},
+            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "HOME") if name in os.environ},
             leavings.MARK: str(self.directory),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": self.secrets.objects,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         }
         self.boxes[site.name] = Box(
             site,
@@ -327,8 +341,17 @@ async def _why(box: Box) -> str:
     return await box.check()
 
 
+def _words(group: BaseExceptionGroup) -> Iterator[str]:
+    """What the errors in it say."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _words(error)
+        else:
+            yield error.detail if isinstance(error, StartError) else str(error) or "it takes too long"
+
+
 def _secrets() -> Secrets:
-    return Secrets(*(secrets.token_hex(24) for _ in range(4)))
+    return Secrets(*(secrets.token_hex(24) for _ in range(3)))
 
 
 def _made(directory: Path) -> Path:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 from tests.cluster import until
 from tests.lab import control, leavings
 from tests.lab.errors import LabError
-from tests.lab.lab import ROOT
+from tests.lab.lab import ROOT, Lab
+from tests.lab.plan import Plan
 from tests.postgres import reachable_directory
 
 pytestmark = pytest.mark.scenario
@@ -83,6 +85,20 @@ async def test_what_cannot_be_is_said_before_anything_is_started(tmp_path: Path)
         code, said = await foreign(word)
         assert code == 1 and "holds something else than a lab" in said
     assert (tmp_path / "letter").exists()
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            held.bind(("0.0.0.0", 9090))  # noqa: S104  (on all addresses is the point)
+            held.listen()
+        except OSError:
+            pass  # then somebody else has it
+        with pytest.raises(LabError, match=r"taken already: 127\.\d+\.1\.1:9090"):
+            async with Lab.up(Plan(), tmp_path / "lab", is_real=False):
+                pass
+    assert not (tmp_path / "lab").exists()
 
 
 async def refuses_what_is_wrong(lab: Command) -> None:
