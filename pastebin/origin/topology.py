@@ -25,14 +25,15 @@ from pastebin.services.planet_layout import MIDDLE, NARROW, WIDE, layout
 from pastebin.services.watching import Topology, Watching, stations
 
 _KEPT_SECONDS = 0.9
-_MARKS: dict[Mark, tuple[Markup, str]] = {
+_WORDS: dict[Mark, str] = {
+    "up": "ready",
+    "warn": "in trouble, or behind",
+    "down": "no answer, or down",
+    "unknown": "not asked",
+}
+_MARKS = {
     mark: (Markup(diagrams_svg.sign(mark)), text)  # noqa: S704  (made there of nothing but constants)
-    for mark, text in (
-        ("up", "ready"),
-        ("warn", "in trouble, or behind"),
-        ("down", "no answer, or down"),
-        ("unknown", "not asked"),
-    )
+    for mark, text in _WORDS.items()
 }
 _FLOWS = [
     (Markup(diagrams_svg.stroke(flow)), flow)  # noqa: S704  (likewise)

@@ -109,8 +109,10 @@ def planet(sights: Sequence[Sight], regions: Sequence[str], now: float) -> Plane
 
 
 def roles_of(sight: Sight) -> tuple[str, ...]:
-    """What it says of itself goes before what others were told."""
-    return tuple(sight.portrait.roles) if sight.portrait is not None else sight.station.roles
+    """What it says of itself; else what it is for, where an edge may be named for what it stands before as well."""
+    if sight.portrait is not None:
+        return tuple(sight.portrait.roles)
+    return ("edge",) if "edge" in sight.station.roles else sight.station.roles
 
 
 def tier_of(roles: Iterable[str]) -> Tier:
@@ -261,7 +263,7 @@ def _region(name: str, spots: list[Spot], names: Sequence[Names], shares: dict[s
         mark = "down" if is_out else "unknown"
     note = "out of DNS" if is_out else f"{100 * shares[name]:.0f} % of DNS" if name in shares else ""
     order = {"web": 0, "read": 1, "write": 2}
-    spots.sort(key=lambda spot: (min((order.get(role, 3) for role in spot.roles), default=3), spot.name))
+    spots.sort(key=lambda spot: (next((order[role] for role in spot.roles if role in order), 3), spot.name))
     return RegionShown(plain(name), mark, note, tuple(spots))
 
 

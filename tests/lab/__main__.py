@@ -68,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     lag = add("lag", _lag, "have a replica replay so much later; 0s: at once")
     lag.add_argument("name", metavar="REPLICA")
     lag.add_argument("seconds", type=_seconds, metavar="DURATION", help="such as 10s or 500ms")
-    for name, told in (("cut", "nothing gets from one region to the other, nor back"), ("heal", "undo cuts; all, or one")):
+    for name, told in (
+        ("cut", "nothing gets from one region to the other, nor back"),
+        ("heal", "undo cuts; all, or one"),
+    ):
         command = add(name, _cut, told)
         command.set_defaults(do=name)
         command.add_argument("places", nargs="*" if name == "heal" else 2, metavar="REGION")

@@ -114,7 +114,10 @@ class Clients:
     async def run(self, rate: float, seconds: float, creates: float) -> None:
         """So many requests a second, begun at even distances, whatever becomes of the ones before."""
         connector = aiohttp.TCPConnector(
-            resolver=self._resolver, use_dns_cache=False, limit=0, local_addr=(self._address, 0) if self._address else None
+            resolver=self._resolver,
+            use_dns_cache=False,
+            limit=0,
+            local_addr=(self._address, 0) if self._address else None,
         )
         timeout = aiohttp.ClientTimeout(total=_ATTEMPT_SECONDS, sock_connect=2.0)
         async with (

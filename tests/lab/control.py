@@ -62,7 +62,9 @@ def ask(directory: Path, do: str, **arguments: Any) -> dict[str, Any]:
             try:
                 answer: dict[str, Any] = json.loads(answers.readline() or b'{"error": "the lab has ended"}')
             except TimeoutError:
-                raise LabError(f"the lab does not answer within {_SECONDS:g} s; see {directory}/supervisor.log") from None
+                raise LabError(
+                    f"the lab does not answer within {_SECONDS:g} s; see {directory}/supervisor.log"
+                ) from None
     if "error" in answer:
         raise LabError(answer["error"])
     return answer

@@ -67,7 +67,13 @@ class Postgres:
         who = self.cluster.account
         switched = [f"--reuid={who.uid}", f"--regid={who.gid}", "--init-groups"] if who.is_switched else []
         config = self.cluster.files / "postgresql.conf"
-        postgres = [self.cluster.binaries.program("postgres"), "-D", str(self.cluster.data), "-c", f"config_file={config}"]
+        postgres = [
+            self.cluster.binaries.program("postgres"),
+            "-D",
+            str(self.cluster.data),
+            "-c",
+            f"config_file={config}",
+        ]
         return ["setpriv", *switched, "--pdeathsig", "QUIT", "--", *postgres]
 
     def dsn(self, database: str = DATABASE) -> str:

@@ -37,7 +37,9 @@ def hints(status: dict[str, Any], command: str = "scripts/lab") -> str:
     lines += [f"  {command} kill {regions[0]}-edge; {command} status"]
     if status["networks"]:
         lines += [f"  {command} cut {regions[0]} {last}; {command} heal"] if len(regions) > 1 else []
-        lines += [f"  in a browser: {gateway['doors']['gateway']}/ (links need a line {gateway['address']} {status['zone']} in /etc/hosts)"]
+        lines += [
+            f"  in a browser: {gateway['doors']['gateway']}/ (links need a line {gateway['address']} {status['zone']} in /etc/hosts)"
+        ]
     else:
         lines += [f"  in a browser: {gateway['doors']['gateway']}/"]
         lines += ["no root: all boxes are on the loopback, and nothing can be cut"]

@@ -169,7 +169,10 @@ class Namespaces:
         )
         lines = ["link set lo up", f"addr add {first}.{_ROUTER}.2/30 dev outside", "link set outside up"]
         for place in self._places:
-            lines += [f"addr add {first}.{place.number}.{_ROUTER}/24 dev p{place.number}", f"link set p{place.number} up"]
+            lines += [
+                f"addr add {first}.{place.number}.{_ROUTER}/24 dev p{place.number}",
+                f"link set p{place.number} up",
+            ]
         await _batch(lines, hub)
         await _run(["nsenter", f"--net=/run/netns/{hub}", "sysctl", "-qw", "net.ipv4.ip_forward=1"])
         async with asyncio.TaskGroup() as tasks:

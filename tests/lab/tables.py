@@ -14,7 +14,8 @@ DATABASE = "pastebin"
 ANALYTICS = "analytics"
 BUCKET = "pastes"
 ACCESS_KEY = "lab"
-_NAME_SERVER_KINDS = ("geodns", "gateway", "web")
+# web and read have the page of all nodes
+_KNOWING_REGIONS = ("geodns", "gateway", "web", "read")
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Tables:
             "node.log_style": "line",
             "doors.trusted_proxies": self._servers(),
             "admin.token": self.secrets.admin,
+            "admin.open_topology": True,
             "geo.networks": self._countries(),
             **{f"doors.{door}": f"{host}:{port}" for door, (host, port) in site.doors.items()},
         }
-        if site.kind in _NAME_SERVER_KINDS:
+        if site.kind in _KNOWING_REGIONS:
             options |= {f"regions.{name}": self._region(name) for name in self.plan.regions}
         own = getattr(self, f"_{site.kind}", None)
         if site.kind in ("web", "read", "write", "worker"):
@@ -97,7 +99,7 @@ class Tables:
         after = plan.regions.index(name) + 1
         gateway = self.sites[f"{name}-gateway"]
         country = plan.country(name)
-        members = [site for site in self.sites.values() if site.region == name and "gateway" not in ROLES.get(site.kind, ())]
+        members = [site for site in self.sites.values() if site.region == name]
         if name == plan.regions[0]:
             members.append(self.sites["analytics"])
         return {
@@ -159,7 +161,7 @@ def _row(site: Site) -> dict[str, Any]:
     # an edge stands before pages and reads only
     roles = ["edge", "web", "read"] if site.kind == "edge" else list(ROLES[site.kind])
     row = {"name": site.name, "roles": roles, "internal": site.url("internal")}
-    door = {"edge": "edge", "worker": "", "geodns": ""}.get(site.kind, "origin")
+    door = {"edge": "edge", "worker": "", "geodns": "", "gateway": ""}.get(site.kind, "origin")
     return row | ({"url": site.url(door)} if door else {})
 
 
