@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pastebin.portraits import Names, Portrait, Server, Store
@@ -20,6 +20,8 @@ _BADNESS = ("up", "suspect", "lagging", "down")
 _MARKS: dict[str, Mark] = {"up": "up", "suspect": "warn", "lagging": "warn", "down": "down", "ejected": "warn"}
 _STATES: dict[str, Mark] = {"up": "up", "waiting": "warn", "silent": "down", "unknown": "unknown"}
 _APP_ROLES = ("web", "read", "write")
+# A cache that has not heard for so long of a change does not answer, or its worker does not work.
+_LATE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,12 @@ def planet(sights: Sequence[Sight], regions: Sequence[str], now: float) -> Plane
         tier = tier_of(roles_of(sight))
         spots = elsewhere[tier] if tier in elsewhere else of_region.setdefault(sight.station.region or "elsewhere", [])
         spots.append(_spot(sight, tier, now))
-    shares = _shares(names)
+    shares, labels = _shares(names), short_names([plain(seen.server.name) for seen in servers])
     return Planet(
         at=now,
         regions=tuple(_region(name, spots, names, shares) for name, spots in of_region.items()),
         names=tuple(elsewhere["geodns"]),
-        database=tuple(_server_spot(seen) for seen in servers),
+        database=tuple(replace(_server_spot(seen), name=name) for seen, name in zip(servers, labels, strict=True)),
         stores=tuple(_store_spot(store) for store in _stores(alive)),
         workers=tuple(elsewhere["worker"]),
         analytics=tuple(elsewhere["analytics"]),
@@ -193,6 +195,16 @@ def size(number: int) -> str:
     return f"{number} TiB"
 
 
+def short_names(addresses: Sequence[str]) -> list[str]:
+    """`host:port` without the port where all have the same."""
+    pairs = [address.rpartition(":") for address in addresses]
+    if any(not host or not port.isdigit() for host, _, port in pairs):
+        return list(addresses)
+    if len({port for _, _, port in pairs}) == 1 and len({host for host, _, _ in pairs}) == len(pairs):
+        return [host for host, _, _ in pairs]
+    return list(addresses)
+
+
 def plain(text: str) -> str:
     """Nothing that would reorder or hide text: names come from other machines."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
@@ -217,7 +229,8 @@ def _spot(sight: Sight, tier: Tier, now: float) -> Spot:
 def _mark(sight: Sight) -> Mark:
     portrait = sight.portrait
     if sight.state == "up" and portrait is not None:
-        is_stuck = portrait.queue is not None and portrait.queue.dead_letters > 0
+        queue = portrait.queue
+        is_stuck = queue is not None and (queue.dead_letters > 0 or queue.oldest_seconds > _LATE_SECONDS)
         is_odd = bool(sight.detail) or (portrait.analytics is not None and not portrait.analytics.is_well)
         return "warn" if is_stuck or is_odd else "up"
     return _STATES[sight.state]
@@ -310,7 +323,9 @@ def _stores(alive: Iterable[Portrait]) -> list[Store]:
 
 def _store_spot(store: Store) -> Spot:
     name = plain(store.name) or ("S3" if store.kind == "s3" else "directory")
-    return Spot(name, "store", "up", ("object store" if store.kind == "s3" else "blobs",), f"Blobs: {name}")
+    return Spot(
+        short_names([name])[0], "store", "up", ("object store" if store.kind == "s3" else "blobs",), f"Blobs: {name}"
+    )
 
 
 def _requests(alive: Sequence[Portrait]) -> float:

@@ -31,20 +31,26 @@ def table(status: dict[str, Any]) -> str:
 def hints(status: dict[str, Any], command: str = "scripts/lab") -> str:
     """What to try next."""
     regions, url = status["regions"], status["url"]
-    last = regions[-1]
+    first, last = regions[0], regions[-1]
     gateway = next(box for box in status["boxes"] if box["kind"] == "gateway")
-    lines = ["try:", f"  {command} run {last} curl --data-binary hello {url}/", f"  {command} load --seconds 20"]
-    lines += [f"  {command} kill {regions[0]}-edge; {command} status"]
+    door = gateway["doors"]["gateway"]
+    lines = [f"{command} load --seconds=20", f"{command} kill {first}-edge && {command} status"]
     if status["networks"]:
+<<<<<<< HEAD
         lines += [f"  {command} cut {regions[0]} {last}; {command} heal"] if len(regions) > 1 else []
         lines += [
             f"  in a browser: {gateway['doors']['gateway']}/ (links need a line {gateway['address']} {status['zone']} in /etc/hosts)"
         ]
+=======
+        lines.insert(0, f"{command} run {last} curl --data-binary hello {url}/")
+        lines += [f"{command} cut {first} {last} && {command} heal"] if len(regions) > 1 else []
+        lines += [f"in a browser: {door}/   (for its links: {gateway['address']} {status['zone']} in /etc/hosts)"]
+>>>>>>> 2bbd679e531f562fb311eae7b78923a0d781f084
     else:
-        lines += [f"  in a browser: {gateway['doors']['gateway']}/"]
-        lines += ["no root: all boxes are on the loopback, and nothing can be cut"]
-    lines += [f"  the administrator's token: {status['directory']}/admin-token", f"  {command} down"]
-    return "\n".join(lines)
+        lines.insert(0, f"curl --data-binary hello {door}/")
+        lines += [f"in a browser: {door}/", "not root, so all is on the loopback: nothing can be cut"]
+    lines += [f"token of the administrator: {status['directory']}/admin-token", f"{command} down"]
+    return "\n".join(["try:", *(f"  {line}" for line in lines)])
 
 
 def _state(box: dict[str, Any]) -> str:

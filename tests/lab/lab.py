@@ -141,7 +141,7 @@ class Lab:
             del self.lags[name]
 
     async def behind_seconds(self, name: str) -> float:
-        """How long ago what a replica replayed last was written, by its own word; 0 where it has all it has heard of."""
+        """How long ago what a replica replayed last was written; 0 where it has replayed all that it has heard of."""
         return await self._postgres[name].behind_seconds()
 
     async def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
@@ -161,7 +161,7 @@ class Lab:
         waiting: dict[str, str] = {}
         try:
             async with asyncio.timeout(seconds):
-                while waiting := await self.unready(names):
+                while waiting := await self.unready(names):  # noqa: ASYNC110  (processes elsewhere have no events)
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             told = [f"{name}: {why}\n{self.boxes[name].last_words()}" for name, why in waiting.items()]

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -81,15 +82,21 @@ def _state(directory: Path) -> dict[str, object] | None:
 
 def _end_processes(directory: Path) -> None:
     """End whatever bears the mark of this lab, or is a PostgreSQL on its files, which hides its environment."""
-    for number in (signal.SIGQUIT, signal.SIGKILL):
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if process.pid != os.getpid() and _is_ours(process, directory):
-                    process.resume()
-                    process.send_signal(number)
-                    found.append(process)
-        psutil.wait_procs(found, timeout=_QUIT_SECONDS if number == signal.SIGQUIT else _SECONDS)
+    for number, seconds in ((signal.SIGQUIT, _QUIT_SECONDS), (signal.SIGKILL, _SECONDS)):
+        found = list(processes(directory))
+        for process in found:
+            with suppress(psutil.Error):
+                process.resume()
+                process.send_signal(number)
+        psutil.wait_procs(found, timeout=seconds)
+
+
+def processes(directory: Path) -> Iterator[psutil.Process]:
+    """Those of the lab in this directory, without this one."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and _is_ours(process, directory):
+                yield process
 
 
 def _is_ours(process: psutil.Process, directory: Path) -> bool:

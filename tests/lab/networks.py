@@ -174,7 +174,8 @@ class Namespaces:
                 f"link set p{place.number} up",
             ]
         await _batch(lines, hub)
-        await _run(["nsenter", f"--net=/run/netns/{hub}", "sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+        await _run(["nsenter", f"--net=/run/netns/{hub}", "sh", "-c", forward])
         async with asyncio.TaskGroup() as tasks:
             for place in self._places:
                 tasks.create_task(self._furnish(place), name=f"network of {place.name}")

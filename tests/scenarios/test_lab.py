@@ -133,7 +133,10 @@ async def run(client: Client, *command: str) -> str:
 
 async def answers(lab: Lab, region: str) -> dict[str, float]:
     """Node -> how often the gateway of a region passed on its answer."""
-    async with aiohttp.ClientSession() as http, http.get(f"{lab.boxes[f'{region}-gateway'].doors['internal']}/metrics") as said:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{lab.boxes[f'{region}-gateway'].doors['internal']}/metrics") as said,
+    ):
         text = await said.text()
     found = re.findall(r'pastebin_gateway_answers_total\{node="([^"]+)",region="[^"]+"\} (\S+)', text)
     return {name: float(count) for name, count in found}
