@@ -36,16 +36,9 @@ def hints(status: dict[str, Any], command: str = "scripts/lab") -> str:
     door = gateway["doors"]["gateway"]
     lines = [f"{command} load --seconds=20", f"{command} kill {first}-edge && {command} status"]
     if status["networks"]:
-<<<<<<< HEAD
-        lines += [f"  {command} cut {regions[0]} {last}; {command} heal"] if len(regions) > 1 else []
-        lines += [
-            f"  in a browser: {gateway['doors']['gateway']}/ (links need a line {gateway['address']} {status['zone']} in /etc/hosts)"
-        ]
-=======
         lines.insert(0, f"{command} run {last} curl --data-binary hello {url}/")
         lines += [f"{command} cut {first} {last} && {command} heal"] if len(regions) > 1 else []
         lines += [f"in a browser: {door}/   (for its links: {gateway['address']} {status['zone']} in /etc/hosts)"]
->>>>>>> 2bbd679e531f562fb311eae7b78923a0d781f084
     else:
         lines.insert(0, f"curl --data-binary hello {door}/")
         lines += [f"in a browser: {door}/", "not root, so all is on the loopback: nothing can be cut"]
