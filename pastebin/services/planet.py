@@ -196,7 +196,8 @@ def size(number: int) -> str:
 
 
 def short_names(addresses: Sequence[str]) -> list[str]:
-    """`host:port` without the port where all have the same."""
+    """`host:port` without the port where all have the same; a socket of this machine has no name that says much."""
+    addresses = ["local socket" if address.startswith("/") else address for address in addresses]
     pairs = [address.rpartition(":") for address in addresses]
     if any(not host or not port.isdigit() for host, _, port in pairs):
         return list(addresses)
@@ -254,7 +255,8 @@ def _figures(portrait: Portrait) -> list[str]:
         elif portrait.queue.depth:
             found.append(f"{age(portrait.queue.oldest_seconds)} old")
         else:
-            found.append(f"{len(portrait.queue.targets)} caches")
+            count = len(portrait.queue.targets)
+            found.append(f"{count} cache{'' if count == 1 else 's'}")
     if portrait.analytics is not None:
         found.append(f"{rate(portrait.analytics.events_per_second)} events/s")
     if not {"web", "read", "write", "edge", "gateway"}.isdisjoint(portrait.roles):
