@@ -12,6 +12,13 @@ from tests.analytics.traffic import TOKEN
 from tests.nodes import Node, started
 from tests.scenarios.processes import free_port
 
+ROLES = {
+    "us-web": ["web", "read", "write"],
+    "us-edge": ["edge"],
+    "us-gateway": ["gateway"],
+    "geodns-1": ["geodns"],
+    "worker-1": ["cdn-worker"],
+}
 HOSTILE = "<script>alert(1)</script>\u202e"
 
 
@@ -35,23 +42,42 @@ def row(name: str, roles: list[str], internal: int, **more: str) -> dict[str, An
 @asynccontextmanager
 async def constellation(dsn: str, path: Path, **settings: Any) -> AsyncIterator[Constellation]:
     """Run it while the block lasts; `settings` are of the node with the page."""
-    roles = {
-        "us-web": ["web", "read", "write"],
-        "us-edge": ["edge"],
-        "us-gateway": ["gateway"],
-        "geodns-1": ["geodns"],
-        "worker-1": ["cdn-worker"],
-    }
-    ports = {name: free_port() for name in (*roles, "il-edge")}
+    ports = {name: free_port() for name in (*ROLES, "il-edge")}
     origin = free_port()
     url = f"http://127.0.0.1:{origin}"
-    tables = {
+    tables = _tables(ports, url)
+    target = {"name": "us-edge", "kind": "edge", "url": f"http://127.0.0.1:{ports['us-edge']}"}
+    own: dict[str, dict[str, Any]] = {
+        "us-web": {"doors.origin": f"127.0.0.1:{origin}", "admin.token": TOKEN, **tables, **settings},
+        "us-edge": {"edge.origin": url, "doors.edge": "127.0.0.1:0", "edge.min_free_bytes": 0},
+        "us-gateway": {**tables, "doors.gateway": "127.0.0.1:0"},
+        "geodns-1": {
+            **tables,
+            "doors.dns": "127.0.0.1:0",
+            "geodns.zone": "p.example",
+            "geodns.nameservers": ["ns.other.example"],
+            "geodns.probe_interval_seconds": 0.1,
+        },
+        "worker-1": {"cdn.targets": [target]},
+    }
+    async with AsyncExitStack() as stack:
+        nodes = {}
+        for name, held in ROLES.items():
+            common = {"node.name": name, "node.region": "us", "node.roles": held}
+            door = {"doors.internal": f"127.0.0.1:{ports[name]}"}
+            nodes[name] = await stack.enter_async_context(started(dsn, path / name, **common, **door, **own[name]))
+        yield Constellation(nodes)
+
+
+def _tables(ports: dict[str, int], url: str) -> dict[str, Any]:
+    """Who is where; nobody listens at the door of `il-edge`."""
+    return {
         "regions.us": {
             "addresses": ["192.0.2.1"],
             "countries": ["US"],
             "probe": [f"http://127.0.0.1:{ports['us-web']}/readyz"],
             "nodes": [
-                row("us-web", roles["us-web"], ports["us-web"], url=url),
+                row("us-web", ROLES["us-web"], ports["us-web"], url=url),
                 row("us-edge", ["edge", "web", "read"], ports["us-edge"]),
                 row("us-gateway", ["gateway"], ports["us-gateway"]),
             ],
@@ -64,33 +90,6 @@ async def constellation(dsn: str, path: Path, **settings: Any) -> AsyncIterator[
         "admin.nodes": [
             row("geodns-1", ["geodns"], ports["geodns-1"]),
             row("worker-1", ["cdn-worker"], ports["worker-1"]),
-            {"name": "mute", "roles": ["analytics"], "internal": f"http://127.0.0.1:{ports['il-edge']}"},
+            row("mute", ["analytics"], ports["il-edge"]),
         ],
     }
-    own: dict[str, dict[str, Any]] = {
-        "us-web": {"doors.origin": f"127.0.0.1:{origin}", "admin.token": TOKEN, **tables, **settings},
-        "us-edge": {"edge.origin": url, "doors.edge": "127.0.0.1:0", "edge.min_free_bytes": 0},
-        "us-gateway": {**tables, "doors.gateway": "127.0.0.1:0"},
-        "geodns-1": {
-            **tables,
-            "doors.dns": "127.0.0.1:0",
-            "geodns.zone": "p.example",
-            "geodns.nameservers": ["ns.other.example"],
-            "geodns.probe_interval_seconds": 0.1,
-        },
-        "worker-1": {
-            "cdn.targets": [{"name": "us-edge", "kind": "edge", "url": f"http://127.0.0.1:{ports['us-edge']}"}]
-        },
-    }
-    async with AsyncExitStack() as stack:
-        nodes = {}
-        for name, held in roles.items():
-            common = {
-                "node.name": name,
-                "node.region": "us",
-                "node.roles": held,
-                "doors.internal": f"127.0.0.1:{ports[name]}",
-            }
-            starting = started(dsn, path / name, **common, **own[name])
-            nodes[name] = await stack.enter_async_context(starting)
-        yield Constellation(nodes)

@@ -26,7 +26,8 @@ from tests.lab.databases import Postgres
 from tests.lab.errors import LabError
 from tests.lab.networks import Loopback, Namespaces, Network, can_make_namespaces
 from tests.lab.plan import Place, Plan, Site, sites
-from tests.lab.tables import ACCESS_KEY, Secrets, Tables, as_toml
+from tests.lab.tables import Secrets, Tables, as_toml
+from tests.seaweed import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 60.0
@@ -83,6 +84,7 @@ class Lab:
             chosen = can_make_namespaces() if is_real is None else is_real
             network = await Namespaces.opened(plan.places) if chosen else Loopback.opened()
             stack.push_async_callback(network.close)
+            stack.callback(objects.clear, network.ports.s3)
             leavings.note(directory, network.name if isinstance(network, Namespaces) else "")
             lab = cls(plan, directory, network)
             lab._http = await stack.enter_async_context(
@@ -207,11 +209,12 @@ class Lab:
         except StartError as error:
             raise LabError(error.detail) from error
         told("starting PostgreSQL, the object store, name servers, gateways and edges")
-        without = ("gateway", "edge", "geodns", "objects")
+        without = ("gateway", "edge", "geodns")
         first = [box for box in self.boxes.values() if box.kind in without]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._begin_primary(told), name="the primary and its replicas")
             tasks.create_task(self._begin_analytics(), name="analytics")
+            tasks.create_task(self._begin_objects(), name="objects")
             for box in first:
                 box.start()
         told("waiting until every box is ready")
@@ -243,6 +246,11 @@ class Lab:
         await database.prepare()
         self.boxes["analytics"].start()
 
+    async def _begin_objects(self) -> None:
+        self.boxes["objects"].start()
+        async with asyncio.timeout(_READY_SECONDS):
+            await objects.usable(self.sites["objects"])
+
     def _furnish(self) -> None:
         for site in self.sites.values():
             if site.kind == "postgres":
@@ -272,7 +280,7 @@ class Lab:
             **{name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ},
             leavings.MARK: str(self.directory),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": self.secrets.objects,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         }
         self.boxes[site.name] = Box(
             site,
@@ -317,7 +325,7 @@ async def _why(box: Box) -> str:
 
 
 def _secrets() -> Secrets:
-    return Secrets(*(secrets.token_hex(24) for _ in range(4)))
+    return Secrets(*(secrets.token_hex(24) for _ in range(3)))
 
 
 def _made(directory: Path) -> Path:

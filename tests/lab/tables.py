@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.plan import COMMON, ROLES, Plan, Site
+from tests.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY
 
 DATABASE = "pastebin"
 ANALYTICS = "analytics"
-BUCKET = "pastes"
-ACCESS_KEY = "lab"
-# web and read have the page of all nodes
-_KNOWING_REGIONS = ("geodns", "gateway", "web", "read")
+_KNOWING_REGIONS = ("geodns", "gateway", "web")
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,6 @@ class Secrets:
     node: str = field(repr=False)
     admin: str = field(repr=False)
     database: str = field(repr=False)
-    objects: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -122,14 +119,19 @@ class Tables:
             "blobs.endpoint": self.sites["objects"].url("s3"),
             "blobs.bucket": BUCKET,
             "blobs.access_key": ACCESS_KEY,
-            "blobs.secret_key": self.secrets.objects,
+            "blobs.secret_key": SECRET_KEY,
             "blobs.addressing": "path",
             "blobs.upload_budget_bytes": 32 * 1024**2,
         }
 
     def _edge(self, site: Site) -> dict[str, Any]:
-        origins = [self.sites[f"{site.region}-{kind}"].url("origin") for kind in ("web", "read")]
-        return {"edge.origin": origins, "edge.memory_bytes": 16 * 1024**2, "edge.min_free_bytes": 0}
+        pages, readers = ([self.sites[f"{site.region}-{kind}"].url("origin")] for kind in ("web", "read"))
+        return {
+            "edge.origin": pages,
+            "edge.read_origin": readers,
+            "edge.memory_bytes": 16 * 1024**2,
+            "edge.min_free_bytes": 0,
+        }
 
     def _worker(self, _site: Site) -> dict[str, Any]:
         edges = [site for site in self.sites.values() if site.kind == "edge"]
