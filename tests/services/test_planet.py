@@ -13,9 +13,10 @@ from pastebin.portraits import Names, Portrait, Queue, Server, Servers, Store, T
 from pastebin.sections import RegionNodeSection, RegionSection
 from pastebin.services.diagrams import Arrangement, Box, Diagram
 from pastebin.services.diagrams_svg import cut, draw
-from pastebin.services.planet import Planet, age, merged, planet, rate, short_names, size, tier_of
+from pastebin.services.planet import Planet, merged, planet, tier_of
 from pastebin.services.planet_layout import MIDDLE, NARROW, WIDE, layout
 from pastebin.services.watching import Sight, Station, stations
+from pastebin.services.wording import age, rate, short_names, size
 
 NOW = 1_790_000_000.0
 ARRANGEMENTS = [WIDE, MIDDLE, NARROW]
