@@ -299,7 +299,10 @@ class Worker:
             metrics.dead_letters.labels(report.name).set(dead.get(report.name, 0))
         self._shown = {report.name for report in reports}
         self.queue = _queue(
-            {one.name: TargetQueue(one.depth, one.oldest_seconds or 0.0, dead.get(one.name, 0)) for one in reports}
+            {
+                one.name: TargetQueue(one.depth, max(one.oldest_seconds or 0.0, 0.0), dead.get(one.name, 0))
+                for one in reports
+            }
         )
 
 

@@ -25,14 +25,16 @@ from pastebin.services.planet_layout import MIDDLE, NARROW, WIDE, layout
 from pastebin.services.watching import Topology, Watching, stations
 
 _KEPT_SECONDS = 0.9
-_MARKS: dict[Mark, tuple[Markup, str]] = {
+_HALF_A_DAY = 43_200.0
+_WORDS: dict[Mark, str] = {
+    "up": "ready",
+    "warn": "in trouble, or behind",
+    "down": "no answer, or down",
+    "unknown": "not asked",
+}
+_MARKS = {
     mark: (Markup(diagrams_svg.sign(mark)), text)  # noqa: S704  (made there of nothing but constants)
-    for mark, text in (
-        ("up", "ready"),
-        ("warn", "in trouble, or behind"),
-        ("down", "no answer, or down"),
-        ("unknown", "not asked"),
-    )
+    for mark, text in _WORDS.items()
 }
 _FLOWS = [
     (Markup(diagrams_svg.stroke(flow)), flow)  # noqa: S704  (likewise)
@@ -70,7 +72,7 @@ class Drawn:
 
     @property
     def at(self) -> str:
-        return clock(self.planet.at)
+        return clock(self.planet.at, self.planet.at)
 
 
 class TopologyPage:
@@ -144,6 +146,7 @@ def description(shown: Planet) -> str:
     return f"Clients ask the name servers and come to the regions. {regions}. {figures}. The table below has all nodes."
 
 
-def clock(at: float) -> str:
-    """A time of day in UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} UTC"
+def clock(at: float, now: float) -> str:
+    """A time of day in UTC, with its day if that is not of the last 12 hours."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return f"{moment:%H:%M:%S} UTC" if now - at < _HALF_A_DAY else f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -16,6 +16,7 @@ GAP = 8.0
 BETWEEN = 26.0  # rows of different kinds
 _WIDEST = 168.0
 _MOST = 24  # boxes of one kind in one place
+_LETTER, _BESIDE, _ENOUGH = 7.0, 28.0, 130.0  # of a name; what is beside it; no box has to be wider
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,12 @@ def shortened(spots: Sequence[Spot]) -> list[Spot]:
     return [*worst[: _MOST - 1], more]
 
 
-def rows_of(count: int, width: float, least: float) -> int:
-    """How many rows so many boxes need."""
+def rows_of(arrangement: Arrangement, spots: Sequence[Spot], width: float) -> int:
+    """How many rows they need, so that their names can be read unless they are long."""
+    longest = max((len(spot.name) for spot in spots), default=0)
+    least = min(max(arrangement.least, longest * _LETTER + _BESIDE), _ENOUGH)
     fit = max(int((width + GAP) // (least + GAP)), 1)
-    return math.ceil(count / fit)
+    return math.ceil(len(spots) / fit)
 
 
 def height_of(rows: int) -> float:
@@ -141,7 +144,7 @@ def height_of(rows: int) -> float:
 
 def placed(diagram: Diagram, spots: Sequence[Spot], x: float, y: float, width: float) -> Row:
     """Put boxes in as many rows as they need, each row in the middle."""
-    rows = rows_of(len(spots), width, diagram.arrangement.least)
+    rows = rows_of(diagram.arrangement, spots, width)
     per_row = math.ceil(len(spots) / rows)
     box_width = min((width - (per_row - 1) * GAP) / per_row, _WIDEST)
     boxes = []

@@ -13,7 +13,7 @@ from pastebin.services.diagrams import Box, Diagram, Frame, Line
 from pastebin.services.planet import Mark
 
 _NAME_WIDTH, _TEXT_WIDTH, _TITLE_WIDTH = 7.0, 6.0, 7.9  # of a letter on average
-_INSET = 9.0
+_INSET = 7.0
 _ARROW, _HALF = 6.0, 3.5
 _CORNER = 5.0
 
@@ -97,9 +97,9 @@ def _box(box: Box) -> str:
     ]
     marked = 0.0
     if spot.mark != "none":
-        marked = 14.0
+        marked = 13.0
         parts.append(
-            f'<svg class="sign {spot.mark}" x="{box.x + box.width - 17:.1f}" y="{box.y + 8:.1f}" width="9" height="9"'
+            f'<svg class="sign {spot.mark}" x="{box.x + box.width - 15:.1f}" y="{box.y + 8:.1f}" width="9" height="9"'
             f' viewBox="0 0 10 10">{_MARKS[spot.mark]}</svg>'
         )
     step = 15.0

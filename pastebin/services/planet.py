@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pastebin.portraits import Names, Portrait, Server, Store
 from pastebin.services.charts import compact
 from pastebin.services.watching import Sight
+from pastebin.services.wording import age, plain, rate, short_names, size
 
 Tier = Literal["geodns", "gateway", "edge", "app", "worker", "analytics", "primary", "replica", "store"]
 Mark = Literal["up", "warn", "down", "unknown", "none"]
@@ -20,6 +21,8 @@ _BADNESS = ("up", "suspect", "lagging", "down")
 _MARKS: dict[str, Mark] = {"up": "up", "suspect": "warn", "lagging": "warn", "down": "down", "ejected": "warn"}
 _STATES: dict[str, Mark] = {"up": "up", "waiting": "warn", "silent": "down", "unknown": "unknown"}
 _APP_ROLES = ("web", "read", "write")
+# A cache that has not heard for so long of a change does not answer, or its worker does not work.
+_LATE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,12 @@ def planet(sights: Sequence[Sight], regions: Sequence[str], now: float) -> Plane
         tier = tier_of(roles_of(sight))
         spots = elsewhere[tier] if tier in elsewhere else of_region.setdefault(sight.station.region or "elsewhere", [])
         spots.append(_spot(sight, tier, now))
-    shares = _shares(names)
+    shares, labels = _shares(names), short_names([plain(seen.server.name) for seen in servers])
     return Planet(
         at=now,
         regions=tuple(_region(name, spots, names, shares) for name, spots in of_region.items()),
         names=tuple(elsewhere["geodns"]),
-        database=tuple(_server_spot(seen) for seen in servers),
+        database=tuple(replace(_server_spot(seen), name=name) for seen, name in zip(servers, labels, strict=True)),
         stores=tuple(_store_spot(store) for store in _stores(alive)),
         workers=tuple(elsewhere["worker"]),
         analytics=tuple(elsewhere["analytics"]),
@@ -109,8 +112,10 @@ def planet(sights: Sequence[Sight], regions: Sequence[str], now: float) -> Plane
 
 
 def roles_of(sight: Sight) -> tuple[str, ...]:
-    """What it says of itself goes before what others were told."""
-    return tuple(sight.portrait.roles) if sight.portrait is not None else sight.station.roles
+    """What it says of itself; else what it is for, where an edge may be named for what it stands before as well."""
+    if sight.portrait is not None:
+        return tuple(sight.portrait.roles)
+    return ("edge",) if "edge" in sight.station.roles else sight.station.roles
 
 
 def tier_of(roles: Iterable[str]) -> Tier:
@@ -167,35 +172,6 @@ def _merged(name: str, views: list[tuple[bool, Server]]) -> ServerSeen:
     return ServerSeen(server, leads, len(views), words[state])
 
 
-def rate(number: float) -> str:
-    """`3.4`, `17`, `1.2k`."""
-    return f"{number:.1f}".removesuffix(".0") if number < 10 else compact(round(number))
-
-
-def age(seconds: float) -> str:
-    """`0.2 s`, `45 s`, `12 min`, `3 h`, `4 d`."""
-    if seconds < 10:
-        return f"{max(seconds, 0.0):.1f}".removesuffix(".0") + " s"
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def size(number: int) -> str:
-    """`0 B`, `12 KiB`, `3 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number} {unit}"
-        number //= 1024
-    return f"{number} TiB"
-
-
-def plain(text: str) -> str:
-    """Nothing that would reorder or hide text: names come from other machines."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
 def _spot(sight: Sight, tier: Tier, now: float) -> Spot:
     name = plain(sight.station.name)
     prefix = f"{sight.station.region}-"
@@ -215,7 +191,8 @@ def _spot(sight: Sight, tier: Tier, now: float) -> Spot:
 def _mark(sight: Sight) -> Mark:
     portrait = sight.portrait
     if sight.state == "up" and portrait is not None:
-        is_stuck = portrait.queue is not None and portrait.queue.dead_letters > 0
+        queue = portrait.queue
+        is_stuck = queue is not None and (queue.dead_letters > 0 or queue.oldest_seconds > _LATE_SECONDS)
         is_odd = bool(sight.detail) or (portrait.analytics is not None and not portrait.analytics.is_well)
         return "warn" if is_stuck or is_odd else "up"
     return _STATES[sight.state]
@@ -239,7 +216,8 @@ def _figures(portrait: Portrait) -> list[str]:
         elif portrait.queue.depth:
             found.append(f"{age(portrait.queue.oldest_seconds)} old")
         else:
-            found.append(f"{len(portrait.queue.targets)} caches")
+            count = len(portrait.queue.targets)
+            found.append(f"{count} cache{'' if count == 1 else 's'}")
     if portrait.analytics is not None:
         found.append(f"{rate(portrait.analytics.events_per_second)} events/s")
     if not {"web", "read", "write", "edge", "gateway"}.isdisjoint(portrait.roles):
@@ -261,7 +239,7 @@ def _region(name: str, spots: list[Spot], names: Sequence[Names], shares: dict[s
         mark = "down" if is_out else "unknown"
     note = "out of DNS" if is_out else f"{100 * shares[name]:.0f} % of DNS" if name in shares else ""
     order = {"web": 0, "read": 1, "write": 2}
-    spots.sort(key=lambda spot: (min((order.get(role, 3) for role in spot.roles), default=3), spot.name))
+    spots.sort(key=lambda spot: (next((order[role] for role in spot.roles if role in order), 3), spot.name))
     return RegionShown(plain(name), mark, note, tuple(spots))
 
 
@@ -308,7 +286,9 @@ def _stores(alive: Iterable[Portrait]) -> list[Store]:
 
 def _store_spot(store: Store) -> Spot:
     name = plain(store.name) or ("S3" if store.kind == "s3" else "directory")
-    return Spot(name, "store", "up", ("object store" if store.kind == "s3" else "blobs",), f"Blobs: {name}")
+    return Spot(
+        short_names([name])[0], "store", "up", ("object store" if store.kind == "s3" else "blobs",), f"Blobs: {name}"
+    )
 
 
 def _requests(alive: Sequence[Portrait]) -> float:

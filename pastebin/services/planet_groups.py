@@ -148,7 +148,7 @@ def _draw(diagram: Diagram, group: _Group, lanes: _Lanes, number: int, x: float,
     top = y + _PAD
     for spots in group.kinds:
         rows.append(placed(diagram, spots, left, top, inner))
-        top += height_of(rows_of(len(spots), inner, diagram.arrangement.least)) + BETWEEN
+        top += height_of(rows_of(diagram.arrangement, spots, inner)) + BETWEEN
     has_replicas = len(rows) > 1
     height = top - BETWEEN - y + _TITLE + (_UNDER if has_replicas else 0)
     diagram.frames.append(Frame(x, y, width, height, group.title, is_below=True))

@@ -63,7 +63,7 @@ def _top(diagram: Diagram, planet: Planet) -> tuple[float, float]:
         first, between = (130.0, 96.0) if width > 500 else (88.0, 36.0)
         widest = width - 4 - first - between - 2 * _PAD
         inner = min(len(names) * 150 + (len(names) - 1) * GAP, widest)
-        boxes = height_of(rows_of(len(names), inner, diagram.arrangement.least))
+        boxes = height_of(rows_of(diagram.arrangement, names, inner))
         left = (width - first - between - inner - 2 * _PAD) / 2
         middle = _PAD + (boxes - BOX_HEIGHT) / 2
         row = placed(diagram, [clients], left, middle, first)
@@ -111,8 +111,8 @@ class _Columns:
                 {tier: shortened([spot for spot in region.spots if spot.tier == tier]) for tier in _TIERS}
                 for region in regions
             ]
-            least = self._diagram.arrangement.least
-            counts = {tier: max(rows_of(len(one[tier]), inner, least) for one in tiers) for tier in _TIERS}
+            arrangement = self._diagram.arrangement
+            counts = {tier: max(rows_of(arrangement, one[tier], inner) for one in tiers) for tier in _TIERS}
             heights = [height_of(rows) for rows in counts.values() if rows]
             inside = sum(heights) + max(len(heights) - 1, 0) * BETWEEN if heights else BOX_HEIGHT / 2
             for column, region in enumerate(regions):

@@ -64,6 +64,8 @@ class Sight:
                 detail = "; ".join(filter(None, (f"it calls itself {found.node}", detail)))
             portrait = found
         since = self.since if state == self.state else now
+        if self.state == "unknown" and portrait is not None and state == "up":
+            since = portrait.started_at  # for all that is known
         return replace(self, state=state, since=since, detail=detail, portrait=portrait)
 
 

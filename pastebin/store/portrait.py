@@ -27,4 +27,6 @@ def _state(report: MemberReport, section: DatabaseSection) -> str:
 
 
 def _server(report: MemberReport, state: str) -> Server:
-    return Server(report.name[:128], state, report.in_flight, report.lag_seconds, report.lag_bytes)
+    # two clocks have their part in it
+    seconds = None if report.lag_seconds is None else max(report.lag_seconds, 0.0)
+    return Server(report.name[:128], state, report.in_flight, seconds, report.lag_bytes)

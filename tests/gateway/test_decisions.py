@@ -63,6 +63,11 @@ WANTS = st.builds(
         ("BREW", "/raw/abc", "write"),
         ("GET", "/admin/analytics?days=7", "analytics"),
         ("GET", "/administrator", "web"),
+        ("GET", "/admin", "web"),
+        ("POST", "/admin", "web"),
+        ("GET", "/admin/topology", "web"),
+        ("GET", "/api/v1/topology", "web"),
+        ("GET", "/api/v1/topology-of-others", "read"),
         ("HEAD", "/uploads/abc", "write"),
     ],
 )

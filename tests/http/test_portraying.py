@@ -103,13 +103,14 @@ def test_a_replica_that_is_not_read_for_its_lag_is_called_lagging() -> None:
 
     reports = [
         report("p:1", "up", leads=True, seconds=None, size=None),
-        report("near:1", "up", seconds=0.2, size=100),
+        report("near:1", "up", seconds=-0.2, size=100),
         report("busy:1", "up", seconds=99.0, size=100),
         report("far:1", "up", seconds=99.0, size=10**9),
         report("gone:1", "down", seconds=None, size=None),
     ]
     shown = portrait.servers(reports, DatabaseSection())
     assert shown.primary == Server("p:1", "up", 2)
+    assert shown.replicas[0].lag_seconds == 0.0
     assert [(one.name, one.state) for one in shown.replicas] == [
         ("near:1", "up"),
         ("busy:1", "up"),

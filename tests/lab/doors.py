@@ -42,6 +42,7 @@ def hints(status: dict[str, Any], command: str = "scripts/lab") -> str:
     else:
         lines.insert(0, f"curl --data-binary hello {door}/")
         lines += [f"in a browser: {door}/", "not root, so all is on the loopback: nothing can be cut"]
+    lines += [f"all nodes, live: {door}/admin/topology"]
     lines += [f"token of the administrator: {status['directory']}/admin-token", f"{command} down"]
     return "\n".join(["try:", *(f"  {line}" for line in lines)])
 

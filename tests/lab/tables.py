@@ -13,7 +13,7 @@ from tests.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY
 
 DATABASE = "pastebin"
 ANALYTICS = "analytics"
-_NAME_SERVER_KINDS = ("geodns", "gateway", "web")
+_KNOWING_REGIONS = ("geodns", "gateway", "web")
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,11 @@ class Tables:
             "node.log_style": "line",
             "doors.trusted_proxies": self._servers(),
             "admin.token": self.secrets.admin,
+            "admin.open_topology": True,
             "geo.networks": self._countries(),
             **{f"doors.{door}": f"{host}:{port}" for door, (host, port) in site.doors.items()},
         }
-        if site.kind in _NAME_SERVER_KINDS:
+        if site.kind in _KNOWING_REGIONS:
             options |= {f"regions.{name}": self._region(name) for name in self.plan.regions}
         own = getattr(self, f"_{site.kind}", None)
         if site.kind in ("web", "read", "write", "worker"):
@@ -95,9 +96,7 @@ class Tables:
         after = plan.regions.index(name) + 1
         gateway = self.sites[f"{name}-gateway"]
         country = plan.country(name)
-        members = [
-            site for site in self.sites.values() if site.region == name and "gateway" not in ROLES.get(site.kind, ())
-        ]
+        members = [site for site in self.sites.values() if site.region == name]
         if name == plan.regions[0]:
             members.append(self.sites["analytics"])
         return {
@@ -164,7 +163,7 @@ def _row(site: Site) -> dict[str, Any]:
     # an edge stands before pages and reads only
     roles = ["edge", "web", "read"] if site.kind == "edge" else list(ROLES[site.kind])
     row = {"name": site.name, "roles": roles, "internal": site.url("internal")}
-    door = {"edge": "edge", "worker": "", "geodns": ""}.get(site.kind, "origin")
+    door = {"edge": "edge", "worker": "", "geodns": "", "gateway": ""}.get(site.kind, "origin")
     return row | ({"url": site.url(door)} if door else {})
 
 
