@@ -32,7 +32,7 @@ class Play:
     seed: int
     ledger: Ledger
     accesses: tuple[Access, ...]
-    clients: int = 16
+    clients: int = 12
     pause_seconds: float = 0.5
     live: list[Subject] = field(default_factory=list)
     ended: list[Subject] = field(default_factory=list)

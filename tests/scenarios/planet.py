@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -25,6 +26,9 @@ from tests.lab.plan import COMMON
 
 READY_SECONDS = 30.0
 _MEND_SECONDS = 20.0
+_CRASH = re.compile(r"^(?=.*\n(?:future: .*\n)?Traceback \(most recent call last\))", re.MULTILINE)
+# aiohttp's client may write a request to a connection that is just being closed, in a task that it then forgets
+_AIOHTTP = re.compile(r"Task exception was never retrieved\nfuture: .*ClientRequest\.write_bytes")
 
 
 @dataclass
@@ -141,8 +145,8 @@ class Planet:
         found = []
         for name, start in self.logs.items():
             text = (self.lab.directory / "logs" / f"{name}.log").read_bytes()[start:].decode(errors="replace")
-            if (place := text.find("Traceback (most recent call last)")) >= 0:
-                found.append(Violation("errors", name, text[max(place - 600, 0) : place + 4000]))
+            crashes = [part for part in _CRASH.split(text)[1:] if not _AIOHTTP.search(part)]
+            found += [Violation("errors", name, part[:4000]) for part in crashes[:3]]
         return found
 
 
