@@ -28,7 +28,7 @@ Record = Callable[[Operation], None]
 TRY_SECONDS = 10.0
 _CONNECT_SECONDS = 2.0
 _ROUNDS = 3
-_ANSWER_SECONDS = 1.0
+_ANSWER_SECONDS = 3.0
 _AGAIN = frozenset({429, 502, 503, 504})
 
 

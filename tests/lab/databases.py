@@ -24,6 +24,10 @@ _SECONDS = 10.0
 _READY_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _MONITOR = "select exists (select from pg_stat_wal_receiver where status = 'streaming')"
+_BEHIND = """
+select case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+            else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end
+"""
 # A cut is noticed soon, and what was cut off comes back soon.
 _OVERRIDES: Mapping[str, str] = {
     "wal_receiver_timeout": "5s",
@@ -33,6 +37,8 @@ _OVERRIDES: Mapping[str, str] = {
     "max_wal_size": "128MB",
     "min_wal_size": "32MB",
     "autovacuum_max_workers": "1",
+    # what is killed leaves nothing outside its directory
+    "dynamic_shared_memory_type": "mmap",
 }
 
 
@@ -61,8 +67,14 @@ class Postgres:
         who = self.cluster.account
         switched = [f"--reuid={who.uid}", f"--regid={who.gid}", "--init-groups"] if who.is_switched else []
         config = self.cluster.files / "postgresql.conf"
-        postgres = [self.cluster.binaries.program("postgres"), "-D", str(self.cluster.data), "-c", f"config_file={config}"]
-        return ["setpriv", *switched, "--pdeathsig", "KILL", "--", *postgres]
+        postgres = [
+            self.cluster.binaries.program("postgres"),
+            "-D",
+            str(self.cluster.data),
+            "-c",
+            f"config_file={config}",
+        ]
+        return ["setpriv", *switched, "--pdeathsig", "QUIT", "--", *postgres]
 
     def dsn(self, database: str = DATABASE) -> str:
         """By its unix socket, which no cut reaches."""
@@ -118,6 +130,10 @@ class Postgres:
         async with self.connected("postgres") as connection:
             await connection.execute(f"alter system set recovery_min_apply_delay = '{int(seconds * 1000)}ms'")
             await connection.execute("select pg_reload_conf()")
+
+    async def behind_seconds(self) -> float:
+        async with self.connected("postgres") as connection:
+            return float(await connection.fetchval(_BEHIND) or 0.0)
 
     @asynccontextmanager
     async def connected(self, database: str = DATABASE) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:

@@ -26,7 +26,8 @@ from tests.lab.databases import Postgres
 from tests.lab.errors import LabError
 from tests.lab.networks import Loopback, Namespaces, Network, can_make_namespaces
 from tests.lab.plan import Place, Plan, Site, sites
-from tests.lab.tables import ACCESS_KEY, Secrets, Tables, as_toml
+from tests.lab.tables import Secrets, Tables, as_toml
+from tests.seaweed import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 60.0
@@ -41,9 +42,9 @@ class Client:
     """Where a client of a region stands: `argv` comes before its command, `address` is what it may bind to."""
 
     region: str
-    argv: tuple[str, ...]
+    argv: Sequence[str]
     address: str
-    name_servers: tuple[tuple[str, int], ...]
+    name_servers: Sequence[tuple[str, int]]
     url: str
 
 
@@ -83,6 +84,7 @@ class Lab:
             chosen = can_make_namespaces() if is_real is None else is_real
             network = await Namespaces.opened(plan.places) if chosen else Loopback.opened()
             stack.push_async_callback(network.close)
+            stack.callback(objects.clear, network.ports.s3)
             leavings.note(directory, network.name if isinstance(network, Namespaces) else "")
             lab = cls(plan, directory, network)
             lab._http = await stack.enter_async_context(
@@ -146,6 +148,10 @@ class Lab:
             raise LabError(f"the clock of {name!r} is that of this machine")
         clocks.set_by(self._clock(name), seconds)
 
+    async def behind_seconds(self, name: str) -> float:
+        """How long ago what a replica replayed last was written; 0 where it has replayed all that it has heard of."""
+        return await self._postgres[name].behind_seconds()
+
     async def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
         """Nothing gets from one place to the other, nor back unless `one_way`: silence, no refusals."""
         for source, target in self._ways(one, other, one_way):
@@ -163,7 +169,7 @@ class Lab:
         waiting: dict[str, str] = {}
         try:
             async with asyncio.timeout(seconds):
-                while waiting := await self.unready(names):
+                while waiting := await self.unready(names):  # noqa: ASYNC110  (processes elsewhere have no events)
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             told = [f"{name}: {why}\n{self.boxes[name].last_words()}" for name, why in waiting.items()]
@@ -209,11 +215,12 @@ class Lab:
         except StartError as error:
             raise LabError(error.detail) from error
         told("starting PostgreSQL, the object store, name servers, gateways and edges")
-        without = ("gateway", "edge", "geodns", "objects")
+        without = ("gateway", "edge", "geodns")
         first = [box for box in self.boxes.values() if box.kind in without]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._begin_primary(told), name="the primary and its replicas")
             tasks.create_task(self._begin_analytics(), name="analytics")
+            tasks.create_task(self._begin_objects(), name="objects")
             for box in first:
                 box.start()
         told("waiting until every box is ready")
@@ -244,6 +251,11 @@ class Lab:
         self.boxes["analytics-db"].start()
         await database.prepare()
         self.boxes["analytics"].start()
+
+    async def _begin_objects(self) -> None:
+        self.boxes["objects"].start()
+        async with asyncio.timeout(_READY_SECONDS):
+            await objects.usable(self.sites["objects"])
 
     def _furnish(self) -> None:
         for site in self.sites.values():
@@ -276,7 +288,7 @@ class Lab:
             **{name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ},
             leavings.MARK: str(self.directory),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": self.secrets.objects,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         }
         self.boxes[site.name] = Box(
             site,
@@ -296,7 +308,9 @@ class Lab:
             return f"does not answer: {error}"
 
     async def _end(self) -> None:
-        await asyncio.gather(*(box.stop(signal.SIGKILL) for box in self.boxes.values()))
+        """At once; PostgreSQL gives back what it shares with its children."""
+        numbers = {"postgres": signal.SIGQUIT}
+        await asyncio.gather(*(box.stop(numbers.get(box.kind, signal.SIGKILL)) for box in self.boxes.values()))
 
     def _clock(self, name: str) -> Path:
         return self.directory / "clocks" / name
@@ -322,7 +336,7 @@ async def _why(box: Box) -> str:
 
 
 def _secrets() -> Secrets:
-    return Secrets(*(secrets.token_hex(24) for _ in range(4)))
+    return Secrets(*(secrets.token_hex(24) for _ in range(3)))
 
 
 def _made(directory: Path) -> Path:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import shutil
+import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,23 +19,31 @@ from tests.lab.errors import LabError
 MARK = "PASTEBIN_LAB"
 _STATE = "lab.json"
 _SECONDS = 10.0
+_QUIT_SECONDS = 2.0
 
 
 def note(directory: Path, network: str) -> None:
     """Write down what `clear` cannot see from outside."""
-    (directory / _STATE).write_text(json.dumps({"network": network, "supervisor": os.getpid()}), encoding="ascii")
+    me = psutil.Process()
+    state = {"network": network, "supervisor": me.pid, "since": me.create_time()}
+    (directory / _STATE).write_text(json.dumps(state), encoding="ascii")
 
 
-def supervisor(directory: Path) -> int | None:
+def supervisor(directory: Path) -> psutil.Process | None:
     """The process that looks after the lab in this directory, if it lives."""
-    with suppress(OSError, ValueError, KeyError):
-        pid = int(json.loads((directory / _STATE).read_text(encoding="ascii"))["supervisor"])
-        return pid if psutil.pid_exists(pid) else None
+    with suppress(OSError, ValueError, KeyError, psutil.Error):
+        state = json.loads((directory / _STATE).read_text(encoding="ascii"))
+        process = psutil.Process(int(state["supervisor"]))
+        # a later process may have the same number
+        return process if process.create_time() == state["since"] and process.status() != psutil.STATUS_ZOMBIE else None
     return None
 
 
 async def clear(directory: Path) -> None:
-    """End every process of the lab, remove its network and its directory. Raises LabError for a foreign directory."""
+    """End every process of a lab that nobody looks after, remove its network and its directory.
+
+    Raises LabError where somebody does, or where the directory is no lab's.
+    """
     if not directory.exists():
         return
     state = _state(directory)
@@ -41,10 +51,18 @@ async def clear(directory: Path) -> None:
         if any(directory.iterdir()):
             raise LabError(f"{directory} holds something else than a lab: name another --directory")
         return
+    owner = supervisor(directory)
+    if owner is not None and owner.pid != os.getpid():
+        raise LabError(f"process {owner.pid} runs a lab in {directory}; end that one first")
     await asyncio.to_thread(_end_processes, directory)
     if name := str(state.get("network", "")):
         await networks.remove(name)
-    for child in directory.iterdir():
+    await asyncio.to_thread(_remove, directory)
+
+
+def _remove(directory: Path) -> None:
+    # the last to go tells that there is something to remove
+    for child in sorted(directory.iterdir(), key=lambda path: path.name == _STATE):
         with suppress(OSError):
             if child.is_dir() and not child.is_symlink():
                 shutil.rmtree(child)
@@ -63,14 +81,22 @@ def _state(directory: Path) -> dict[str, object] | None:
 
 
 def _end_processes(directory: Path) -> None:
-    """Kill whatever bears the mark of this lab, or is a PostgreSQL on its files, which hides its environment."""
-    found = []
+    """End whatever bears the mark of this lab, or is a PostgreSQL on its files, which hides its environment."""
+    for number, seconds in ((signal.SIGQUIT, _QUIT_SECONDS), (signal.SIGKILL, _SECONDS)):
+        found = list(processes(directory))
+        for process in found:
+            with suppress(psutil.Error):
+                process.resume()
+                process.send_signal(number)
+        psutil.wait_procs(found, timeout=seconds)
+
+
+def processes(directory: Path) -> Iterator[psutil.Process]:
+    """Those of the lab in this directory, without this one."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and _is_ours(process, directory):
-                process.kill()
-                found.append(process)
-    psutil.wait_procs(found, timeout=_SECONDS)
+                yield process
 
 
 def _is_ours(process: psutil.Process, directory: Path) -> bool:

@@ -14,9 +14,11 @@ import socket
 import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from tests.lab import objects
 from tests.lab.errors import LabError
 from tests.lab.plan import Place, Ports
 
@@ -52,10 +54,10 @@ class Loopback:
     """Addresses 127.N.x.y, which need no rights; a held socket keeps N for this lab. Cuts need namespaces."""
 
     is_real = False
-    ports = Ports(public=8000, dns=5353)
 
-    def __init__(self, first: str, held: socket.socket) -> None:
-        self.first = first
+    def __init__(self, number: int, held: socket.socket) -> None:
+        self.first = f"127.{number}"
+        self.ports = replace(_ports(number), public=8000, dns=5353)
         self._held = held
 
     @classmethod
@@ -75,7 +77,7 @@ class Loopback:
             except OSError:
                 held.close()
                 continue
-            return cls(f"127.{number}", held)
+            return cls(number, held)
         raise LabError("there is no room for another lab on the loopback: lab down, where they run")
 
     def inside(self, place: Place) -> list[str]:
@@ -97,11 +99,11 @@ class Namespaces:
     """See above. Everything it makes bears the name of the lab, so that `remove` finds it without this object."""
 
     is_real = True
-    ports = Ports()
 
     def __init__(self, number: int, places: Sequence[Place]) -> None:
         self.first = f"10.{number}"
         self.name = f"pastelab{number}"
+        self.ports = _ports(number)
         self._places = tuple(places)
 
     @classmethod
@@ -169,9 +171,13 @@ class Namespaces:
         )
         lines = ["link set lo up", f"addr add {first}.{_ROUTER}.2/30 dev outside", "link set outside up"]
         for place in self._places:
-            lines += [f"addr add {first}.{place.number}.{_ROUTER}/24 dev p{place.number}", f"link set p{place.number} up"]
+            lines += [
+                f"addr add {first}.{place.number}.{_ROUTER}/24 dev p{place.number}",
+                f"link set p{place.number} up",
+            ]
         await _batch(lines, hub)
-        await _run(["nsenter", f"--net=/run/netns/{hub}", "sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+        await _run(["nsenter", f"--net=/run/netns/{hub}", "sh", "-c", forward])
         async with asyncio.TaskGroup() as tasks:
             for place in self._places:
                 tasks.create_task(self._furnish(place), name=f"network of {place.name}")
@@ -189,6 +195,10 @@ class Namespaces:
             ],
             self._space(place.name),
         )
+
+
+def _ports(number: int) -> Ports:
+    return Ports(s3=Ports.s3 + objects.PORTS * (number - _LABS.start))
 
 
 def can_make_namespaces() -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 
 from tests.lab.errors import LabError
 from tests.lab.plan import Site
-from tests.lab.tables import BUCKET
+from tests.seaweed import BUCKET, client
 
+# What its parts take, from that of S3 on.
+PORTS = 10
 _SECONDS = 3.0
+_POLL_SECONDS = 0.2
 
 
 def program() -> str:
@@ -27,12 +32,35 @@ def program() -> str:
 def argv(site: Site, directory: Path) -> list[str]:
     """One process with everything in it, on its address."""
     host, port = site.doors["s3"]
+    names = ("s3", "master", "volume", "filer", "admin")
+    ports = [
+        f"-{name}.port{suffix}={port + number}"
+        for number, (suffix, name) in enumerate((suffix, name) for suffix in ("", ".grpc") for name in names)
+    ]
     return [
         *("setpriv", "--pdeathsig", "KILL", "--"),
-        *(program(), "mini", f"-dir={directory}", f"-bucket={BUCKET}", f"-ip={host}", f"-ip.bind={host}"),
-        *(f"-s3.port={port}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *(program(), "mini", f"-dir={directory}", f"-bucket={BUCKET}", f"-ip={host}", f"-ip.bind={host}", *ports),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),
         *("-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"),
     ]
+
+
+def clear(first_port: int) -> None:
+    """Remove the sockets that its parts talk by, in a place that all SeaweedFS of a machine share."""
+    for port in range(first_port, first_port + PORTS):
+        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            path.unlink(missing_ok=True)
+
+
+async def usable(site: Site) -> None:
+    """Return when it keeps what it is given."""
+    while True:
+        with suppress(Exception):  # whatever a server that is half up makes of a client
+            async with client(site.url("s3"), connect_timeout=_SECONDS, read_timeout=_SECONDS) as s3:
+                await s3.put_object(Bucket=BUCKET, Key="ready", Body=b"yes")
+                await s3.delete_object(Bucket=BUCKET, Key="ready")
+                return
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def check(site: Site) -> str:

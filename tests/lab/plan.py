@@ -55,7 +55,7 @@ class Ports:
     origin: int = 8080
     internal: int = 9090
     postgres: int = 5432
-    s3: int = 8333
+    s3: int = 20_000  # and nine more; of each lab others: SeaweedFS has sockets in /tmp by their number
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.plan import COMMON, ROLES, Plan, Site
+from tests.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY
 
 DATABASE = "pastebin"
 ANALYTICS = "analytics"
-BUCKET = "pastes"
-ACCESS_KEY = "lab"
 _NAME_SERVER_KINDS = ("geodns", "gateway", "web")
 
 
@@ -24,7 +23,6 @@ class Secrets:
     node: str = field(repr=False)
     admin: str = field(repr=False)
     database: str = field(repr=False)
-    objects: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,9 @@ class Tables:
         after = plan.regions.index(name) + 1
         gateway = self.sites[f"{name}-gateway"]
         country = plan.country(name)
-        members = [site for site in self.sites.values() if site.region == name and "gateway" not in ROLES.get(site.kind, ())]
+        members = [
+            site for site in self.sites.values() if site.region == name and "gateway" not in ROLES.get(site.kind, ())
+        ]
         if name == plan.regions[0]:
             members.append(self.sites["analytics"])
         return {
@@ -120,7 +120,7 @@ class Tables:
             "blobs.endpoint": self.sites["objects"].url("s3"),
             "blobs.bucket": BUCKET,
             "blobs.access_key": ACCESS_KEY,
-            "blobs.secret_key": self.secrets.objects,
+            "blobs.secret_key": SECRET_KEY,
             "blobs.addressing": "path",
             "blobs.upload_budget_bytes": 32 * 1024**2,
         }

@@ -36,12 +36,13 @@ _PARTITIONS = [
 
 
 @pytest.fixture(scope="module")
-async def lab() -> AsyncIterator[Lab]:
-    async with directory() as path:
-        settings = {"*": {"sweeping.interval_seconds": 5.0, "sweeping.reconcile_seconds": 20.0}}
-        plan = Plan(("us", "eu"), replicas=2, workers=2, settings=settings, clocks=clocks.library() is not None)
-        async with Lab.up(plan, path / "lab") as running:
-            yield running
+async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+    regions = tuple(request.config.getoption("planet_regions").split(","))
+    settings = {"*": {"sweeping.interval_seconds": 5.0, "sweeping.reconcile_seconds": 20.0}}
+    replicas = workers = min(len(regions), 3)
+    plan = Plan(regions, replicas, workers, settings=settings, clocks=clocks.library() is not None)
+    async with directory() as path, Lab.up(plan, path / "lab") as running:
+        yield running
 
 
 @pytest.fixture
