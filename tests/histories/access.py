@@ -18,7 +18,7 @@ import dns.rcode
 import dns.rdatatype
 from multidict import CIMultiDict
 
-from tests.histories.operations import Operation
+from tests.histories.operations import Operation, Outcome
 
 Address = tuple[str, int]
 # A socket where the client is, which may be a network namespace of its own.
@@ -85,9 +85,9 @@ class Resolver:
                 self._until = time.monotonic() + max(ttl, 1)
                 break
         now = time.monotonic()
-        outcome = "ok" if now < self._until and self._known else "fail"
+        outcome: Outcome = "ok" if now < self._until and self._known else "fail"
         how = ", ".join(said)
-        self.record(Operation("resolver", self.region, "resolve", "", invoked, now, outcome, how=how))  # type: ignore[arg-type]
+        self.record(Operation("resolver", self.region, "resolve", "", invoked, now, outcome, how=how))
 
     async def _ask(self, server: Address) -> dns.message.Message | None:
         """By UDP, and by TCP where that is too small; None if nothing comes."""
@@ -150,7 +150,14 @@ class Access:
     http: aiohttp.ClientSession
 
     async def ask(
-        self, method: str, path: str, *, patience: float, is_safe: bool = True, seconds: float = TRY_SECONDS, **what: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        patience: float,
+        is_safe: bool = True,
+        seconds: float = TRY_SECONDS,
+        **what: Any,
     ) -> Answer:
         """Try again until something has said what becomes of it, or `patience` seconds are over. What is not safe to
         send again is only if it was never sent.
@@ -159,10 +166,7 @@ class Access:
         until = time.monotonic() + patience
         unclear = False
         while True:
-            for address in await self.names.addresses() or [None]:
-                if address is None:
-                    tries.append("no address")
-                    continue
+            for address in await self.names.addresses():
                 answer, is_clear = await self._try(address, method, path, seconds, what, tries, unclear)
                 if answer is not None:
                     return answer

@@ -130,16 +130,15 @@ class Play:
         """Several clients at once want the one read that there is; one in ten goes away before the answer comes."""
         sealed = [subject for subject in (*self.live, *self.ended[-20:]) if subject.paste.is_sealed]
         if not sealed:
-            return await self._create(client, chance)
+            await self._create(client, chance)
+            return
         subject = chance.choice(sealed)
         others = [self.client(chance.randrange(self.clients)) for _ in range(2 if subject.paste.max_reads else 0)]
         for number, other in enumerate(others):
             other.name, other.in_session = f"{client.name}-rival-{number}", False
         password = _WRONG if chance.random() < 0.1 else "open sesame"
         patience = 0.02 if chance.random() < 0.1 else None
-        await asyncio.gather(
-            client.reveal(subject, password, patience), *(other.reveal(subject) for other in others)
-        )
+        await asyncio.gather(client.reveal(subject, password, patience), *(other.reveal(subject) for other in others))
 
     async def look_everywhere(self, most: int = 150) -> None:
         """Once more at everything, in every region, without and with a session."""

@@ -42,6 +42,11 @@ class Planet:
     marks: list[tuple[float, str]] = field(default_factory=list)
 
     @property
+    def writer(self) -> str:
+        """A box that may write to the database and the store."""
+        return f"{self.lab.plan.regions[0]}-write"
+
+    @property
     def ground(self) -> Ground:
         """What there is to break."""
         kinds = {name: box.kind for name, box in self.lab.boxes.items() if name != "analytics-db"}
@@ -128,7 +133,7 @@ class Planet:
         return []
 
     def judge(self, found: Sequence[Violation], keep: Path, faults: Sequence[Fault] = ()) -> str:
-        """What is wrong, with all that it takes to understand it; empty if nothing is. Then `keep` has history and logs."""
+        """What is wrong, with all that it takes to understand it; empty if nothing is. `keep` has history and logs."""
         history, oddities = self.ledger.history, self.ledger.oddities
         everything = [*found, *violations(history), *self._crashes()]
         print(*summary(history), sep="\n")
@@ -161,9 +166,7 @@ async def planet(lab: Lab) -> AsyncIterator[Planet]:
             where = lab.client(region)
             url = URL(where.url)
             open_socket = stack.enter_context(sockets(where.argv, where.address))
-            names = Resolver(
-                region, str(url.host), int(url.port or 80), where.name_servers, open_socket, ledger.note
-            )
+            names = Resolver(region, str(url.host), int(url.port or 80), where.name_servers, open_socket, ledger.note)
             accesses.append(await stack.enter_async_context(opened(region, url.authority, names, open_socket)))
         nodes = {name: box.log.stat().st_size for name, box in lab.boxes.items() if box.site.is_node}
         yield Planet(lab, tuple(accesses), ledger, nodes)

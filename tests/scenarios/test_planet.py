@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import until
 from tests.histories.checking import Violation, share
 from tests.histories.faults import Fault, schedule
 from tests.lab import clocks
@@ -20,7 +21,7 @@ from tests.lab.lab import Lab
 from tests.lab.plan import Plan
 from tests.nodes import directory
 from tests.scenarios import aftermath
-from tests.scenarios.planet import READY_SECONDS, Planet, planet
+from tests.scenarios.planet import Planet, planet
 
 pytestmark = pytest.mark.scenario
 
@@ -115,9 +116,7 @@ async def _killed(world: Planet, name: str) -> list[Violation]:
     starts = world.lab.boxes[name].starts
     world.mark(f"kill {name}")
     await world.lab.kill(name)
-    async with asyncio.timeout(READY_SECONDS):
-        while world.lab.boxes[name].starts == starts:
-            await asyncio.sleep(0.05)
+    await until(lambda: world.lab.boxes[name].starts > starts)
     found = await world.settle()
     await asyncio.sleep(_BETWEEN_SECONDS)
     return found
