@@ -224,4 +224,5 @@ async def opened(region: str, host: str, names: Names, open_socket: OpenSocket |
 
     connector = aiohttp.TCPConnector(limit=0, socket_factory=None if open_socket is None else factory)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        http._retry_connection = False  # it would send a DELETE twice, and tell of the second one only
         yield Access(region, host, names, http)

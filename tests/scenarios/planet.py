@@ -158,8 +158,9 @@ class Planet:
 @asynccontextmanager
 async def planet(lab: Lab) -> AsyncIterator[Planet]:
     """Clients in every region of a lab, each with a resolver and a network of its own."""
-    # an edge that was not told revalidates once it has heard nothing for 15 seconds
-    ledger = Ledger(lease_seconds=16.0, patience=20.0 + lab.plan.ttl_seconds)
+    # an edge that was not told revalidates once it has heard nothing for so long
+    lease_seconds = lab.plan.settings["*"]["edge.lease_seconds"] + 1.0
+    ledger = Ledger(lease_seconds=lease_seconds, patience=20.0 + lab.plan.ttl_seconds)
     async with AsyncExitStack() as stack:
         accesses = []
         for region in lab.plan.regions:

@@ -27,19 +27,26 @@ pytestmark = pytest.mark.scenario
 
 _WARM_SECONDS = 12.0
 _CALM_SECONDS = 8.0
-_BETWEEN_SECONDS = 3.0
+_BETWEEN_SECONDS = 2.0
+_LEASE_SECONDS = 6.0
 _PARTITIONS = [
-    Fault(1.0, 24.0, "cut", "us", "eu"),
-    Fault(28.0, 20.0, "cut one way", "us", "eu"),
-    Fault(51.0, 8.0, "cut one way", "eu", "us"),
-    Fault(62.0, 8.0, "cut", "eu", "common"),
+    Fault(1.0, 14.0, "cut", "us", "eu"),
+    Fault(17.0, 12.0, "cut one way", "us", "eu"),
+    Fault(31.0, 7.0, "cut one way", "eu", "us"),
+    Fault(40.0, 6.0, "cut", "eu", "common"),
 ]
 
 
 @pytest.fixture(scope="module")
 async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
     regions = tuple(request.config.getoption("planet_regions").split(","))
-    settings = {"*": {"sweeping.interval_seconds": 5.0, "sweeping.reconcile_seconds": 20.0}}
+    settings = {
+        "*": {
+            "sweeping.interval_seconds": 5.0,
+            "sweeping.reconcile_seconds": 20.0,
+            "edge.lease_seconds": _LEASE_SECONDS,  # workers beat by it, so all have to know it
+        },
+    }
     replicas = workers = min(len(regions), 3)
     plan = Plan(regions, replicas, workers, settings=settings, clocks=clocks.library() is not None)
     async with directory() as path, Lab.up(plan, path / "lab") as running:
