@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import random
@@ -16,9 +17,11 @@ from pastebin.gateway.members import Member
 from pastebin.gateway.retrying import Budget
 from pastebin.gateway.wants import Want
 from pastebin.http import problems
+from pastebin.http.consistency import MIN_LSN_HEADER, Tokens
 from pastebin.http.exchanges import Ask, Exchange, Reply
 from pastebin.http.forwarding import TIMEOUT
 from pastebin.http.upstreams import IDLE_UNSAFE_SECONDS
+from pastebin.positions import BEYOND
 from pastebin.sections import GatewaySection
 
 # An answer of no more than that is passed back when it is here as a whole, so that one cut short can be had anew.
@@ -36,6 +39,7 @@ class Means:
     section: GatewaySection
     fleet: Fleet
     figures: Figures
+    tokens: Tokens
     retries: Budget = field(init=False)
     hedges: Budget = field(init=False)
     latencies: dict[str, Latencies] = field(default_factory=dict)
@@ -169,7 +173,7 @@ class Route:
         reply = None
         try:
             async with asyncio.timeout(self._patience()):
-                reply = await member.upstream.fetch(self._told(ask))
+                reply = await member.upstream.fetch(self._told(ask, member))
                 head = reply.head
                 assert head is not None  # noqa: S101  (fetch waits for it)
                 if head.framing == "length" and (head.length or 0) <= _WHOLE_BYTES:
@@ -241,10 +245,15 @@ class Route:
         self._regions = [primary, *(name for name in self._regions if name != primary)]
         return self._other() is not None
 
-    def _told(self, ask: Ask) -> Ask:
-        """With what is left of the deadline, in seconds."""
-        ask.headers[TIMEOUT] = f"{max(self._due - self._now(), 0.0):.3f}"
-        return ask
+    def _told(self, ask: Ask, member: Member) -> Ask:
+        """With what is left of the deadline, in seconds. Who stands behind an edge knows nothing of purges: where it is
+        asked instead of that edge, it is to ask the primary and no replica, which may be behind.
+        """
+        means, headers = self._means, ask.headers.copy()
+        headers[TIMEOUT] = f"{max(self._due - self._now(), 0.0):.3f}"
+        if means.fleet.passes_by_edge(member, self._want):
+            headers[MIN_LSN_HEADER] = means.tokens.seal(BEYOND, now=time.time(), purpose="min-lsn")
+        return Ask(ask.method, ask.target, headers)
 
 
 async def _first_good(running: set[asyncio.Task[Reply | PastebinError]]) -> Reply | PastebinError:
