@@ -130,6 +130,11 @@ def check_targets(cdn: CdnSection, node: NodeSection) -> Iterator[Problem]:
 def check_edge(edge: EdgeSection, node: NodeSection) -> Iterator[Problem]:
     """What the edge stands before."""
     origin = edge.origin
+    for url in edge.read_origin:
+        if not is_site(url) or urlsplit(url).path not in ("", "/"):
+            yield Problem("edge.read_origin", "must be a list of http(s)://host[:port]")
+    if edge.read_origin and origin == "local":
+        yield Problem("edge.read_origin", "needs an edge.origin elsewhere: this node's own answers everything")
     for host in edge.hosts:
         if not is_site(f"http://{host}") or urlsplit(f"http://{host}").path:
             yield Problem("edge.hosts", f"must be names of hosts, with a port if it is not 80: {host!r}")

@@ -189,6 +189,7 @@ class SweepingSection(Section, frozen=True):
 
 class EdgeSection(Section, frozen=True):
     origin: str | list[str] = "local"
+    read_origin: list[str] = []
     hosts: list[str] = []
     memory_bytes: Bytes = 128 * 1024**2
     memory_object_bytes: Bytes = 256 * 1024

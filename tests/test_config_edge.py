@@ -36,6 +36,13 @@ def test_an_edge_needs_an_origin_that_can_be_asked(origin: object) -> None:
     assert complaints(None, edge__origin=origin)[0].startswith("edge.origin: must be local")
 
 
+def test_readers_of_an_edge_are_urls_beside_an_origin_elsewhere() -> None:
+    assert complaints(None, edge__origin="http://a", edge__read_origin=["local"])[0].startswith(
+        "edge.read_origin: must"
+    )
+    assert complaints(None, edge__read_origin=["http://a"])[0].startswith("edge.read_origin: needs an edge.origin")
+
+
 def test_hosts_are_names_of_hosts() -> None:
     for host in ("", "a/b", "http://a", "u@a", "a:99999", "a?b"):
         assert complaints(None, edge__hosts=["a", host])[0].startswith("edge.hosts: must be names of hosts"), host

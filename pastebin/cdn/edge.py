@@ -22,6 +22,7 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.origins import Origins
 from pastebin.cdn.prepared import Prepared
 from pastebin.cdn.queries import Queries
+from pastebin.cdn.readers import WithReaders
 from pastebin.cdn.shortcut import EdgeConnection, Shortcut
 from pastebin.config import Config
 from pastebin.http import counted
@@ -31,8 +32,9 @@ from pastebin.http.offer import Offer
 from pastebin.http.passing import Passing
 from pastebin.http.protocol import Connection
 from pastebin.http.signing import SignedRoutes, Verifier
-from pastebin.http.upstreams import RemoteOrigin, Way
+from pastebin.http.upstreams import RemoteOrigin
 from pastebin.resources import Resources
+from pastebin.sections import EdgeSection
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -53,8 +55,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         cache = await stack.enter_async_context(Cache.opened(section, config.edge_directory, generations, figures))
         errands = await stack.enter_async_context(Errands.running(_ERRANDS))
         local = LocalOrigin() if section.origin == "local" else None
-        ways: list[Way] = [local] if local else [*_remote(config)]
-        origins = Origins(ways, section, is_limited=local is None)
+        origins = _origins(section, local)
         stack.callback(origins.close)
         feed = _feed(resources, cache, generations)
         is_counting = resources.counting is not None
@@ -146,6 +147,12 @@ class EdgeFront:
         return self._local.serving(build(), self._config.doors, self._config.node.shutdown_seconds)
 
 
-def _remote(config: Config) -> list[RemoteOrigin]:
-    urls = config.edge.origin
-    return [RemoteOrigin(url) for url in ([urls] if isinstance(urls, str) else urls)]
+def _origins(section: EdgeSection, local: LocalOrigin | None) -> Origins | WithReaders:
+    """Whom the edge stands before."""
+    if local is not None:
+        return Origins([local], section, is_limited=False)
+    urls = [section.origin] if isinstance(section.origin, str) else section.origin
+    pages = Origins([RemoteOrigin(url) for url in urls], section, is_limited=True)
+    if not section.read_origin:
+        return pages
+    return WithReaders(pages, Origins([RemoteOrigin(url) for url in section.read_origin], section, is_limited=True))

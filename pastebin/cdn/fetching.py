@@ -20,13 +20,13 @@ from pastebin.cdn.freshness import ERROR_STATUSES, Policy
 from pastebin.cdn.generations import Generations
 from pastebin.cdn.intents import Intent
 from pastebin.cdn.objects import Stored
-from pastebin.cdn.origins import Origins
 from pastebin.cdn.statuses import CacheStatus
 from pastebin.errors import BadUpstream, PastebinError
 from pastebin.http import conditions, consistency
 from pastebin.http.consistency import Tokens
 from pastebin.http.exchanges import Ask, Reply
 from pastebin.http.forwarding import introduce
+from pastebin.http.passing import Through
 from pastebin.http.replies import Head
 from pastebin.log import REQUEST_ID
 from pastebin.positions import BEYOND, Position, later
@@ -65,7 +65,7 @@ class Fetching:
     def __init__(
         self,
         section: EdgeSection,
-        origins: Origins,
+        origins: Through,
         cache: Cache,
         generations: Generations,
         feed: Held,

@@ -7,13 +7,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from pastebin.http.targets import READ
+
 Kind = Literal["web", "read", "write", "analytics"]
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVING = frozenset({"web", "read", "write", "analytics"})
 
 _ANALYTICS = re.compile(r"/(?:admin|api/v1/analytics|internal/analytics)(?:[/?].*)?", re.DOTALL)
-_READ = re.compile(r"/(?:raw/|api/v1/|[^/?]+/raw(?:[/?]|\Z))")
+_STATS = re.compile(r"/[^/?]+/stats(?:\?.*)?", re.DOTALL)
 _WRITE = re.compile(r"/[^/?]+/manage(?:\?.*)?", re.DOTALL)
 # tus 1.0: the creation of an upload goes to /uploads, everything about it to /uploads/ID
 _UPLOAD = re.compile(r"/(?:api/v1/)?uploads/([A-Za-z0-9_.~-]{1,128})(?:[/?].*)?", re.DOTALL)
@@ -46,6 +48,8 @@ def wanted(method: str, target: str) -> Want:
         return Want("write", is_safe, upload[1])
     if _ANALYTICS.fullmatch(target):
         return Want("analytics", is_safe)
+    if _STATS.fullmatch(target) and not target.startswith("/api/"):
+        return Want("web", is_safe)
     if not is_safe or _WRITE.fullmatch(target):
         return Want("write", is_safe)
-    return Want("read" if _READ.match(target) else "web", is_safe=True)
+    return Want("read" if READ.match(target) else "web", is_safe=True)

@@ -240,3 +240,15 @@ async def test_errors_of_the_origin_are_passed_on_and_not_kept(client: Client, o
     origin.script(f"/error{status}", answer(status, {}, b"down"), answer(200, FRESH, b"up"))
     assert (await client.ask(f"/error{status}")).body == b"down"
     assert (await client.ask(f"/error{status}")).body == b"up"
+
+
+async def test_bytes_and_the_api_are_asked_of_readers_where_there_are_some() -> None:
+    targets = {"/abc": "pages", "/": "pages", "/abc/raw": "readers", "/raw/abc": "readers", "/api/v1/limits": "readers"}
+    async with scripted() as pages, scripted() as readers:
+        for target in targets:
+            pages.script(target, answer(200, FRESH, b"pages"))
+            readers.script(target, answer(200, FRESH, b"readers"))
+        async with edge_before(pages.url, edge__read_origin=[readers.url]) as client:
+            for target, whose in targets.items():
+                seen = await client.ask(target)
+                assert seen.body == whose.encode(), target

@@ -10,9 +10,10 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ class Lab:
         if problems := list(plan.problems()):
             raise LabError("; ".join(problems))
         objects.program()
+        if shutil.which("setpriv") is None:
+            raise LabError("setpriv is not installed; try: apt-get install util-linux")
         await leavings.clear(directory)
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o755)
@@ -87,11 +90,16 @@ class Lab:
             stack.callback(objects.clear, network.ports.s3)
             leavings.note(directory, network.name if isinstance(network, Namespaces) else "")
             lab = cls(plan, directory, network)
+            if isinstance(network, Loopback):
+                network.check(door for site in lab.sites.values() for door in site.doors.values())
             lab._http = await stack.enter_async_context(
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS))
             )
             stack.push_async_callback(lab._end)
-            await lab._begin(told)
+            try:
+                await lab._begin(told)
+            except* (LabError, StartError, TimeoutError, OSError) as group:
+                raise LabError("; ".join(_words(group))) from group
             yield lab
 
     # What tests and the command line do with it.
@@ -172,7 +180,8 @@ class Lab:
                 while waiting := await self.unready(names):  # noqa: ASYNC110  (processes elsewhere have no events)
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            told = [f"{name}: {why}\n{self.boxes[name].last_words()}" for name, why in waiting.items()]
+            told = [f"{name}: {why}" for name, why in waiting.items()]
+            told += [f"log of {name}:\n{self.boxes[name].last_words()}" for name in list(waiting)[:2]]
             raise LabError(f"not ready after {seconds:g} s:\n" + "\n".join(told)) from None
 
     async def unready(self, names: Iterable[str] | None = None) -> dict[str, str]:
@@ -210,10 +219,7 @@ class Lab:
                 self.network.give_name_servers(self.plan.clients(name), servers)
         (self.directory / "logs").mkdir(exist_ok=True)
         (self.directory / "zone").write_text(self._tables.zone_file(), encoding="ascii")
-        try:
-            self._furnish()
-        except StartError as error:
-            raise LabError(error.detail) from error
+        self._furnish()
         told("starting PostgreSQL, the object store, name servers, gateways and edges")
         without = ("gateway", "edge", "geodns")
         first = [box for box in self.boxes.values() if box.kind in without]
@@ -285,7 +291,7 @@ class Lab:
         clock = clocks.environment(self._clock(site.name)) if self.plan.clocks and site.is_node else {}
         environment = {
             **clock,
-            **{name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ},
+            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "HOME") if name in os.environ},
             leavings.MARK: str(self.directory),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
@@ -333,6 +339,15 @@ async def _why(box: Box) -> str:
     if box.pid is None:
         return box.state
     return await box.check()
+
+
+def _words(group: BaseExceptionGroup) -> Iterator[str]:
+    """What the errors in it say."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _words(error)
+        else:
+            yield error.detail if isinstance(error, StartError) else str(error) or "it takes too long"
 
 
 def _secrets() -> Secrets:

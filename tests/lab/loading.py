@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -77,7 +79,8 @@ class Load:
     async def stop(self) -> None:
         for process in self._processes.values():
             with suppress(ProcessLookupError):
-                process.kill()
+                # Process.kill would bury one that has just ended, and asyncio look for it in vain
+                os.kill(process.pid, signal.SIGKILL)
         for process in self._processes.values():
             await process.wait()
         for reader in self._readers:

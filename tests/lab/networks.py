@@ -23,6 +23,7 @@ from tests.lab.errors import LabError
 from tests.lab.plan import Place, Ports
 
 _LABS = range(200, 240)
+_HELD_PORT = 7007
 _ROUTER = 254
 _SECONDS = 20.0
 _HUB = "hub"
@@ -65,20 +66,20 @@ class Loopback:
         for number in _LABS:
             held = socket.socket()
             try:
-                held.bind((f"127.{number}.255.1", 7))
-            except PermissionError:
-                held.close()
-                held = socket.socket()
-                try:
-                    held.bind((f"127.{number}.255.1", 7007))
-                except OSError:
-                    held.close()
-                    continue
+                held.bind((f"127.{number}.255.1", _HELD_PORT))
             except OSError:
                 held.close()
                 continue
-            return cls(number, held)
+            if objects.is_free(_ports(number).s3):
+                return cls(number, held)
+            held.close()
         raise LabError("there is no room for another lab on the loopback: lab down, where they run")
+
+    def check(self, doors: Iterable[tuple[str, int]]) -> None:
+        """See that boxes can listen there. Raises LabError, naming what is taken."""
+        taken = [f"{host}:{port}" for host, port in doors if not _is_free(host, port)]
+        if taken:
+            raise LabError(f"taken already: {', '.join(taken)}; ss -ltnp says by whom, perhaps on all addresses")
 
     def inside(self, place: Place) -> list[str]:
         return []
@@ -109,7 +110,7 @@ class Namespaces:
     @classmethod
     async def opened(cls, places: Sequence[Place]) -> Namespaces:
         """Raises LabError."""
-        for program in ("ip", "nsenter", "setpriv"):
+        for program in ("ip", "nsenter"):
             if shutil.which(program) is None:
                 raise LabError(f"{program} is not installed; try: apt-get install iproute2 util-linux")
         number = await _claim()
@@ -197,6 +198,16 @@ class Namespaces:
         )
 
 
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
 def _ports(number: int) -> Ports:
     return Ports(s3=Ports.s3 + objects.PORTS * (number - _LABS.start))
 
@@ -229,7 +240,7 @@ async def _claim() -> int:
     routes = await _run(["ip", "-4", "route", "show", "table", "all"])
     for number in _LABS:
         name = f"pastelab{number}"
-        if f" 10.{number}." in f" {routes}" or f"\n10.{number}." in routes:
+        if f" 10.{number}." in f" {routes}" or f"\n10.{number}." in routes or not objects.is_free(_ports(number).s3):
             continue
         with suppress(LabError):
             await _ip("link", "add", f"{name}h", "type", "veth", "peer", "name", name)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from tests.lab.errors import LabError
 from tests.lab.plan import Site
 from tests.seaweed import BUCKET, client
 
-# What its parts take, from that of S3 on.
+# They take the ports from that of S3 on, and for gRPC each the one that is so much higher.
+_PARTS = ("s3", "master", "volume", "filer", "admin")
+_GRPC = 10_000
 PORTS = 10
 _SECONDS = 3.0
 _POLL_SECONDS = 0.2
@@ -32,11 +36,7 @@ def program() -> str:
 def argv(site: Site, directory: Path) -> list[str]:
     """One process with everything in it, on its address."""
     host, port = site.doors["s3"]
-    names = ("s3", "master", "volume", "filer", "admin")
-    ports = [
-        f"-{name}.port{suffix}={port + number}"
-        for number, (suffix, name) in enumerate((suffix, name) for suffix in ("", ".grpc") for name in names)
-    ]
+    ports = [f"-{name}.port={port + number}" for number, name in enumerate(_PARTS)]
     return [
         *("setpriv", "--pdeathsig", "KILL", "--"),
         *(program(), "mini", f"-dir={directory}", f"-bucket={BUCKET}", f"-ip={host}", f"-ip.bind={host}", *ports),
@@ -47,9 +47,20 @@ def argv(site: Site, directory: Path) -> list[str]:
 
 def clear(first_port: int) -> None:
     """Remove the sockets that its parts talk by, in a place that all SeaweedFS of a machine share."""
-    for port in range(first_port, first_port + PORTS):
-        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
-            path.unlink(missing_ok=True)
+    for path in _sockets(first_port):
+        with suppress(OSError):
+            path.unlink()
+
+
+def is_free(first_port: int) -> bool:
+    """Whether nobody else's sockets are there."""
+    return all(path.stat().st_uid == os.geteuid() for path in _sockets(first_port))
+
+
+def _sockets(first_port: int) -> Iterator[Path]:
+    for port in range(first_port, first_port + len(_PARTS)):
+        for number in (port, port + _GRPC):
+            yield from Path("/tmp").glob(f"seaweedfs-*-{number}.sock")
 
 
 async def usable(site: Site) -> None:

@@ -33,12 +33,12 @@ _EARTH: Mapping[str, tuple[str, float, float]] = {
     "ca": ("CA", 45.5, -73.6),
 }
 
-# What a box of a kind does. Pages and bytes may be asked of either of two: an edge has another origin when one dies.
+# What a box of a kind does.
 ROLES: Mapping[Kind, tuple[RoleName, ...]] = {
     "gateway": ("gateway",),
     "edge": ("edge",),
-    "web": ("web", "read"),
-    "read": ("read", "web"),
+    "web": ("web",),
+    "read": ("read",),
     "write": ("write",),
     "worker": ("cdn-worker",),
     "analytics": ("analytics",),
@@ -55,7 +55,7 @@ class Ports:
     origin: int = 8080
     internal: int = 9090
     postgres: int = 5432
-    s3: int = 20_000  # and nine more; of each lab others: SeaweedFS has sockets in /tmp by their number
+    s3: int = 20_000  # and four more; of each lab others: SeaweedFS has sockets in /tmp by their number
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,13 @@ class Tables:
         }
 
     def _edge(self, site: Site) -> dict[str, Any]:
-        origins = [self.sites[f"{site.region}-{kind}"].url("origin") for kind in ("web", "read")]
-        return {"edge.origin": origins, "edge.memory_bytes": 16 * 1024**2, "edge.min_free_bytes": 0}
+        pages, readers = ([self.sites[f"{site.region}-{kind}"].url("origin")] for kind in ("web", "read"))
+        return {
+            "edge.origin": pages,
+            "edge.read_origin": readers,
+            "edge.memory_bytes": 16 * 1024**2,
+            "edge.min_free_bytes": 0,
+        }
 
     def _worker(self, _site: Site) -> dict[str, Any]:
         edges = [site for site in self.sites.values() if site.kind == "edge"]
