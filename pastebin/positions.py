@@ -22,6 +22,10 @@ class Position:
         return self.system_id == other.system_id and self.timeline == other.timeline and self.lsn >= other.lsn
 
 
+# Of no timeline: no replica has seen it, so whoever must have seen it asks the primary.
+BEYOND = Position(0, 0, 0)
+
+
 def later(one: Position | None, other: Position | None) -> Position | None:
     """The one that covers the other; `other`, the newer knowledge, where they do not compare."""
     if one is None or other is None:

@@ -36,7 +36,7 @@ ROLES: dict[RoleName, Role] = {
     "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
     "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
     "analytics": Role(service.role, door="origin", needs=Needs.SECRET),
-    "gateway": Role(front.role, door="gateway", needs=Needs(0)),
+    "gateway": Role(front.role, door="gateway", needs=Needs.SECRET),
     "geodns": Role(server.role, door=None, needs=Needs.SECRET),
 }
 

@@ -17,6 +17,7 @@ _MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
 def pytest_addoption(parser: pytest.Parser) -> None:
     planet = parser.getgroup("planet", "the run of faults in tests/scenarios/test_planet.py")
     planet.addoption("--planet-seconds", type=float, default=90.0, metavar="S", help="how long it lasts (90)")
+    planet.addoption("--planet-regions", default="us,eu", metavar="NAMES", help="regions of its lab (us,eu)")
     planet.addoption("--planet-seed", type=int, default=1, metavar="N", help="which faults, in what order (1)")
 
 

@@ -30,15 +30,13 @@ from pastebin.http.passing import Through
 from pastebin.http.replies import Head
 from pastebin.http.strangers import Strangers
 from pastebin.log import REQUEST_ID
-from pastebin.positions import Position, later
+from pastebin.positions import BEYOND, Position, later
 from pastebin.sections import EdgeSection
 
 # A body up to this size is awaited whole by the request that leads: then nobody gets half of it.
 _INLINE_BYTES = 64 * 1024
 _ERROR_SECONDS = 1.0
 _MOST_TAGS_BYTES = 512
-# Of no timeline: no replica has seen it, so whoever must have seen it asks the primary.
-_BEYOND = Position(0, 0, 0)
 
 
 class Held(Protocol):
@@ -173,7 +171,7 @@ class Fetching:
                 headers["If-None-Match"] = ", ".join((headers["If-None-Match"], *theirs))
                 is_merged = True
         if from_primary:
-            token: str | None = self._tokens.seal(_BEYOND, now=time.time(), purpose="min-lsn")
+            token: str | None = self._tokens.seal(BEYOND, now=time.time(), purpose="min-lsn")
         else:
             token = self.min_lsn(intent.target, frozenset() if stored is None else stored.tags)
         if token is not None:
@@ -195,7 +193,7 @@ class Fetching:
         required = self._generations.position_of(surrogates.of_path(target) | tags)
         if required is None:
             return None
-        position = _BEYOND if required == "primary" else required
+        position = BEYOND if required == "primary" else required
         return self._tokens.seal(position, now=time.time(), purpose="min-lsn")
 
     def _seen(self, headers: MultiMapping[str]) -> Position | None:

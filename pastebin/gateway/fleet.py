@@ -68,6 +68,12 @@ class Fleet:
         """The node to ask; None where none is left that suits."""
         return balancing.pick([self._flat[name] for name in regions], want, tried, now, random)
 
+    def passes_by_edge(self, member: Member, want: Want) -> bool:
+        """Whether a reader is asked though there are edges before it, which alone are told of changes."""
+        if want.kind not in ("web", "read") or "edge" in member.roles:
+            return False
+        return any("edge" in other.roles for other in self._flat[member.region])
+
     def members(self) -> Iterator[Member]:
         for region in self._flat.values():
             yield from region

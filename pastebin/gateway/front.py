@@ -52,7 +52,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             await stack.enter_async_context(resources.loops.running(resolving, name=f"resolving {region}/{node.name}"))
         resources.parts["upstreams"] = fleet.portrait
         doors = config.doors
-        gateway = Gateway(Means(section, fleet, figures), doors.body_idle_seconds, Clients(doors.trusted_proxies))
+        means = Means(section, fleet, figures, resources.tokens)
+        gateway = Gateway(means, doors.body_idle_seconds, Clients(doors.trusted_proxies))
         yield Offer(
             [web.route("*", "/{path:.*}", gateway.forward)], front=GatewayFront(gateway, section.proxy_protocol)
         )

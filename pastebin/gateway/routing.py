@@ -18,9 +18,11 @@ from pastebin.gateway.members import Member
 from pastebin.gateway.wants import Want
 from pastebin.hedging import Latencies
 from pastebin.http import problems
+from pastebin.http.consistency import MIN_LSN_HEADER, Tokens
 from pastebin.http.exchanges import Ask, Exchange, Reply
 from pastebin.http.forwarding import TIMEOUT
 from pastebin.http.upstreams import IDLE_UNSAFE_SECONDS
+from pastebin.positions import BEYOND
 from pastebin.retrying import RETRY_RESERVE, Budget
 from pastebin.sections import GatewaySection
 
@@ -36,6 +38,7 @@ class Means:
     section: GatewaySection
     fleet: Fleet
     figures: Figures
+    tokens: Tokens
     retries: Budget = field(init=False)
     hedges: Budget = field(init=False)
     latencies: dict[str, Latencies] = field(default_factory=dict)
@@ -133,10 +136,15 @@ class Route:
             self._held.pop().ended()
 
     def start(self) -> tuple[Member, Exchange] | None:
-        """The first node, and a connection to it that is free at once; None where there is no such."""
+        """The first node, and a connection to it that is free at once; None where there is no such.
+
+        Nor where the node is to be told more than what was asked.
+        """
         member = self._other()
-        exchange = member.upstream.take() if member is not None else None
-        if member is None or exchange is None:
+        if member is None or self._means.fleet.passes_by_edge(member, self._want):
+            return None
+        exchange = member.upstream.take()
+        if exchange is None:
             return None
         self._means.retries.note()
         self._means.hedges.note()
@@ -239,9 +247,9 @@ class Route:
         try:
             async with asyncio.timeout(self._patience(started)):
                 if reply is None:
-                    reply = await member.upstream.fetch(self._told(ask))
+                    reply = await member.upstream.fetch(self._told(ask, member))
                 else:
-                    reply = await member.upstream.fetched(self._told(ask), reply, was_idle=True)
+                    reply = await member.upstream.fetched(self._told(ask, member), reply, was_idle=True)
                 head = reply.head
                 assert head is not None  # noqa: S101  (fetch waits for it)
                 if head.framing == "length" and (head.length or 0) <= WHOLE_BYTES:
@@ -313,10 +321,15 @@ class Route:
         self._regions = [primary, *(name for name in self._regions if name != primary)]
         return self._other() is not None
 
-    def _told(self, ask: Ask) -> Ask:
-        """With what is left of the deadline, in seconds."""
-        ask.headers[TIMEOUT] = f"{max(self._due - self.now(), 0.0):.3f}"
-        return ask
+    def _told(self, ask: Ask, member: Member) -> Ask:
+        """With what is left of the deadline, in seconds. Who stands behind an edge knows nothing of purges: where it is
+        asked instead of that edge, it is to ask the primary and no replica, which may be behind.
+        """
+        means, headers = self._means, ask.headers.copy()
+        headers[TIMEOUT] = f"{max(self._due - self.now(), 0.0):.3f}"
+        if means.fleet.passes_by_edge(member, self._want):
+            headers[MIN_LSN_HEADER] = means.tokens.seal(BEYOND, now=time.time(), purpose="min-lsn")
+        return Ask(ask.method, ask.target, headers)
 
 
 async def _first_good(running: set[asyncio.Task[Reply | PastebinError]]) -> Reply | PastebinError:

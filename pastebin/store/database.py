@@ -331,8 +331,11 @@ class Database:
 def position_at(connection: Connection, lsn: int) -> Position:
     """The position of an LSN that was read on this connection (see LSN), without asking anybody.
 
-    An LSN read in a statement bounds from above what the statement has seen.
+    An LSN read in a statement bounds from above what the statement has seen. Raises InterfaceError if the connection
+    has ended since.
     """
+    if connection.is_closed():
+        raise asyncpg.InterfaceError("the connection has ended")
     return cast(Link, connection).position(lsn)
 
 

@@ -124,7 +124,8 @@ class Member:
         try:
             link = await self._acquire(acquire_seconds)
             try:
-                yield link
+                with _ending(link):
+                    yield link
             except BaseException as error:
                 self._judge(link, error)
                 if isinstance(error, asyncio.CancelledError):
@@ -326,6 +327,17 @@ class Member:
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
             monitor.terminate()
+
+
+@contextmanager
+def _ending(link: Link) -> Iterator[None]:
+    """A connection may end between two steps of a statement; the driver then trips over what it has taken away."""
+    try:
+        yield
+    except AttributeError as error:
+        if not _is_broken(link):
+            raise
+        raise ConnectionResetError("the connection has ended") from error
 
 
 def _is_broken(link: Link) -> bool:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pastebin.http.consistency import Tokens
+from pastebin.positions import BEYOND
 from tests.cdn.origins import NOTHING, Answer, Origin, answer, chunked, raw, scripted
 from tests.dns_server import DnsServer
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
@@ -59,6 +61,26 @@ async def test_who_asks_is_said_once(gateway: Gateway, origin: Origin) -> None:
     assert headers.getall("Via") == ["1.1 pastebin"]
     assert 0 < float(headers["Pastebin-Timeout"]) <= 60
     assert not {"X-Real-IP", "Pastebin-Counted", "Pastebin-Min-LSN", "X-Secret"} & set(headers)
+
+
+async def test_who_is_asked_instead_of_an_edge_asks_the_primary(origin: Origin, other: Origin, tmp_path: Path) -> None:
+    """Edges are told of changes, the readers behind them are not; a replica of theirs may be behind."""
+    origin.script("/slug/raw", answer(503), answer())
+    other.script("/slug/raw", answer())
+    behind = node_at(other.url, "behind", ("read",))
+    async with gateway_before(tmp_path, {"us": region(node_at(origin.url, "edge", ("edge",)), behind)}) as gateway:
+        assert (await gateway.get("/slug/raw"))[0] == 200
+        tokens = Tokens(b"a secret of thirty-two characters, or more", 60)
+    token = other.asked("/slug/raw")[0].headers["Pastebin-Min-LSN"]
+    assert tokens.unseal(token, now=0, purpose="min-lsn") == BEYOND
+    assert "Pastebin-Min-LSN" not in origin.asked("/slug/raw")[0].headers
+
+
+async def test_where_there_is_no_edge_any_replica_will_do(origin: Origin, tmp_path: Path) -> None:
+    origin.script("/slug/raw", answer())
+    async with gateway_before(tmp_path, {"us": region(node_at(origin.url, "reader", ("read",)))}) as gateway:
+        await gateway.get("/slug/raw")
+    assert "Pastebin-Min-LSN" not in origin.asked("/slug/raw")[0].headers
 
 
 async def test_a_proxy_that_is_trusted_says_who_asks(origin: Origin, tmp_path: Path) -> None:

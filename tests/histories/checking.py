@@ -191,5 +191,6 @@ def counted(
 
 
 def share(operations: Sequence[Operation]) -> float:
-    """How many of them had an answer, wrong or right."""
-    return sum(one.outcome == "ok" for one in operations) / max(len(operations), 1)
+    """How many of them had an answer; one to a write may be that there is nothing to write to."""
+    answered = sum(one.outcome == "ok" or (one.outcome == "fail" and one.kind != "read") for one in operations)
+    return answered / max(len(operations), 1)

@@ -98,7 +98,9 @@ class Client:
         slug = made.get("slug", "")
         self._note("create", key, invoked, answer, "ok" if is_made else "info", 0, slug=slug, access=access)
         if not is_made:
-            if answer.status:
+            if answer.status == 404:  # what this key has made is gone again
+                self._note("read", key, invoked, answer, "ok", GONE, access=access)
+            elif answer.status:
                 self.ledger.oddities.append(f"create {key}: {answer.how} {answer.body[:300]!r}")
             raise LookupError(key)
         return Subject(paste, slug, made["token"], size)

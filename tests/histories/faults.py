@@ -19,8 +19,8 @@ _LASTS: Mapping[Action, tuple[float, float]] = {
     "lag": (8.0, 20.0),
     "skew": (10.0, 30.0),
 }
-_MISFITS = 20
-_CALM_SECONDS = 4.0  # between the beginnings of two faults, on average
+_CHOICE = 4  # turns that wait for room
+_PAUSES = (1.0, 6.0)  # between the beginnings of two faults
 _MOST_AT_ONCE = 3
 LAG_SECONDS = (1.0, 8.0)
 SKEW_SECONDS = 300.0
@@ -65,23 +65,20 @@ def schedule(seed: int, seconds: float, ground: Ground) -> list[Fault]:
     """Every kind of box and every kind of fault has its turn before any has a second one; all is whole at the end."""
     chance = random.Random(seed)  # noqa: S311  (no secret)
     found: list[Fault] = []
-    at, misfits = 1.0, 0
-    for action, kind in _turns(chance, ground):
-        fault = _dealt(chance, ground, action, kind, at)
-        while (until := _busy_until(found, fault, ground)) > fault.at:
-            fault = Fault(until + 0.1, *_rest(fault))
-        if fault.until > seconds:
-            misfits += 1  # there may be room for another one
-            if misfits > _MISFITS:
-                break
+    turns = _turns(chance, ground)
+    waiting: list[tuple[Action, str]] = []
+    at = 1.0
+    while at < seconds:
+        if len(waiting) < _CHOICE:
+            waiting.append(next(turns))
             continue
-        found.append(fault)
-        at = max(at + chance.expovariate(1 / _CALM_SECONDS), fault.at)
-    return sorted(found, key=lambda fault: fault.at)
-
-
-def _rest(fault: Fault) -> tuple[float, Action, str, str, float]:
-    return fault.seconds, fault.action, fault.target, fault.other, fault.amount
+        dealt = [(turn, _dealt(chance, ground, *turn, at)) for turn in waiting]
+        fitting = [(turn, fault) for turn, fault in dealt if fault.until <= seconds and _has_room(found, fault, ground)]
+        if fitting:
+            waiting.remove(fitting[0][0])
+            found.append(fitting[0][1])
+        at = round(at + chance.uniform(*_PAUSES), 1)
+    return found
 
 
 def _turns(chance: random.Random, ground: Ground) -> Iterator[tuple[Action, str]]:
@@ -114,18 +111,14 @@ def _dealt(chance: random.Random, ground: Ground, action: Action, kind: str, at:
     return Fault(at, seconds, action, chance.choice(ground.boxes(kind)))
 
 
-def _busy_until(found: Sequence[Fault], fault: Fault, ground: Ground) -> float:
-    """When there is room for it: 0 if now."""
-    beside = [one for one in found if one.at < fault.until and fault.at < one.until]
+def _has_room(found: Sequence[Fault], fault: Fault, ground: Ground) -> bool:
+    """Whether it may be beside what is broken already."""
+    beside = [one for one in found if fault.at < one.until]
     kind = ground.kinds.get(fault.target, "")
-    apart = [one for one in beside if one.target == fault.target or (kind in _APART and _kind(one, ground) == kind)]
-    ends = [one.until for one in apart]
-    if fault.other:
-        ends += [one.until for one in beside if {one.target, one.other} == {fault.target, fault.other}]
-    if len(beside) >= _MOST_AT_ONCE:
-        ends.append(min(one.until for one in beside))
-    return max(ends, default=0.0)
-
-
-def _kind(fault: Fault, ground: Ground) -> str:
-    return ground.kinds.get(fault.target, "")
+    if any(one.target == fault.target and not fault.other and not one.other for one in beside):
+        return False
+    if kind in _APART and any(ground.kinds.get(one.target) == kind for one in beside):
+        return False
+    if any(one.other and {one.target, one.other} == {fault.target, fault.other} for one in beside):
+        return False
+    return len(beside) < _MOST_AT_ONCE

@@ -77,7 +77,7 @@ class History:
 
     def save(self, path: Path) -> None:
         """One object a line: the pastes first."""
-        rows = [*self.pastes.values(), *self.operations]
+        rows: list[Paste | Operation] = [*self.pastes.values(), *self.operations]
         path.write_bytes(b"".join(orjson.dumps(dataclasses.asdict(row)) + b"\n" for row in rows))
 
     @classmethod

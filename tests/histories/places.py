@@ -21,7 +21,7 @@ _SECONDS = 5.0
 def sockets(argv: Sequence[str], address: str) -> Iterator[OpenSocket]:
     """What opens sockets where `argv` would start a command, or bound to `address` where it is no other network.
 
-    A socket stays in the namespace in which it was made, and a namespace is a thread's own: one thread is there for good.
+    A socket stays in the namespace where it was made, and a namespace is a thread's own: one thread is there for good.
     """
     if tuple(argv[:3]) != _INSIDE:
         yield lambda family, kind: _bound(family, kind, address)

@@ -32,7 +32,7 @@ class Play:
     seed: int
     ledger: Ledger
     accesses: tuple[Access, ...]
-    clients: int = 16
+    clients: int = 12
     pause_seconds: float = 0.5
     live: list[Subject] = field(default_factory=list)
     ended: list[Subject] = field(default_factory=list)
@@ -130,7 +130,8 @@ class Play:
         """Several clients at once want the one read that there is; one in ten goes away before the answer comes."""
         sealed = [subject for subject in (*self.live, *self.ended[-20:]) if subject.paste.is_sealed]
         if not sealed:
-            return await self._create(client, chance)
+            await self._create(client, chance)
+            return
         subject = chance.choice(sealed)
         others = [self.client(chance.randrange(self.clients)) for _ in range(2 if subject.paste.max_reads else 0)]
         for number, other in enumerate(others):

@@ -188,11 +188,11 @@ def lives(draw: st.DrawFn) -> History:
     history = History({"k": paste}, [write for _, write in effects])
     given = 0
     for moment, begun, ended, client in sorted(looks):
-        done = [write for at, write in effects if at <= moment and not (write.outcome == "info" and hash(at) % 2)]
-        is_over = done[-1].kind == "delete" or (most is not None and given >= most)
+        known = [write for at, write in effects if at <= moment and not (write.outcome == "info" and hash(at) % 2)]
+        is_over = known[-1].kind == "delete" or (most is not None and given >= most)
         kind: Kind = "read" if most is None else "reveal"
         given += kind == "reveal" and not is_over
-        value = GONE if is_over else done[-1].value
+        value = GONE if is_over else known[-1].value
         history.operations.append(did(kind, begun, ended, value, client=client, session=client))
     return history
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 _DOWN_SECONDS = 60.0
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(words)
     directory = Path(arguments.directory).absolute()
     try:
         return int(arguments.run(arguments, directory) or 0)
@@ -101,7 +102,8 @@ def _up(arguments: argparse.Namespace, directory: Path) -> int:
         raise LabError("; ".join(problems))
     with suppress(LabError):
         control.ask(directory, "status")
-        raise SystemExit(f"lab: a lab is up in {directory} already; see it with status, end it with down")
+        print(f"lab: a lab is up in {directory} already; see it with status, end it with down", file=sys.stderr)
+        return 1
     begun = time.monotonic()
     text = json.dumps(
         {"regions": plan.regions, "replicas": plan.replicas, "workers": plan.workers, "loopback": arguments.loopback}

@@ -5,19 +5,17 @@ Only the time of day is false. What nodes measure with is the monotonic clock, w
 
 from __future__ import annotations
 
-import glob
-import os
 from pathlib import Path
 
 from tests.lab.errors import LabError
 
-_LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+_LIBRARIES = Path("/usr/lib")
 _LOOKED_AT_SECONDS = 1  # so soon a box notices
 
 
 def library() -> str | None:
     """Where it is, if it is there."""
-    return next(iter(glob.glob(_LIBRARY)), None)
+    return next(map(str, _LIBRARIES.glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
 def environment(path: Path) -> dict[str, str]:
@@ -39,4 +37,4 @@ def set_by(path: Path, seconds: float) -> None:
     """Set a clock ahead by so much, or back."""
     new = path.with_suffix(".new")
     new.write_text(f"{seconds:+f}\n", encoding="ascii")
-    os.replace(new, path)
+    new.replace(path)

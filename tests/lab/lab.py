@@ -150,15 +150,15 @@ class Lab:
         if not seconds:
             del self.lags[name]
 
-    async def behind_seconds(self, name: str) -> float:
-        """How long ago what a replica replayed last was written; 0 where it has replayed all that it has heard of."""
-        return await self._postgres[name].behind_seconds()
-
     async def skew(self, name: str, seconds: float) -> None:
         """Set the clock of a node ahead by so much, or back; it notices within about a second."""
         if not self.plan.clocks or not self.box(name).site.is_node:
             raise LabError(f"the clock of {name!r} is that of this machine")
         clocks.set_by(self._clock(name), seconds)
+
+    async def behind_seconds(self, name: str) -> float:
+        """How long ago what a replica replayed last was written; 0 where it has replayed all that it has heard of."""
+        return await self._postgres[name].behind_seconds()
 
     async def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
         """Nothing gets from one place to the other, nor back unless `one_way`: silence, no refusals."""

@@ -25,8 +25,8 @@ _COMMAND_SECONDS = 60.0
 _IN_MEMORY_SECONDS = 3.0
 _COUNTING = ("edge", "web", "read", "write")
 # What grows by the work itself, with bounds of its own: caches of answers and pages, pools of connections.
-_MORE_BYTES = 32 * 2**20
-_MORE_FILES = 48
+_MORE_BYTES = 16 * 2**20
+_MORE_FILES = 32
 _SHARE = 0.1
 
 
@@ -42,11 +42,10 @@ async def rows_of_keys(planet: Planet) -> list[Violation]:
 
 async def rows_and_objects(planet: Planet) -> list[Violation]:
     """Once everything that is due is swept, without grace, each row has its object and each object its row."""
-    first = await _pastebin(planet, "us-write", "blobs", "sweep", "--set", "blobs.grace_seconds=0.001")
+    sweep = ("blobs", "sweep", "--set", "blobs.grace_seconds=0.001")
+    first = await _pastebin(planet, planet.writer, *sweep)
     print(f"sweeping: {first[1].strip().splitlines()[-1:]}")
-    code, said = await _pastebin(
-        planet, "us-write", "blobs", "sweep", "--dry-run", "--set", "blobs.grace_seconds=0.001"
-    )
+    code, said = await _pastebin(planet, planet.writer, *sweep, "--dry-run")
     last = (said.strip().splitlines() or [""])[-1]
     found = re.search(r"would remove (\d+), (\d+) missing", last)
     if code == 0 and found is not None and found.groups() == ("0", "0"):
@@ -125,14 +124,14 @@ async def _views(planet: Planet) -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the processes of a lab hold, by box."""
+    """What the nodes of a lab hold; PostgreSQL and the object store keep house by themselves."""
 
     memory_bytes: Mapping[str, int]
     files: Mapping[str, int]
 
     @classmethod
     def of(cls, planet: Planet) -> Sizes:
-        boxes = {name: box for name, box in planet.lab.boxes.items() if box.pid is not None and box.kind != "postgres"}
+        boxes = {name: box for name, box in planet.lab.boxes.items() if box.site.is_node}
         files = {name: psutil.Process(box.pid).num_fds() for name, box in boxes.items()}
         return cls({name: box.memory_bytes() for name, box in boxes.items()}, files)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import until
 from tests.histories.checking import Violation, share
 from tests.histories.faults import Fault, schedule
 from tests.lab import clocks
@@ -20,28 +21,36 @@ from tests.lab.lab import Lab
 from tests.lab.plan import Plan
 from tests.nodes import directory
 from tests.scenarios import aftermath
-from tests.scenarios.planet import READY_SECONDS, Planet, planet
+from tests.scenarios.planet import Planet, planet
 
 pytestmark = pytest.mark.scenario
 
 _WARM_SECONDS = 12.0
 _CALM_SECONDS = 8.0
-_BETWEEN_SECONDS = 3.0
+_BETWEEN_SECONDS = 2.0
+_LEASE_SECONDS = 6.0
 _PARTITIONS = [
-    Fault(1.0, 24.0, "cut", "us", "eu"),
-    Fault(28.0, 20.0, "cut one way", "us", "eu"),
-    Fault(51.0, 8.0, "cut one way", "eu", "us"),
-    Fault(62.0, 8.0, "cut", "eu", "common"),
+    Fault(1.0, 14.0, "cut", "us", "eu"),
+    Fault(17.0, 12.0, "cut one way", "us", "eu"),
+    Fault(31.0, 7.0, "cut one way", "eu", "us"),
+    Fault(40.0, 6.0, "cut", "eu", "common"),
 ]
 
 
 @pytest.fixture(scope="module")
-async def lab() -> AsyncIterator[Lab]:
-    async with directory() as path:
-        settings = {"*": {"sweeping.interval_seconds": 5.0, "sweeping.reconcile_seconds": 20.0}}
-        plan = Plan(("us", "eu"), replicas=2, workers=2, settings=settings, clocks=clocks.library() is not None)
-        async with Lab.up(plan, path / "lab") as running:
-            yield running
+async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+    regions = tuple(request.config.getoption("planet_regions").split(","))
+    settings = {
+        "*": {
+            "sweeping.interval_seconds": 5.0,
+            "sweeping.reconcile_seconds": 20.0,
+            "edge.lease_seconds": _LEASE_SECONDS,  # workers beat by it, so all have to know it
+        },
+    }
+    replicas = workers = min(len(regions), 3)
+    plan = Plan(regions, replicas, workers, settings=settings, clocks=clocks.library() is not None)
+    async with directory() as path, Lab.up(plan, path / "lab") as running:
+        yield running
 
 
 @pytest.fixture
@@ -114,9 +123,7 @@ async def _killed(world: Planet, name: str) -> list[Violation]:
     starts = world.lab.boxes[name].starts
     world.mark(f"kill {name}")
     await world.lab.kill(name)
-    async with asyncio.timeout(READY_SECONDS):
-        while world.lab.boxes[name].starts == starts:
-            await asyncio.sleep(0.05)
+    await until(lambda: world.lab.boxes[name].starts > starts)
     found = await world.settle()
     await asyncio.sleep(_BETWEEN_SECONDS)
     return found
