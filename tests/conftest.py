@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.nodes import Node, directory, started
 
+_MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
+
 pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed", "tests.clickhouse"]
 
-_MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and the programs of the tests would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -87,14 +87,22 @@ class NodeProcess:
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,
             )
+        try:
+            await self._until_ready(self._process)
+        except BaseException:
+            await self.stop()  # nobody else knows of it
+            raise
+        return time.perf_counter() - began
+
+    async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
         async with aiohttp.ClientSession() as http, asyncio.timeout(_START_SECONDS):
             while True:
-                if self._process.returncode is not None:
-                    raise AssertionError(f"the node ended with {self._process.returncode}:\n{self.log_text[-4000:]}")
+                if process.returncode is not None:
+                    raise AssertionError(f"the node ended with {process.returncode}:\n{self.log_text[-4000:]}")
                 try:
                     async with http.get(f"{self.url}/api/v1/limits") as response:
                         if response.status == 200:
-                            return time.perf_counter() - began
+                            return
                 except aiohttp.ClientConnectionError:
                     await asyncio.sleep(0.01)  # there is no event to await in a process that does not listen yet
 
@@ -192,8 +200,8 @@ class AnalyticsProcess:
 async def analytics_process(directory: Path, url: str) -> AsyncIterator[AnalyticsProcess]:
     """A node that does nothing but analytics, on the database `url`; killed when the block ends."""
     process = AnalyticsProcess(directory, url)
-    await process.start()
     try:
+        await process.start()
         yield process
     finally:
         await process.kill()

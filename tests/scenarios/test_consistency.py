@@ -39,6 +39,7 @@ async def service() -> AsyncIterator[Service]:
         options = {
             "database__replicas": [site.dsn for site in servers.replicas],
             "database__check_interval_seconds": 0.3,
+            "database__connect_timeout_seconds": 10.0,  # nobody is away here, the machine may be busy
             "database__slow_start_seconds": 0.0,
             "blobs__directory": str(path / "blobs"),
         }

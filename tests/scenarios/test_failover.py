@@ -49,8 +49,7 @@ async def test_promotion_under_writes(old_primary: str) -> None:
         if old_primary == "unaware":
             await replicate_synchronously(servers, "replica-1")
         async with reading(await pastes(node, servers), clients=4) as reads, writing(node.url) as written:
-            await asyncio.sleep(2.0)
-            assert len(written.slugs) > 50
+            await until(lambda: len(written.slugs) > 50)
             if old_primary == "stopped":
                 await servers.primary.server.stop()
                 await asyncio.sleep(0.5)

@@ -24,7 +24,7 @@ from tests.scenarios.processes import NodeProcess, free_port, node_process
 
 pytestmark = pytest.mark.scenario
 
-_SECONDS = 30.0
+_SECONDS = 90.0
 
 
 @pytest.fixture
@@ -47,7 +47,12 @@ async def serve(*options: str, environment: dict[str, str] | None = None) -> tup
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, **(environment or {})},
     )
-    output, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return process.returncode, output.decode()
 
