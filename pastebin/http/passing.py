@@ -89,7 +89,12 @@ class Passing:
                 return web.Response(status=head.status, reason=reason, headers=headers, body=body)
             response = web.StreamResponse(status=head.status, reason=reason, headers=headers)
             is_endless = head.framing != "length" and headers.get(hdrs.CONTENT_TYPE, "").startswith(_EVENTS)
-            ending = self._ending(reply.stop) if is_endless and self._ending is not None else nullcontext()
+
+            def stop() -> None:
+                reply.stop()
+                response.force_close()
+
+            ending = self._ending(stop) if is_endless and self._ending is not None else nullcontext()
             async with aclosing(_pieces(reply)) as pieces:
                 with ending:
                     return await streaming.send(request, response, pieces, self._idle_seconds)

@@ -24,7 +24,7 @@ from tests.bench.harness import Contest, WrongAnswer, pin_client, pin_server
 from tests.nodes import SECRET
 from tests.scenarios.processes import free_port
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _PROXY = """
     proxy_buffering on;
     upstream pages {{
