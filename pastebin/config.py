@@ -22,7 +22,6 @@ from pastebin.decoding import decode
 from pastebin.errors import ConfigError, Problem
 from pastebin.places import is_path, is_site, parse_address
 from pastebin.sections import (
-    AdminSection,
     AnalyticsSection,
     BlobsSection,
     CdnSection,
@@ -30,13 +29,10 @@ from pastebin.sections import (
     DoorsSection,
     EdgeSection,
     EmbeddedSection,
-    GatewaySection,
-    GeodnsSection,
     GeoSection,
     Label,
     LimitsSection,
     NodeSection,
-    RegionSection,
     RenderingSection,
     Secret,
     Section,
@@ -44,6 +40,7 @@ from pastebin.sections import (
     SweepingSection,
     VisitsSection,
 )
+from pastebin.sections_regions import AdminSection, GatewaySection, GeodnsSection, RegionSection
 
 Read = TypeVar("Read", bound=Section)
 

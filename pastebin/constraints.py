@@ -14,7 +14,6 @@ from pastebin.errors import Problem
 from pastebin.places import is_site, is_url, parse_address
 from pastebin.regions import none
 from pastebin.sections import (
-    AdminSection,
     AnalyticsSection,
     BlobsSection,
     CdnSection,
@@ -22,13 +21,11 @@ from pastebin.sections import (
     DoorsSection,
     EdgeSection,
     EmbeddedSection,
-    GatewaySection,
-    GeodnsSection,
     GeoSection,
     NodeSection,
-    RegionSection,
     VisitsSection,
 )
+from pastebin.sections_regions import AdminSection, GatewaySection, GeodnsSection, RegionSection
 
 _DISCOVER = re.compile(r"(?:srv:[\w.-]+|a:[\w.-]+:([1-9]\d{0,4}))", re.ASCII)
 # S3 User Guide, "General purpose bucket naming rules"

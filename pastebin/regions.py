@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from pastebin.errors import Problem
 from pastebin.places import is_site, is_url
-from pastebin.sections import RegionSection
+from pastebin.sections_regions import RegionSection
 
 CONTINENTS = ("AF", "AN", "AS", "EU", "NA", "OC", "SA")
 

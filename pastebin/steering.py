@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pastebin import regions
 from pastebin.errors import ConfigError
 from pastebin.geo import Networks, Place
-from pastebin.sections import RegionSection
+from pastebin.sections_regions import RegionSection
 
 Address = IPv4Address | IPv6Address
 

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin import config, sections
+from pastebin import config
 from pastebin.config import Config, describe, load
 from pastebin.errors import ConfigError
 from pastebin.places import parse_address
-from pastebin.sections import Secret
+from pastebin.sections import DEFAULT_ROLES, Secret
+from pastebin.sections_regions import RegionSection
 
 REFERENCE = Path(__file__).resolve().parent.parent / "pastebin.toml"
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Config)}
@@ -87,7 +88,7 @@ def test_the_reference_is_a_configuration_like_none_at_all() -> None:
 
 def test_without_a_file_everything_has_its_default() -> None:
     chosen = load(None)
-    assert chosen.node.roles == list(sections.DEFAULT_ROLES)
+    assert chosen.node.roles == list(DEFAULT_ROLES)
     assert chosen.node.name and chosen.uses_embedded
     assert chosen.blob_directory == chosen.data_dir / "blobs"
     assert chosen.data_dir == Path.cwd() / "data"
@@ -289,9 +290,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert "is not TOML" in complaints(tmp_path / "latin1.toml")[0]
 
 
-ROLES = st.lists(st.sampled_from(sections.DEFAULT_ROLES), min_size=1, unique=True).filter(
-    lambda names: names != ["edge"]
-)
+ROLES = st.lists(st.sampled_from(DEFAULT_ROLES), min_size=1, unique=True).filter(lambda names: names != ["edge"])
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
@@ -381,7 +380,7 @@ def documents(draw: st.DrawFn) -> str:
     """TOML whose names are mostly right and whose values are mostly wrong."""
     document: dict[str, Any] = {}
     for section in draw(st.lists(st.sampled_from([*SECTIONS, "x"]), unique=True, max_size=4)):
-        kind = sections.RegionSection if section == "regions" else SECTIONS.get(section, Config)
+        kind = RegionSection if section == "regions" else SECTIONS.get(section, Config)
         names = [field.name for field in msgspec.structs.fields(kind)]
         document[section] = draw(st.dictionaries(st.sampled_from([*names, "x"]), VALUES, max_size=6) | VALUES)
     return "\n".join(_lines(document))

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pastebin.config import describe, load
-from pastebin.sections import RegionSection
+from pastebin.sections_regions import RegionSection
 from tests.test_config import REFERENCE, WriteFile, complaints, write
 
 __all__ = ["write"]

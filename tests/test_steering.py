@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pastebin.errors import ConfigError
 from pastebin.geo import Place
-from pastebin.sections import RegionSection
+from pastebin.sections_regions import RegionSection
 from pastebin.steering import GRAIN, Steering
 
 US = RegionSection(

@@ -23,7 +23,7 @@ from pastebin.gateway.wants import Want
 from pastebin.geo import Geo
 from pastebin.http.exchanges import Ask
 from pastebin.http.upstreams import IDLE_SECONDS, RemoteOrigin, Upstream
-from pastebin.sections import GatewaySection, RegionNodeSection, RegionSection
+from pastebin.sections_regions import GatewaySection, RegionNodeSection, RegionSection
 from pastebin.shedding import Share, Shedding, told
 from pastebin.steering import Steering
 from pastebin.store.discovery import Answer, Discovery

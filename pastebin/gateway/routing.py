@@ -24,7 +24,7 @@ from pastebin.http.forwarding import TIMEOUT
 from pastebin.http.upstreams import IDLE_UNSAFE_SECONDS
 from pastebin.positions import BEYOND
 from pastebin.retrying import RETRY_RESERVE, Budget
-from pastebin.sections import GatewaySection
+from pastebin.sections_regions import GatewaySection
 
 _RESERVED_HEDGES = 10.0
 # Answers that another node might give better.

@@ -18,7 +18,7 @@ import orjson
 from pastebin.damping import Damping, State
 from pastebin.geodns.votes import Told, Votes
 from pastebin.http.signing import Signer
-from pastebin.sections import GeodnsSection, RegionSection
+from pastebin.sections_regions import GeodnsSection, RegionSection
 from pastebin.shedding import Share, Shedding, told
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from pastebin.geodns.responding import Responder
 from pastebin.geodns.signing import Signatures, Signing, published
 from pastebin.geodns.zone import Zone
 from pastebin.geodns.zone import load as read_zone
-from pastebin.sections import GeodnsSection, RegionSection
+from pastebin.sections_regions import GeodnsSection, RegionSection
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import cast
 
 from pastebin.geodns.limits import network_of
 from pastebin.geodns.responding import Responder, client_of
-from pastebin.sections import GeodnsSection
+from pastebin.sections_regions import GeodnsSection
 
 _BACKLOG = 256
 _UNSENT_BYTES = 256 * 1024

@@ -18,7 +18,7 @@ from pastebin.decoding import Findings
 from pastebin.errors import ConfigError, Problem
 from pastebin.geodns import zonefile
 from pastebin.geodns.wire import AAAA, CNAME, DS, NS, SOA, A
-from pastebin.sections import GeodnsSection
+from pastebin.sections_regions import GeodnsSection
 
 _SIGNED = {46, 47, 48, 50, 51, 59, 60}  # made by signing
 

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from pastebin.portraits import TOPOLOGY, Portrait
-from pastebin.sections import RegionNodeSection, RegionSection
+from pastebin.sections_regions import RegionNodeSection, RegionSection
 
 # up: ready; waiting: it answers and is not ready; silent: it does not answer; unknown: nobody can ask, or has yet.
 State = Literal["up", "waiting", "silent", "unknown"]

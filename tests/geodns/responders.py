@@ -14,7 +14,7 @@ from pastebin.geodns.cookies import Cookies
 from pastebin.geodns.limits import Limits
 from pastebin.geodns.responding import Facts, Responder, Rules
 from pastebin.geodns.zone import load
-from pastebin.sections import GeodnsSection, RegionSection
+from pastebin.sections_regions import GeodnsSection, RegionSection
 from pastebin.steering import Steering
 from tests.geodns.dns_client import REGIONS, ZONE
 

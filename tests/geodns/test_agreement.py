@@ -9,7 +9,7 @@ import pytest
 
 from pastebin.errors import ConfigError
 from pastebin.geodns.zone import load
-from pastebin.sections import GeodnsSection
+from pastebin.sections_regions import GeodnsSection
 from tests.geodns.dns_client import ZONE
 from tests.programs import require
 

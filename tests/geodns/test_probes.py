@@ -16,7 +16,7 @@ from aiohttp import web
 
 from pastebin.geodns.probes import HEARING_INTERVALS, STATES, Probes
 from pastebin.http.signing import Signer
-from pastebin.sections import GeodnsSection, RegionSection
+from pastebin.sections_regions import GeodnsSection, RegionSection
 from tests.geodns.dns_client import REGIONS, ask, question, serving, subnet, texts
 from tests.nodes import SECRET
 

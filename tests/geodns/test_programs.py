@@ -15,7 +15,7 @@ import pytest
 from pastebin.errors import ConfigError
 from pastebin.geodns import keys
 from pastebin.geodns.zone import load
-from pastebin.sections import GeodnsSection
+from pastebin.sections_regions import GeodnsSection
 from tests.geodns.dns_client import ZONE, serving
 from tests.nodes import Node
 from tests.programs import require

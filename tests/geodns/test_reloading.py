@@ -12,7 +12,7 @@ import pytest
 
 from pastebin.errors import ConfigError
 from pastebin.geodns.reloading import Source
-from pastebin.sections import GeodnsSection
+from pastebin.sections_regions import GeodnsSection
 from tests.geodns.dns_client import ZONE, ask, question, serving, texts
 from tests.nodes import Node
 

@@ -20,7 +20,8 @@ from netaddr import IPSet
 
 from pastebin.geo import Geo
 from pastebin.geodns.scopes import Scopes, Stopped
-from pastebin.sections import GeoSection, RegionSection
+from pastebin.sections import GeoSection
+from pastebin.sections_regions import RegionSection
 from pastebin.steering import Steering
 from tests.geodns.dns_client import ask, question, serving, subnet
 

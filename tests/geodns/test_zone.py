@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pastebin.errors import ConfigError
 from pastebin.geodns.zone import Zone, load
-from pastebin.sections import GeodnsSection
+from pastebin.sections_regions import GeodnsSection
 from tests.geodns.dns_client import ZONE
 
 HEAD = "@ 60 IN SOA ns hostmaster 1 2 3 4 5\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pastebin.portraits import Names, Portrait, Queue, Server, Servers, Store, TargetQueue, Upstream
-from pastebin.sections import RegionNodeSection, RegionSection
+from pastebin.sections_regions import RegionNodeSection, RegionSection
 from pastebin.services.diagrams import Arrangement, Box, Diagram
 from pastebin.services.diagrams_svg import cut, draw
 from pastebin.services.planet import Planet, merged, planet, tier_of
