@@ -7,10 +7,15 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.nodes import Node, directory, started
 
 _MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
+
+# How long an example takes says something about the machine, and nothing about the program.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 pytest_plugins = ["tests.postgres", "tests.cluster", "tests.seaweed", "tests.clickhouse"]
 
