@@ -87,8 +87,7 @@ class Lab:
             chosen = can_make_namespaces() if is_real is None else is_real
             network = await Namespaces.opened(plan.places) if chosen else Loopback.opened()
             stack.push_async_callback(network.close)
-            stack.callback(objects.clear, network.ports.s3)
-            leavings.note(directory, network.name if isinstance(network, Namespaces) else "")
+            leavings.note(directory, network.name if isinstance(network, Namespaces) else "", network.ports.s3)
             lab = cls(plan, directory, network)
             if isinstance(network, Loopback):
                 network.check(door for site in lab.sites.values() for door in site.doors.values())
