@@ -26,7 +26,7 @@ from tests.lab.boxes import Box
 from tests.lab.databases import Postgres
 from tests.lab.errors import LabError
 from tests.lab.networks import Loopback, Namespaces, Network, can_make_namespaces
-from tests.lab.plan import Place, Plan, Site, sites
+from tests.lab.plan import COMMON, Place, Plan, Site, sites
 from tests.lab.tables import Secrets, Tables, as_toml
 from tests.seaweed import ACCESS_KEY, SECRET_KEY
 
@@ -87,8 +87,7 @@ class Lab:
             chosen = can_make_namespaces() if is_real is None else is_real
             network = await Namespaces.opened(plan.places) if chosen else Loopback.opened()
             stack.push_async_callback(network.close)
-            stack.callback(objects.clear, network.ports.s3)
-            leavings.note(directory, network.name if isinstance(network, Namespaces) else "")
+            leavings.note(directory, network.name if isinstance(network, Namespaces) else "", network.ports.s3)
             lab = cls(plan, directory, network)
             if isinstance(network, Loopback):
                 network.check(door for site in lab.sites.values() for door in site.doors.values())
@@ -106,12 +105,14 @@ class Lab:
 
     def box(self, name: str) -> Box:
         if name not in self.boxes:
-            raise LabError(f"there is no box {name!r}; there are {', '.join(self.boxes)}")
+            raise LabError(
+                f"there is no box {name!r}; there are {', '.join([*self.boxes, *self.plan.regions, COMMON])}"
+            )
         return self.boxes[name]
 
     def named(self, name: str) -> list[Box]:
-        """The box of that name, or all boxes of the region of that name."""
-        found = [box for box in self.boxes.values() if box.region == name and name]
+        """The box of that name, or all boxes of the place of that name."""
+        found = [box for box in self.boxes.values() if box.site.place.name == name]
         return found or [self.box(name)]
 
     async def kill(self, name: str, *, stays: bool = False) -> None:

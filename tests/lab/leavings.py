@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.lab import networks
+from tests.lab import networks, objects
 from tests.lab.errors import LabError
 
 MARK = "PASTEBIN_LAB"
@@ -22,10 +22,10 @@ _SECONDS = 10.0
 _QUIT_SECONDS = 2.0
 
 
-def note(directory: Path, network: str) -> None:
+def note(directory: Path, network: str, s3_port: int) -> None:
     """Write down what `clear` cannot see from outside."""
     me = psutil.Process()
-    state = {"network": network, "supervisor": me.pid, "since": me.create_time()}
+    state = {"network": network, "s3": s3_port, "supervisor": me.pid, "since": me.create_time()}
     (directory / _STATE).write_text(json.dumps(state), encoding="ascii")
 
 
@@ -57,6 +57,8 @@ async def clear(directory: Path) -> None:
     await asyncio.to_thread(_end_processes, directory)
     if name := str(state.get("network", "")):
         await networks.remove(name)
+    if isinstance(port := state.get("s3"), int):
+        objects.clear(port)
     await asyncio.to_thread(_remove, directory)
 
 
