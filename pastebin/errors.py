@@ -102,6 +102,10 @@ class InvalidPaste(PastebinError):
         self.problems = problems
 
 
+class CredentialsFound(InvalidPaste):
+    """Something in the content looks like a credential, and reject_secrets asks for such content to be refused."""
+
+
 class InvalidQuestion(InvalidPaste):
     """The question cannot be answered as it is put."""
 

@@ -116,6 +116,7 @@ class Options:
     parent: str | None = None
     encryption: dict[str, Any] | None = None
     analytics: Analytics | None = None
+    rejects_credentials: bool = False
     idempotency_key: str | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
 

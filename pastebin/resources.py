@@ -49,6 +49,7 @@ from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
 from pastebin.store import portrait, schema
 from pastebin.store.blobs import Blobs
+from pastebin.store.complaints import Complaints
 from pastebin.store.cursors import Cursors
 from pastebin.store.database import Database
 from pastebin.store.directory import DirectoryBlobs
@@ -56,7 +57,6 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
-from pastebin.store.reports import Reports
 from pastebin.store.salts import SaltStore
 from pastebin.store.wakeups import Notifier
 from pastebin.visitors import pseudonyms
@@ -175,7 +175,7 @@ class Resources:
 
     @cached_property
     def moderating(self) -> Moderating:
-        return Moderating(self.pastes, Reports(self.database), self.purging)
+        return Moderating(self.pastes, Complaints(self.database), self.purging)
 
     @cached_property
     def partitions(self) -> Partitions:

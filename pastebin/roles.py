@@ -28,12 +28,13 @@ class Role:
     needs: Needs
 
 
+# In this order they are entered: a worker tells the edge of its own node from the beginning.
 ROLES: dict[RoleName, Role] = {
     "web": Role(web.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
     "read": Role(read.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.SECRET),
     "write": Role(write.role, door="origin", needs=Needs.DATABASE | Needs.BLOBS | Needs.RENDERING | Needs.SECRET),
-    "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
     "edge": Role(edge.role, door="edge", needs=Needs.SECRET),
+    "cdn-worker": Role(worker.role, door=None, needs=Needs.DATABASE | Needs.SECRET),
     "analytics": Role(service.role, door="origin", needs=Needs.SECRET),
     "gateway": Role(front.role, door="gateway", needs=Needs(0)),
     "geodns": Role(server.role, door=None, needs=Needs.SECRET),

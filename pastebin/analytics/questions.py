@@ -223,8 +223,8 @@ def _start(day: date, zone: ZoneInfo) -> datetime:
 
 @lru_cache(maxsize=1)
 def zones() -> frozenset[str]:
-    """The names of all time zones."""
-    return frozenset(available_timezones())
+    """The names of all time zones that mean the same everywhere."""
+    return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 def _zone(name: str) -> ZoneInfo | None:

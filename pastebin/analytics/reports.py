@@ -39,6 +39,7 @@ from pastebin.reports import (
 )
 from pastebin.services import tables
 from pastebin.services.statistics import Answer
+from pastebin.slugs import ALLOWED, is_slug
 
 PREFIX = "/api/v1/analytics"
 _SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -155,16 +156,23 @@ class StatsAnswers:
     async def answer(self, body: bytes) -> Answer:
         """A StatsReport as JSON, or a problem document."""
         try:
-            try:
-                asked = msgspec.json.decode(body, type=StatsQuestion)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise UnreadableRequest(f"The question cannot be read: {error}") from None
+            asked = _asked(body)
             _, question = questions.read(StatsQuery, asked.query, self._now(), self._longest, slug=asked.slug)
             return Answer(200, views.encode(await self._reporting.stats(question, of_service=False)))
         except InvalidPaste as error:
             return _refusal(error)
         except UnreadableRequest as error:
             return _refusal(error)
+
+
+def _asked(body: bytes) -> StatsQuestion:
+    try:
+        asked = msgspec.json.decode(body, type=StatsQuestion)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableRequest(f"The question cannot be read: {error}") from None
+    if not is_slug(asked.slug):
+        raise UnreadableRequest(f"The question is about no paste: a slug has {ALLOWED}.")
+    return asked
 
 
 def _refusal(error: PastebinError) -> Answer:

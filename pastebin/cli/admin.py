@@ -13,9 +13,9 @@ from pastebin.config import Config
 from pastebin.errors import ConfigError, PasteNotFound, Problem
 from pastebin.services.moderating import Moderating
 from pastebin.services.purging import Purging
+from pastebin.store.complaints import Complaint, Complaints
 from pastebin.store.cursors import Cursors
 from pastebin.store.pastes import Pastes
-from pastebin.store.reports import Report, Reports
 
 SUMMARY = "look after pastes that somebody complains about: reports, take-down, dismiss"
 
@@ -56,11 +56,11 @@ async def _run(config: Config, arguments: argparse.Namespace) -> int:
         pastes = await stack.enter_async_context(Pastes.opened(database, config.blobs.inline_max_bytes))
         gone_seconds = config.edge.lease_seconds + config.cdn.lease_seconds
         purging = Purging.opened(Cursors(database), seconds=_PURGE_SECONDS, gone_seconds=gone_seconds)
-        moderating = Moderating(pastes, Reports(database), await stack.enter_async_context(purging))
+        moderating = Moderating(pastes, Complaints(database), await stack.enter_async_context(purging))
         match arguments.action:
             case "reports":
-                for report in await moderating.reports():
-                    print(printable(_line(report)))
+                for complaint in await moderating.complaints():
+                    print(printable(_line(complaint)))
                 return 0
             case "dismiss":
                 count = await moderating.dismiss(arguments.slug)
@@ -75,6 +75,7 @@ async def _run(config: Config, arguments: argparse.Namespace) -> int:
         return 0 if purge.is_confirmed else 1
 
 
-def _line(report: Report) -> str:
-    details = f": {report.details}" if report.details else ""
-    return f"{report.created_at:%Y-%m-%d %H:%M:%S}  {report.slug}  {report.reason}  {report.of_paste} in all{details}"
+def _line(complaint: Complaint) -> str:
+    details = f": {complaint.details}" if complaint.details else ""
+    when = f"{complaint.created_at:%Y-%m-%d %H:%M:%S}"
+    return f"{when}  {complaint.slug}  {complaint.reason}  {complaint.of_paste} in all{details}"

@@ -49,6 +49,9 @@ class PasteChanges(Payload, frozen=True):
         Analytics | None,
         Meta(description="Who may see how often it is read: the owner unless said otherwise; off: nothing is counted"),
     ] = None
+    reject_secrets: Annotated[
+        bool | None, Meta(description="Refuse content that looks like it holds private keys, tokens or passwords")
+    ] = None
 
 
 class PasteOptions(PasteChanges, frozen=True):
@@ -240,6 +243,7 @@ def to_options(
         parent=new.parent,
         encryption=new.encryption,
         analytics=payload.analytics,
+        rejects_credentials=bool(payload.reject_secrets),
         idempotency_key=idempotency_key,
     )
 

@@ -47,6 +47,7 @@ TABLE: dict[type[errors.PastebinError], Row] = {
     errors.RangeUnsatisfiable: Row(416, "range-unsatisfiable", "Range not satisfiable"),
     errors.Misdirected: Row(421, "misdirected", "Misdirected request"),
     errors.InvalidPaste: Row(422, "invalid-paste", "Paste not acceptable"),
+    errors.CredentialsFound: Row(422, "secret-found", "Content looks like it holds a secret"),
     errors.IdempotencyMismatch: Row(422, "idempotency-mismatch", "Idempotency-Key used for another paste"),
     errors.InvalidQuestion: Row(422, "invalid-question", "Question not acceptable"),
     errors.RateLimited: Row(429, "rate-limited", "Too many requests"),

@@ -71,6 +71,7 @@ class ContentReader:
         if size > min(_INLINE_BYTES, self._limits.max_json_bytes):
             return None
         options, parts = self._take_apart(request.body, CreatePaste, None)
+        _watch(taken, options)
         if len(parts) != 1 or not taken.add_whole(parts[0].content, name=parts[0].name, syntax=parts[0].syntax):
             return None
         return options
@@ -91,6 +92,7 @@ class ContentReader:
                 options, parts = await asyncio.to_thread(self._take_apart, body, struct, key)
             else:
                 options, parts = self._take_apart(body, struct, key)
+            _watch(taken, options)
             for part in parts:
                 if not taken.add_whole(part.content, name=part.name, syntax=part.syntax):
                     await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
@@ -110,6 +112,7 @@ class ContentReader:
     ) -> Options:
         _no_query(request)
         form = bodies.Form(request, self._idle_seconds, typed, self._limits.max_files)
+        taken.scanners = []  # what is asked may stand behind the files
         async for file in form.files():
             await taken.add(file.chunks, name=file.name)
         given = {name: value for name, value in typed.items() if name != "newlines"}
@@ -121,6 +124,7 @@ class ContentReader:
         options = payloads.text_options(_query(request), key, _OPTIONS[struct])
         if options.name is None and name is not None:
             options = replace(options, name=name)
+        _watch(taken, options)
         chunks = bodies.chunks(request, self._idle_seconds)
         if (content := bodies.arrived(request)) is not None:
             if taken.add_whole(content, name=options.name):
@@ -128,6 +132,11 @@ class ContentReader:
             chunks = _once(content)
         await taken.add(chunks, name=options.name)
         return options
+
+
+def _watch(taken: Intake, options: Options) -> None:
+    if options.rejects_credentials:
+        taken.scanners = []
 
 
 def _query(request: web.Request) -> dict[str, str]:

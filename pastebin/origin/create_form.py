@@ -18,8 +18,13 @@ _LIFETIMES = (
 )
 
 
-def create_context(limits: LimitsSection, values: dict[str, str], problems: list[Problem]) -> dict[str, Any]:
-    """The context of `create.html`; `values` is what the user typed before."""
+def create_context(
+    limits: LimitsSection, values: dict[str, str], problems: list[Problem], *, has_credentials: bool = False
+) -> dict[str, Any]:
+    """The context of `create.html`; `values` is what the user typed before.
+
+    `has_credentials` asks whether what looks like one is to be published all the same.
+    """
     longest = limits.max_lifetime_seconds
     lifetimes = [(value, label) for value, label, seconds in _LIFETIMES if not longest or seconds <= longest]
     if limits.default_lifetime_seconds or longest:
@@ -36,4 +41,5 @@ def create_context(limits: LimitsSection, values: dict[str, str], problems: list
         "lifetimes": lifetimes,
         "values": values,
         "problems": problems,
+        "has_credentials": has_credentials,
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pastebin.errors import EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
+from pastebin.errors import CredentialsFound, EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
 from pastebin.http import asking, bodies, caching, counted, streaming
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
@@ -69,7 +69,7 @@ class FormHandlers:
                         typed["content"] = taken.files[0].body.decode(errors="replace")
                     raise
         except InvalidPaste as error:
-            return self._form_again(typed, error.problems, base)
+            return self._form_again(typed, error.problems, base, has_credentials=isinstance(error, CredentialsFound))
         except SlugTaken as error:
             return self._form_again(typed, [Problem("slug", error.detail)], base, status=409)
         # the page of a protected paste would use up a reading: its maker gets the one with the link instead
@@ -79,9 +79,17 @@ class FormHandlers:
         tokens.remember(response, published.paste.slug, published.token, secure=base.startswith("https:"))
         return response
 
-    def _form_again(self, typed: dict[str, str], problems: list[Problem], base: str, status: int = 422) -> web.Response:
+    def _form_again(
+        self,
+        typed: dict[str, str],
+        problems: list[Problem],
+        base: str,
+        status: int = 422,
+        *,
+        has_credentials: bool = False,
+    ) -> web.Response:
         typed.pop("password", None)
-        context = create_context(self._limits, typed, problems)
+        context = create_context(self._limits, typed, problems, has_credentials=has_credentials)
         return html_response(self._pages.render("create.html", **context, site_url=base), status)
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:

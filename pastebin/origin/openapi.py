@@ -52,11 +52,11 @@ class Operation:
 
 
 _WRITE_REFUSALS = (
-    "unreadable-request",
     "upload-too-slow",
     "paste-too-large",
     "unsupported-media",
     "invalid-paste",
+    "secret-found",
     "storage-full",
 )
 _OWNER_REFUSALS = ("token-required", "edit-forbidden", "paste-not-found", "paste-taken-down")
@@ -147,7 +147,6 @@ OPERATIONS = (
         body=RevealPaste,
         gives_bytes=True,
         refusals=(
-            "unreadable-request",
             "invalid-paste",
             "paste-too-large",
             "upload-too-slow",
@@ -164,7 +163,7 @@ OPERATIONS = (
         status=204,
         body=ReportPaste,
         refusals=(
-            *("unreadable-request", "invalid-paste", "paste-too-large", "upload-too-slow", "paste-not-found"),
+            *("invalid-paste", "paste-too-large", "upload-too-slow", "paste-not-found"),
             *("paste-taken-down", "rate-limited"),
         ),
     ),
@@ -205,7 +204,8 @@ OPERATIONS = (
     Operation("GET", "/api/v1/openapi.json", "This document", answers=(dict[str, Any],)),
 )
 
-_EVERYWHERE = ("internal-error", "unavailable", "overloaded", "database-unavailable")
+# Nobody reads a head of more than some kilobytes, whatever it asks for.
+_EVERYWHERE = ("unreadable-request", "internal-error", "unavailable", "overloaded", "database-unavailable")
 
 
 def document(base: str) -> bytes:

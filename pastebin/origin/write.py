@@ -16,12 +16,12 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Said, Short, Tell
 from pastebin.models import Published, Purge
+from pastebin.origin.complaints import ComplaintHandlers
 from pastebin.origin.content import ContentReader
 from pastebin.origin.forms import FormHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import JSON_HEADERS, json_answer
-from pastebin.origin.reports import ReportHandlers
 from pastebin.positions import Position
 from pastebin.resources import Resources
 from pastebin.services.changes import Telling
@@ -67,7 +67,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
                 web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
                 *forms.routes(),
-                *ReportHandlers(resources.moderating, idle).routes(),
+                *ComplaintHandlers(resources.moderating, idle).routes(),
             ]
         )
 

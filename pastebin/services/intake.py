@@ -13,6 +13,7 @@ from pastebin.metrics import Metrics
 from pastebin.models import File
 from pastebin.sections import LimitsSection
 from pastebin.services import media, syntaxes
+from pastebin.services.credentials import Scanner
 from pastebin.store.blobs import Blobs, new_key
 from pastebin.store.leftovers import Leftovers
 
@@ -60,6 +61,8 @@ class Intake:
         self.problems: list[Problem] = []
         self.size = 0
         self.blob_keys: list[str] = []
+        # one for each file, where somebody asked for it before there was any
+        self.scanners: list[Scanner] | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._may_be_committed = False
@@ -143,6 +146,8 @@ class Intake:
             raise InvalidPaste([Problem("files", f"a paste has at most {self._limits.max_files} files")])
         if name is not None:
             self.problems += name_problems(name, f"files[{position}].name")
+        if self.scanners is not None:
+            self.scanners.append(Scanner())
 
     def _keep(self, content: bytes, name: str | None, syntax: str | None, kind: str) -> None:
         if syntax is None and kind == media.TEXT:
@@ -161,6 +166,8 @@ class Intake:
         if self.size > self._limits.max_paste_bytes:
             raise too_large(self._limits)
         self._metrics.received_bytes.inc(len(chunk))
+        if self.scanners is not None:
+            self.scanners[-1].feed(chunk)
 
     async def _store(self, head: bytearray, rest: AsyncIterator[bytes]) -> tuple[str, int, bytes]:
         """Stream to the blob store, the head first; returns key, size and digest once everything is durable."""

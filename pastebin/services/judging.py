@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from pastebin.errors import Problem
+from pastebin.errors import CredentialsFound, Problem
 from pastebin.models import File, Options
 from pastebin.services import syntaxes
+from pastebin.services.credentials import Scanner
 
 ENCRYPTION_BYTES = 4096
 # What a reveal can hand out in one answer when the paste has several files (see `protected_problems`).
@@ -69,6 +71,19 @@ def content_problems(files: tuple[File, ...]) -> list[Problem]:
         if file.syntax is not None and syntaxes.find(file.syntax) is None:
             found.append(Problem(f"files[{file.position}].syntax", "is not known; /api/v1/syntaxes lists what is"))
     return found
+
+
+def refuse_credentials(options: Options, scanners: Sequence[Scanner] | None) -> None:
+    """Raise CredentialsFound, which says where they are and never what they are, if the options ask for that."""
+    if not options.rejects_credentials:
+        return
+    found = [
+        Problem(f"files[{position}]", f"line {finding.line} looks like it holds a {finding.kind}")
+        for position, scanner in enumerate(scanners or ())
+        for finding in scanner.found
+    ]
+    if found:
+        raise CredentialsFound(found)
 
 
 def protected_problems(options: Options, files: tuple[File, ...]) -> list[Problem]:

@@ -8,8 +8,8 @@ from pastebin import slugs
 from pastebin.errors import InvalidPaste, PasteNotFound, Problem
 from pastebin.models import Purge, ReportReason
 from pastebin.services.purging import Purging
+from pastebin.store.complaints import Complaint, Complaints
 from pastebin.store.pastes import Pastes
-from pastebin.store.reports import Report, Reports
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +19,9 @@ DETAILS_CHARACTERS = 2000
 class Moderating:
     """Takes complaints from anybody, and takes pastes away for the administrator."""
 
-    def __init__(self, pastes: Pastes, reports: Reports, purging: Purging) -> None:
+    def __init__(self, pastes: Pastes, complaints: Complaints, purging: Purging) -> None:
         self._pastes = pastes
-        self._reports = reports
+        self._complaints = complaints
         self._purging = purging
 
     async def report(self, slug: str, reason: ReportReason, details: str) -> None:
@@ -33,11 +33,11 @@ class Moderating:
         paste = await self._pastes.find(slug)
         if paste.visibility == "private":
             raise PasteNotFound
-        await self._reports.add(paste, reason, details)
+        await self._complaints.add(paste, reason, details)
 
-    async def reports(self) -> list[Report]:
+    async def complaints(self) -> list[Complaint]:
         """What nobody has decided about yet."""
-        return await self._reports.list()
+        return await self._complaints.list()
 
     async def take_down(self, slug: str, reason: str) -> Purge:
         """Take a paste away everywhere, and say how many caches know it. Raises PasteNotFound."""
@@ -49,4 +49,4 @@ class Moderating:
 
     async def dismiss(self, slug: str) -> int:
         """Forget the complaints about a paste that stays; how many there were."""
-        return await self._reports.dismiss(slug)
+        return await self._complaints.dismiss(slug)

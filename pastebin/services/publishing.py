@@ -167,6 +167,7 @@ class Publishing:
             await self._blobs.require_room()
         mistakes = await self._problems(options) + judging.unless_named(taken.problems, options)
         self._judge_change(paste, files, options, mistakes)
+        judging.refuse_credentials(options, taken.scanners)
         changes = Changes(files or None, await self._members(options))
         for _ in range(_CHANGE_TRIES):
             try:
@@ -308,6 +309,7 @@ def _refuse(problems: list[Problem], taken: Intake, files: tuple[File, ...], opt
         problems += [*judging.content_problems(files), *judging.protected_problems(options, files)]
     if problems:
         raise InvalidPaste(problems)
+    judging.refuse_credentials(options, taken.scanners)
 
 
 class _Beginning:

@@ -117,6 +117,11 @@ def test_everything_wrong_is_told_at_once() -> None:
     assert fields_of(since="1y", granularity="minute", zone="Mars") == {"granularity", "zone"}
 
 
+@pytest.mark.parametrize("zone", ["localtime", "Factory"])
+def test_a_zone_is_one_that_means_the_same_everywhere(zone: str) -> None:
+    assert fields_of(zone=zone) == {"zone"}
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

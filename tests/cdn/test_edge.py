@@ -264,3 +264,14 @@ async def test_figures_tell_of_hits_and_misses(cached: Node) -> None:
     for line in ('pastebin_edge_answers_total{kind="pass"}', 'pastebin_edge_answers_total{kind="miss"}'):
         assert float(text.split(line)[1].split()[0]) >= 1
     assert 'pastebin_edge_fetch_duration_seconds_count{outcome="2xx"}' in text
+
+
+async def test_a_worker_tells_the_edge_of_its_node_at_once(session_database_dsn: str) -> None:
+    """Not only when it renews its claims, every 20 s here: until it is told an edge has to ask before each answer."""
+    roles = ["cdn-worker", "read", "write", "edge"]
+    settings = {"node__roles": roles, "cdn__lease_seconds": 60}
+    async with directory() as path, started(session_database_dsn, path, **settings) as node:
+        paste = await node.paste()
+        async with asyncio.timeout(15):
+            while "; hit" not in (await ask(node, f"/{paste['slug']}/raw"))[2]["Cache-Status"]:
+                pass

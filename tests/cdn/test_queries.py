@@ -51,6 +51,7 @@ def test_what_is_taken_off(target: str, known: str) -> None:
         ("/abc/stats?since=7d", True),
         ("/abc/stats?lines=1", False),
         ("/admin/analytics?since=7d", True),
+        ("/%61dmin/analytics?since=7d", True),
         ("/api/v1/analytics/top?by=slug", True),
     ],
 )

@@ -17,7 +17,7 @@ from pastebin.analytics.engines import Dimension, Filter, Span, Stock, Totals
 from pastebin.analytics.engines.grains import DAY_MS, MINUTE_MS, day_of
 from pastebin.analytics.engines.postgres_answers import Answers
 from pastebin.analytics.engines.postgres_partitions import Partitions
-from pastebin.analytics.engines.postgres_pool import borrowed, opened_pool
+from pastebin.analytics.engines.postgres_pool import borrowed, opened_pool, transaction
 from pastebin.analytics.engines.postgres_rolling import Rolling
 from pastebin.errors import StorageFull, Unavailable, UnreadableRequest, UploadTooSlow
 from pastebin.sections import AnalyticsSection
@@ -121,7 +121,7 @@ class PostgresEngine:
         received_ms, node = _milliseconds(received_at), _key(batch.node)
         minutes = list({at // MINUTE_MS for at in times})
         batch_id: str | None = batch.id
-        async with borrowed(self._pool, _TAKE_SECONDS) as connection, connection.transaction():
+        async with borrowed(self._pool, _TAKE_SECONDS) as connection, transaction(connection):
             for table, columns, events in _parts(batch):
                 numbers = list(map(attrgetter("number"), events))
                 stretch = (min(numbers), max(numbers), min(times), max(times)) if events else (None,) * 4

@@ -13,7 +13,7 @@ import asyncpg
 
 from pastebin.analytics.engines import Audience, Dimension, Filter, Span, Stock, Totals
 from pastebin.analytics.engines.grains import DAY_MINUTES, MINUTE_MS, Pieces, Sources, minute_of
-from pastebin.analytics.engines.postgres_pool import borrowed
+from pastebin.analytics.engines.postgres_pool import borrowed, transaction
 from pastebin.analytics.engines.postgres_rolling import FACTS, SUMS
 from pastebin.store.connections import Connection, Pool
 
@@ -125,7 +125,7 @@ class Answers:
         """A connection that sees one state of the sums, and which of these may be used in it."""
         async with (
             borrowed(self._pool, self._seconds) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
+            transaction(connection, isolation="repeatable_read", readonly=True),
         ):
             row = await connection.fetchrow(_SOURCES)
             assert row is not None  # noqa: S101  (the statement always yields one)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pastebin.analytics.engines.grains import DAY_HOURS, DAY_MINUTES, DAY_MS, date_of, day_of
-from pastebin.analytics.engines.postgres_pool import borrowed
+from pastebin.analytics.engines.postgres_pool import borrowed, transaction
 from pastebin.store.connections import Connection, Pool
 
 _LOCK = 0x726F6F6D  # "room", as a transaction's advisory lock
@@ -51,7 +51,7 @@ class Partitions:
             return
         async with borrowed(self._pool, _MAKE_SECONDS) as connection:
             for day in missing:
-                async with connection.transaction():
+                async with transaction(connection):
                     await connection.execute(_TAKE_LOCK, _LOCK, timeout=_MAKE_SECONDS)
                     await _make_day(connection, day)
         self._known.update(missing)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 from pastebin.analytics.engines.grains import DAY_HOURS, DAY_MINUTES, HOUR_MINUTES, MINUTE_MS, Run, minute_of, runs
 from pastebin.analytics.engines.postgres_partitions import Partitions
-from pastebin.analytics.engines.postgres_pool import borrowed
+from pastebin.analytics.engines.postgres_pool import borrowed, end, transaction
 from pastebin.store.connections import Connection, Pool
 
 _LOCK = 0x726F6C6C  # "roll", as a session's advisory lock
@@ -163,11 +164,11 @@ class Rolling:
     async def forget(self, *, events_before: int, sums_before: int, batches_before_ms: int) -> None:
         """Drop what is older than these days; the ledger's own retention is by time of arrival."""
         async with self._rolling() as connection:
-            async with connection.transaction():
+            async with transaction(connection):
                 await connection.execute(_PATIENCE)
                 await connection.execute(_SET_KEPT, events_before)
                 await self._partitions.drop(connection, days_before=events_before, months_before=sums_before)
-            async with connection.transaction():
+            async with transaction(connection):
                 await connection.execute(_FORGET_DAYS, sums_before)
                 await connection.execute(_FORGET_BATCHES, batches_before_ms)
                 await connection.execute(_FORGET_STRETCHES, batches_before_ms)
@@ -181,8 +182,7 @@ class Rolling:
                 await connection.execute(_FRESH_TABLE)
                 yield connection
             finally:
-                if not connection.is_closed():
-                    await connection.execute(_RELEASE, _LOCK, timeout=_WAIT_SECONDS)
+                await end(connection, partial(connection.execute, _RELEASE, _LOCK))
 
     async def _all_minutes(self, connection: Connection) -> None:
         while await self._minutes(connection) == _BATCHES_AT_ONCE:
@@ -190,7 +190,7 @@ class Rolling:
 
     async def _minutes(self, connection: Connection) -> int:
         """Roll some batches, the oldest first; how many."""
-        async with connection.transaction(isolation="repeatable_read"):
+        async with transaction(connection, isolation="repeatable_read"):
             batches = await connection.fetch(_UNROLLED, _BATCHES_AT_ONCE)
             if not batches:
                 return 0
@@ -208,7 +208,7 @@ class Rolling:
         return len(batches)
 
     async def _hours(self, connection: Connection, before: int) -> int:
-        async with connection.transaction(isolation="repeatable_read"):
+        async with transaction(connection, isolation="repeatable_read"):
             dirty = [row["bucket"] for row in await connection.fetch(_DIRTY_HOURS, before, _HOURS_AT_ONCE)]
             for first, last in runs(dirty):
                 minutes = (first * HOUR_MINUTES, last * HOUR_MINUTES)
@@ -220,7 +220,7 @@ class Rolling:
         return len(dirty)
 
     async def _days(self, connection: Connection, before: int) -> int:
-        async with connection.transaction(isolation="repeatable_read"):
+        async with transaction(connection, isolation="repeatable_read"):
             dirty = [row["bucket"] for row in await connection.fetch(_DIRTY_DAYS, before, _HOURS_AT_ONCE)]
             for first, last in runs(dirty):
                 await _run(connection, _CLEAR.format(table="sums_day"), (first, last))

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from pastebin.store import reports
-from pastebin.store.reports import Reports
+from pastebin.store import complaints
+from pastebin.store.complaints import Complaints
 from tests.stored import Stored
 
 
 async def test_the_table_is_bounded(stored: Stored) -> None:
-    every = Reports(stored.database)
+    every = Complaints(stored.database)
     paste = await stored.paste()
-    added = [await every.add(paste, "spam", "") for _ in range(reports.MOST_OF_PASTE + 3)]
-    assert added == [True] * reports.MOST_OF_PASTE + [False] * 3
+    added = [await every.add(paste, "spam", "") for _ in range(complaints.MOST_OF_PASTE + 3)]
+    assert added == [True] * complaints.MOST_OF_PASTE + [False] * 3
     await stored.sql(
         "insert into reports (slug, paste_id, reason) select 'x', $1, 'spam' from generate_series(1, $2)",
         paste.id,
-        reports.MOST,
+        complaints.MOST,
     )
     assert await every.add(await stored.paste(), "spam", "")
-    assert await stored.count("reports") == reports.MOST
+    assert await stored.count("reports") == complaints.MOST
 
 
 async def test_whoever_deletes_a_paste_settles_the_complaints(stored: Stored) -> None:
-    every = Reports(stored.database)
+    every = Complaints(stored.database)
     paste, other = await stored.paste(), await stored.paste()
     await every.add(paste, "spam", "")
     await every.add(other, "malware", "look")

@@ -16,7 +16,7 @@ _PER_SECOND = 1 / 30
 _BURST = 10
 
 
-class ReportHandlers:
+class ComplaintHandlers:
     """No account is needed, and nobody is told whether somebody else has complained before."""
 
     def __init__(self, moderating: Moderating, idle_seconds: float) -> None:

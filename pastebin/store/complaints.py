@@ -34,7 +34,7 @@ _DISMISS = "delete from reports where slug = $1"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Complaint:
     """One complaint; `of_paste` counts those about the same paste."""
 
     slug: str
@@ -44,7 +44,7 @@ class Report:
     of_paste: int
 
 
-class Reports:
+class Complaints:
     """Everything raises as `Database.primary` does."""
 
     def __init__(self, database: Database) -> None:
@@ -55,10 +55,10 @@ class Reports:
         async with self._database.primary() as connection:
             return bool(await connection.fetchval(_ADD, paste.id, reason, details))
 
-    async def list(self, limit: int = 1000) -> list[Report]:
+    async def list(self, limit: int = 1000) -> list[Complaint]:
         """The complaints about pastes that are still there, oldest first."""
         async with self._database.primary() as connection:
-            return [Report(**row) for row in await connection.fetch(_LIST, limit)]
+            return [Complaint(**row) for row in await connection.fetch(_LIST, limit)]
 
     async def dismiss(self, slug: str) -> int:
         """Forget those about one paste; how many there were."""
