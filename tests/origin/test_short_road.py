@@ -129,8 +129,11 @@ NOT_TAKEN = {
 
 @pytest.mark.parametrize("name", TAKEN)
 async def test_what_is_plain_takes_the_short_road(roads: Roads, name: str) -> None:
-    short, full = await roads.both(TAKEN[name])
-    assert short == full
+    for _ in range(5):
+        short, full = await roads.both(TAKEN[name])
+        assert short == full
+        if roads.short:  # else the machine stood still, and what is known of the disk's room grew too old
+            break
     assert roads.short == 1
 
 
