@@ -15,7 +15,7 @@ LAST = b"GET /last HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: text/plain\r\n\r\nwell"
 
 
-@dataclass
+@dataclass(repr=False)
 class Node:
     """Sends prepared bytes in pieces for `/x`, and is well otherwise."""
 
