@@ -122,8 +122,8 @@ def heading(data: bytes, *, has_no_body: bool) -> Heading | None:
     status, length, dated = match.groups()
     body_at = match.end()
     if has_no_body or status in _BODILESS:
-        if length is not None and status == b"204":
-            return None  # it has none
+        if length is not None and status in _BODILESS:
+            return None  # it does not go on
         end = body_at
     elif length is None or (end := body_at + int(length)) > body_at + WHOLE_BYTES:
         return None

@@ -238,10 +238,13 @@ class Exchange(asyncio.Protocol):
         return reply
 
     def start(self, receiver: Receiver, head: bytes) -> None:
-        """Send the head of a request on a connection that is open. Nobody but `receiver` looks after deadlines."""
-        assert self._transport is not None  # noqa: S101  (it is open)
-        self._reply = receiver
-        self._transport.write(head)
+        """Send the head of a request. Nobody but `receiver` looks after deadlines."""
+        if self._transport is None:
+            receiver.end(None)
+            self._on_free(self, False)
+        else:
+            self._reply = receiver
+            self._transport.write(head)
 
     def change(self, receiver: Receiver) -> None:
         """From now on somebody else takes the answer."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from tests.gateway.gateways import Gateway
 
 LAST = b"GET /last HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n"
+_CODING = b"transfer-encoding"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: text/plain\r\n\r\nwell"
 
 
-@dataclass
+@dataclass(repr=False)
 class Node:
     """Sends prepared bytes in pieces for `/x`, and is well otherwise."""
 
@@ -73,15 +74,15 @@ def said(data: bytes, methods: list[bytes]) -> list[object]:
         status, size = first[9:12], len(rest)
         if method == b"HEAD" or status in (b"204", b"304"):
             size = 0
-        elif fields.get(b"transfer-encoding") == b"chunked":
+        elif fields.get(_CODING) == b"chunked":
             size = rest.index(b"0\r\n\r\n") + 5 if b"0\r\n\r\n" in rest else len(rest)
         elif b"content-length" in fields:
             size = int(fields[b"content-length"])
         body, data = rest[:size], rest[size:]
-        if size > len(body) or (fields.get(b"transfer-encoding") == b"chunked" and not body.endswith(b"0\r\n\r\n")):
+        if size > len(body) or (fields.get(_CODING) == b"chunked" and not body.endswith(b"0\r\n\r\n")):
             found.append(("cut", first))
             break
-        if b"transfer-encoding" in fields:
+        if _CODING in fields:
             body = b"".join(re.findall(rb"z+", body))
         told = Counter(
             (line.partition(b":")[0].lower(), line.partition(b":")[2].strip())
@@ -90,8 +91,9 @@ def said(data: bytes, methods: list[bytes]) -> list[object]:
         )
         known = {b"x-request-id", b"date", b"server"} - fields.keys()
         body = re.sub(rb"[0-9a-f]{16}|one_given-by.the_client", b"", body)
-        if b'"request_id"' in rest[:size] or b"problem" in fields.get(b"content-type", b""):
-            told = Counter({name: count for name, count in told.items() if name[0] != b"content-length"})
+        if method != b"HEAD" and status not in (b"204", b"304"):
+            # how a body ends that was read until its connection ended is a matter of when that was noticed
+            told = Counter({pair: n for pair, n in told.items() if pair[0] not in (b"content-length", _CODING)})
         found.append((first, told, known, body))
     return found
 

@@ -73,11 +73,14 @@ TOLD = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scripted:
     pieces: list[bytes]
     head_bytes: int
     ends: bool
+
+    def __repr__(self) -> str:
+        return f"{[piece[:500] for piece in self.pieces]}, {self.head_bytes}, {self.ends}"
 
 
 @st.composite
