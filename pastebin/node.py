@@ -149,7 +149,7 @@ async def _open_doors(
             connection=_connection(door, front, health, held.counting),
             sockets=held.sockets.get(door, ()),
             # health and figures have to be had when the node has enough to do
-            load=_load(door, config, held.metrics) if door != "internal" else None,
+            load=_load(door, config, held.metrics, is_final=front is None) if door != "internal" else None,
         )
         opened[door] = await _enter(stack, open_now, f"door {door}", opening)
     if held.dns_address is not None:
@@ -157,12 +157,12 @@ async def _open_doors(
     return opened
 
 
-def _load(door: str, config: Config, metrics: Metrics) -> Load | None:
+def _load(door: str, config: Config, metrics: Metrics, *, is_final: bool) -> Load | None:
     if not config.doors.max_delay_seconds:
         return None
     limit = Limit(config.doors.max_delay_seconds)
     metrics.concurrency.labels(door).set_function(lambda: limit.value)
-    return Load(limit, lambda kind: metrics.shed.labels(door, kind).inc())
+    return Load(limit, lambda kind: metrics.shed.labels(door, kind).inc(), is_final)
 
 
 def _connection(

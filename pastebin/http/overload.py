@@ -1,9 +1,10 @@
 """How many requests are let in at once: as many as can be answered without making each other late.
 
-The loop says how late it is: what it has to do in one turn is what a request waits for. While that is more than it may
-be, the limit goes down (R. Jain, "Congestion Avoidance in Computer Networks", 1988: additive or slow increase,
-multiplicative decrease); what is above it is refused at once, which costs much less than an answer that nobody waits
-for any more. One slow turn is no overload: only what stays late for a while is (CoDel, RFC 8289, section 3).
+The loop says how late it is: what it has to do in one turn is what a request waits for. Where answers are made, readers
+most of whom wait say that the database is late. While that is more than it may be, the limit goes down (R. Jain,
+"Congestion Avoidance in Computer Networks", 1988: slow increase, multiplicative decrease); what is above it is refused
+at once, which costs much less than an answer that nobody waits for any more. One slow turn is no overload: only what
+stays late for a while is (CoDel, RFC 8289, section 3).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _WINDOW_SECONDS = 0.1
 _PATIENCE_SECONDS = 0.5
 _LEAST_DECREASE, _MOST_DECREASE, _INCREASE = 0.7, 0.1, 1.1
 _FEWEST = 64.0
+_FEWEST_ANSWERS = 8
 _MOST = 8192.0
 
 _FIRST_LINE = re.compile(rb"(GET|POST) (/[!-~]*+) HTTP/1\.1\r\n")
@@ -44,9 +46,16 @@ class Limit:
     value: float = math.inf
     _least: float = math.inf  # delay of this window
     _peak: int = 0  # requests at once in this window
+    _answers: int = 0  # of this window, and those of them that came late
+    _slow: int = 0
     _late: int = 0  # windows in a row
     _late_since: float = math.inf
     _since: float = -math.inf
+
+    def answered(self, seconds: float) -> None:
+        """The answer to a reader began after so long."""
+        self._answers += 1
+        self._slow += seconds > self.most_delay_seconds
 
     def observe(self, delay: float, inside: int, now: float) -> None:
         """The loop was so late, with so many requests inside."""
@@ -54,11 +63,13 @@ class Limit:
         self._peak = max(self._peak, inside)
         if now - self._since < _WINDOW_SECONDS:
             return
-        if self._least > self.most_delay_seconds:
+        is_slow = self._answers >= _FEWEST_ANSWERS and self._slow > self._answers / 2
+        if self._least > self.most_delay_seconds or is_slow:
             self._late += 1
             self._late_since = min(self._late_since, now - self._least)
             if self.value < math.inf or (self._late > 1 and now - self._late_since >= _PATIENCE_SECONDS):
-                decrease = max(min(self.most_delay_seconds / self._least, _LEAST_DECREASE), _MOST_DECREASE)
+                wanted = self.most_delay_seconds / max(self._least, self.most_delay_seconds)
+                decrease = max(min(wanted, _LEAST_DECREASE), _MOST_DECREASE)
                 self.value = max(min(self.value, self._peak) * decrease, _FEWEST)
         else:
             self._late, self._late_since = 0, math.inf
@@ -66,6 +77,7 @@ class Limit:
             if self.value > _MOST:
                 self.value = math.inf
         self._least, self._peak, self._since = math.inf, 0, now
+        self._answers = self._slow = 0
 
     def admits(self, kind: Kind, inside: dict[Kind, int]) -> bool:
         """Whether one more of its kind is let in: readers before writers before administrators."""
@@ -75,10 +87,15 @@ class Limit:
 
 @dataclass(slots=True)
 class Load:
-    """The requests inside a door until their answers begin, and the limit to them. `on_shed` hears of every refusal."""
+    """The requests inside a door until their answers begin, and the limit to them. `on_shed` hears of every refusal.
+
+    Behind a door that is `final` answers are made, not fetched from elsewhere: there, late ones are a sign of overload,
+    and what nobody waits for any more is given up.
+    """
 
     limit: Limit
     on_shed: Callable[[Kind], None]
+    is_final: bool = True
     inside: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     _is_looking: bool = False
     _refusal: tuple[bytes, bytes] = field(init=False)
@@ -107,8 +124,11 @@ class Load:
     def enter(self, kind: Kind) -> None:
         self.inside[kind] += 1
 
-    def leave(self, kind: Kind) -> None:
+    def leave(self, kind: Kind, seconds: float) -> None:
+        """After so long its answer begins, or it will have none."""
         self.inside[kind] -= 1
+        if self.is_final and kind == "read":
+            self.limit.answered(seconds)
 
     def refuses(self, kind: Kind) -> bool:
         """Whether one more is too much; then it is counted as refused."""

@@ -120,7 +120,7 @@ class Connection(Weighed):
                 timer.cancel()
         self._write_timer = self._pace_timer = None
         self._wire = self._last_body = None
-        self.begun()
+        self._given_up()
         if self._capacity is not None and self._address is not None:
             self._capacity.release(self._address)
             self._address = None

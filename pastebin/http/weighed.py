@@ -15,13 +15,14 @@ from pastebin.http.overload import Kind, Load, kind_of
 class Weighed(RequestHandler):
     """A connection of a door with a `load`; without one nothing is counted."""
 
-    __slots__ = ("_is_fresh", "_kind", "_load")
+    __slots__ = ("_is_fresh", "_kind", "_load", "_since")
 
     def __init__(self, manager: web.Server, *, load: Load | None = None, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._load = load
         self._is_fresh = True  # aiohttp has seen nothing of it
         self._kind: Kind | None = None  # of the request that counts
+        self._since = 0.0
 
     @property
     def is_between(self) -> bool:
@@ -31,13 +32,19 @@ class Weighed(RequestHandler):
     def begun(self) -> None:
         """An answer begins, or will not come: the request counts no more."""
         if self._kind is not None:
-            cast(Load, self._load).leave(self._kind)
+            cast(Load, self._load).leave(self._kind, self._loop.time() - self._since)
             self._kind = None
+
+    def _given_up(self) -> None:
+        """Nobody is there any more to hear the answer: what only reads is not gone on with."""
+        if self._kind == "read" and cast(Load, self._load).is_final and self._task_handler is not None:
+            self._task_handler.cancel()
+        self.begun()
 
     def _count(self, kind: Kind) -> None:
         if self._kind is None and self._load is not None:
             self._load.enter(kind)
-            self._kind = kind
+            self._kind, self._since = kind, self._loop.time()
 
     def _weigh(self) -> None:
         """Count the request that has come last, or put a refusal in its place."""

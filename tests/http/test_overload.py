@@ -48,6 +48,18 @@ def test_what_stays_late_is_limited_and_forgotten_afterwards() -> None:
     assert limit.value == math.inf
 
 
+def test_answers_that_come_late_are_overload_though_the_loop_is_not_late() -> None:
+    limit = Limit(LATE)
+    now = 0.0
+    for slow, is_limited in ((4, False), (6, True)):
+        for _ in range(20):
+            for number in range(10):
+                limit.answered(1.0 if number < slow else 0.01)
+            now += 0.1
+            limit.observe(0.01, 200, now)
+        assert (limit.value < 200) is is_limited
+
+
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 10_000), st.floats(0.001, 1)), max_size=300))
 def test_a_few_are_always_let_in(looks: list[tuple[float, int, float]]) -> None:
     limit, now = Limit(LATE), 0.0
