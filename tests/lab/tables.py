@@ -114,6 +114,7 @@ class Tables:
         return {
             "database.primary": self.dsn("primary"),
             "database.replicas": [self.dsn(replica.name) for replica in replicas],
+            "database.near": [f"{self.first}.{site.place.number}.0/24"],
             "database.pool_size": 4,
             "blobs.store": "s3",
             "blobs.endpoint": self.sites["objects"].url("s3"),
@@ -125,10 +126,13 @@ class Tables:
         }
 
     def _edge(self, site: Site) -> dict[str, Any]:
-        pages, readers = ([self.sites[f"{site.region}-{kind}"].url("origin")] for kind in ("web", "read"))
+        pages, readers, writers = (
+            [self.sites[f"{site.region}-{kind}"].url("origin")] for kind in ("web", "read", "write")
+        )
         return {
             "edge.origin": pages,
             "edge.read_origin": readers,
+            "edge.write_origin": writers,
             "edge.memory_bytes": 16 * 1024**2,
             "edge.min_free_bytes": 0,
         }
