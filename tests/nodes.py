@@ -74,6 +74,13 @@ async def started(dsn: str, directory: Path, **settings: Any) -> AsyncIterator[N
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
     config = load(None, overrides)
+    async with running(config) as (ready, stopping), plain_client() as http:
+        yield Node(ready, config, http, stopping, dsn)
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[tuple[Running, Stopping]]:
+    """Run any node while the block lasts: where it is, and how it is asked to stop."""
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     stopping = Stopping()
     async with asyncio.TaskGroup() as tasks:
@@ -81,12 +88,16 @@ async def started(dsn: str, directory: Path, **settings: Any) -> AsyncIterator[N
         await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
-        async with aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False, headers={"Accept-Encoding": "identity"}
-        ) as http:
-            yield Node(ready.result(), config, http, stopping, dsn)
+        yield ready.result(), stopping
         stopping.ask()
         await task
+
+
+def plain_client() -> aiohttp.ClientSession:
+    """Takes bytes as they are sent, and asks for no coding."""
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False, headers={"Accept-Encoding": "identity"}
+    )
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from multidict import CIMultiDict, MultiMapping
 
 from pastebin.cdn import directives, freshness, variants
 from pastebin.http import conditions
+from pastebin.http.forwarding import HOP_BY_HOP
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH"}  # of the registry
 
@@ -17,19 +18,7 @@ _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", 
 _FINAL_ERRORS = {401, 403, 404, 410, 451}
 
 # About one connection, one proxy or one delivery (RFC 9110, section 7.6.1; RFC 9111, section 3.1).
-_HOP_BY_HOP = (
-    "Age",
-    "Connection",
-    "Keep-Alive",
-    "Proxy-Authenticate",
-    "Proxy-Authentication-Info",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-)
+_OF_ONE_HOP = ("Age", *HOP_BY_HOP)
 # What the stored body is: a 304 has no say in it (RFC 9111, section 3.2).
 _OF_BODY = ("Content-Encoding", "Content-Length", "Content-Range")
 
@@ -43,7 +32,7 @@ def storable_headers(headers: MultiMapping[str], responded_at: float) -> CIMulti
     options = ",".join(headers.getall("Connection", ())).split(",")
     says = directives.of_response(headers)
     named = {option.strip(" \t") for option in options} | says.private_fields | says.no_cache_fields
-    for name in (*_HOP_BY_HOP, *named):
+    for name in (*_OF_ONE_HOP, *named):
         kept.popall(name, None)
     if freshness.moment_of(headers.getall("Date", ())) is None:
         kept["Date"] = format_datetime(datetime.fromtimestamp(int(responded_at), UTC), usegmt=True)

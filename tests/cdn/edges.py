@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 
-from pastebin import node
 from pastebin.config import load
-from pastebin.node import Running, Stopping
 from tests.cdn.clauses import Client
-from tests.nodes import SECRET, directory
+from tests.nodes import SECRET, directory, running
 
 
 @asynccontextmanager
@@ -31,14 +28,8 @@ async def edge_before(*origins: str, **settings: Any) -> AsyncIterator[Client]:
             **{key.replace("__", "."): value for key, value in settings.items()},
         }
         config = load(None, overrides)
-        ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
-        stopping = Stopping()
-        async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(node.run(config, stopping=stopping, on_ready=ready.set_result))
-            await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False) as http:
-                yield Client(http, ready.result().url("edge"))
-            stopping.ask()
-            await task
+        async with (
+            running(config) as (ready, _),
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False) as http,
+        ):
+            yield Client(http, ready.url("edge"))

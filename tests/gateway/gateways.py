@@ -11,9 +11,9 @@ from typing import Any
 
 import aiohttp
 
-from pastebin import node
 from pastebin.config import load
 from pastebin.node import Running, Stopping
+from tests.nodes import plain_client, running
 
 ALL = ("web", "read", "write")
 
@@ -84,17 +84,6 @@ async def gateway_before(path: Path, regions: Mapping[str, dict[str, Any]], **se
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
     config = load(None, overrides)
-    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
-    stopping = Stopping()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(node.run(config, stopping=stopping, on_ready=ready.set_result))
-        await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            await task
-        async with aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False, headers={"Accept-Encoding": "identity"}
-        ) as http:
-            yield Gateway(ready.result(), http, stopping)
-        stopping.ask()
-        stopping.ask()
-        await task
+    async with running(config) as (ready, stopping), plain_client() as http:
+        yield Gateway(ready, http, stopping)
+        stopping.ask()  # and the end of the block does so again: nobody is waited for

@@ -14,16 +14,14 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDict
 
-from pastebin import node
 from pastebin.cdn.cache import Cache
 from pastebin.cdn.objects import Stored
 from pastebin.cdn.targets import Equipment
 from pastebin.cdn.targets.edge import EdgeTarget, HttpCarrier
 from pastebin.config import load
 from pastebin.loops import Loops
-from pastebin.node import Running, Stopping
 from tests.cluster import Servers
-from tests.nodes import SECRET, Node
+from tests.nodes import SECRET, Node, running
 
 ORIGIN_ROLES = ["web", "read", "write", "cdn-worker"]
 
@@ -96,24 +94,8 @@ async def point(
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
     config = load(None, overrides)
-    async with _running(config) as running, client() as http:
-        yield Point(name, running.url("edge"), cache_in(directory), directory, http)
-
-
-@asynccontextmanager
-async def _running(config: Any) -> AsyncIterator[Running]:
-    ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
-    stopping = Stopping()
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(node.run(config, stopping=stopping, on_ready=ready.set_result))
-        await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            await task
-        try:
-            yield ready.result()
-        finally:
-            stopping.ask()
-        await task
+    async with running(config) as (ready, _), client() as http:
+        yield Point(name, ready.url("edge"), cache_in(directory), directory, http)
 
 
 def client() -> aiohttp.ClientSession:
