@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     planet = parser.getgroup("planet", "the run of faults in tests/scenarios/test_planet.py")
     planet.addoption("--planet-seconds", type=float, default=90.0, metavar="S", help="how long it lasts (90)")
     planet.addoption("--planet-regions", default="us,eu", metavar="NAMES", help="regions of its lab (us,eu)")
+    planet.addoption("--planet-all", action="store_true", help="also what wants the machine for itself")
     planet.addoption("--planet-seed", type=int, default=1, metavar="N", help="which faults, in what order (1)")
 
 
@@ -41,7 +42,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Workers take what lasts long first, so that in the end none waits for another."""
+    """Workers take what lasts long first, so that in the end none waits for another; see also --planet-all."""
+    if not config.getoption("planet_all"):
+        alone = pytest.mark.skip(reason="wants the machine for itself: -n0 --planet-all")
+        for item in items:
+            if item.get_closest_marker("alone"):
+                item.add_marker(alone)
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("scenario", "browser")))
 

@@ -157,7 +157,8 @@ async def test_nothing_in_the_history_of_many_clients_is_impossible(seed: int, s
     ledger = Ledger()
     async with AsyncExitStack() as stack:
         accesses = []
-        for name, url in [*((at.name, at.url) for at in service.points), ("node", service.nodes[0].url)]:
+        # a node with replicas and no edge before it is told of no purge: there only a session sees what is new
+        for name, url in ((at.name, at.url) for at in service.points):
             address = URL(url)
             names = Fixed([(str(address.host), int(address.port or 0))])
             accesses.append(await stack.enter_async_context(opened(name, address.authority, names)))

@@ -196,7 +196,8 @@ async def test_while_draining_the_node_is_not_ready_but_accepts(place: Path) -> 
         async with asyncio.timeout(_SECONDS):
             while (await health(http, node))[0] != 503:
                 pass
-        assert await health(http, node) == (503, {"status": "not ready", "problems": {"node": "draining"}})
+        status, told = await health(http, node)
+        assert (status, told["status"], told["problems"]) == (503, "not ready", {"node": "draining"})
         async with http.get(f"{node.url}/api/v1/limits") as response:
             assert response.status == 200
             assert response.headers["Connection"] == "close"

@@ -90,6 +90,7 @@ async def test_nothing_in_the_history_of_a_planet_that_breaks_is_impossible(
 _READS, _WRITES = ("read",), ("create", "revise", "delete")
 
 
+@pytest.mark.alone
 async def test_each_kind_of_process_may_die_under_load(
     world: Planet, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ async def _killed(world: Planet, name: str) -> list[Violation]:
     return found
 
 
+@pytest.mark.alone
 async def test_a_planet_in_parts_shows_nothing_wrong_and_loses_nothing(world: Planet, tmp_path: Path) -> None:
     """Longer than the lease of an edge: both ways, one way, and the region of the primary from everybody."""
     if not world.lab.network.is_real:

@@ -13,7 +13,7 @@ from pastebin.store.database import Database
 from pastebin.store.discovery import Discovery, Question, question
 from tests.cluster import Servers, Site, until
 from tests.dns_server import DnsServer
-from tests.store.test_database import WHO, served, who, write
+from tests.store.readers import WHO, served, who, write
 
 SERVICE = "_postgresql._tcp.db.test"
 
