@@ -22,6 +22,8 @@ Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 Hook = Callable[[type, Any], Any]
 
 MOST_PROBLEMS = 100
+# What reading bytes from outside raises: also for what is no UTF-8, or nested too deeply.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _QUOTED = re.compile("`([^`]*)`")
 # msgspec has Python's names for these, people who write JSON (or TOML, or forms) those of RFC 8259.
 _WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "datetime": "date and time"}

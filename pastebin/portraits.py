@@ -93,7 +93,7 @@ class Portrait(msgspec.Struct, frozen=True):
     region: Word = ""
     roles: Annotated[list[Word], Meta(max_length=32)] = []
     version: Word = ""
-    started_at: Amount = 0.0
+    started_at: Annotated[float, Meta(ge=0, le=1e11)] = 0.0
     ready: bool = False
     problems: Annotated[dict[Word, Text], Meta(max_length=64)] = {}
     requests_per_second: Amount = 0.0

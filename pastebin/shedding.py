@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from pastebin.decoding import UNREADABLE
+
 _MEMORY_SECONDS = 15.0
 _AIM = 0.9  # of the capacity; what lies between the next two changes nothing
 _SPARE = 0.8
@@ -28,7 +30,7 @@ def told(body: bytes) -> float:
     """The requests/s that an answer speaks of; 0 where it speaks of none."""
     try:
         load = msgspec.json.decode(body, type=Told).requests_per_second
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return 0.0
     return load if 0 <= load < _MOST_LOAD else 0.0
 

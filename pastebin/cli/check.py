@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+import msgspec
+
 from pastebin import constraints
 from pastebin.cli import settings
 from pastebin.cli.messages import tell
@@ -40,7 +42,7 @@ def _in_files(config: Config) -> Iterator[Problem]:
         except ConfigError as error:
             yield from error.problems
     try:
-        with Geo.opened(config.geo):
+        with Geo.opened(msgspec.structs.replace(config.geo, networks={})):  # of these the text tells everything
             pass
     except ResourceUnavailable as error:
         yield Problem("geo.database", str(error).removeprefix("geo.database: "))

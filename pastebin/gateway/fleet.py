@@ -29,6 +29,7 @@ from pastebin.steering import Steering
 from pastebin.store.discovery import Answer, Discovery
 
 _REMEMBERED = 8192
+_ANSWER_BYTES = 64 * 1024
 _LONGEST_TTL_SECONDS = 300.0
 
 
@@ -175,7 +176,7 @@ class Fleet:
                     is_well = 200 <= (await reply.headed()).status < 300
                     await reply.arrived()
                     body = b""
-                    while piece := await reply.read():
+                    while len(body) < _ANSWER_BYTES and (piece := await reply.read()):
                         body += piece
                     member.load = told(body)
                 finally:

@@ -20,6 +20,7 @@ from aiohttp import web
 from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
 
+from pastebin.decoding import UNREADABLE
 from pastebin.errors import UnreadableRequest
 from pastebin.geodns.answers import Answers, Chosen
 from pastebin.geodns.responding import Responder
@@ -66,7 +67,7 @@ class Backend:
         body = await bodies.whole(request, _CALL_BYTES, _CALL_SECONDS)
         try:
             call = msgspec.json.decode(body, type=Call)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise UnreadableRequest from None
         return web.Response(body=orjson.dumps({"result": self.result(call)}), content_type="application/json")
 

@@ -16,6 +16,7 @@ import msgspec
 import orjson
 
 from pastebin.damping import Damping, State
+from pastebin.decoding import UNREADABLE
 from pastebin.geodns.votes import Told, Votes
 from pastebin.http.signing import Signer
 from pastebin.sections_regions import GeodnsSection, RegionSection
@@ -144,7 +145,7 @@ class Probes:
                 if response.status != 200:
                     return
                 told = msgspec.json.decode(body, type=Told)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, *UNREADABLE):
             return
         self._votes.hear(url, told, time.monotonic())
         self._settle()

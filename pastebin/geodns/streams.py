@@ -16,6 +16,8 @@ from pastebin.sections_regions import GeodnsSection
 
 _BACKLOG = 256
 _UNSENT_BYTES = 256 * 1024
+# Questions of one connection that are answered before anybody else is looked at.
+_AT_ONCE = 16
 
 
 class _Connections:
@@ -63,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_paused = False
+        self._has_rest = False
         self._client = ""
         self.network = ""
 
@@ -94,13 +97,13 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        if self._transport is not None:
-            self._transport.resume_reading()
-            self._answer()
+        if not self._has_rest:
+            self._go_on()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._answer()
+        if not self._has_rest:
+            self._answer()
 
     def end(self) -> None:
         """Close at once, as a server may at any time (RFC 7766, 6.2.3)."""
@@ -108,11 +111,17 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _answer(self) -> None:
-        now, is_used = time.time(), False
+        now, is_used, left = time.time(), False, _AT_ONCE
         while self._transport is not None and not self._is_paused and len(self._received) >= 2:
             length = int.from_bytes(self._received[:2], "big")
             if len(self._received) < 2 + length:
                 break
+            if not left:  # others have a turn, by UDP too
+                self._has_rest = True
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._rest)
+                break
+            left -= 1
             packet = bytes(self._received[2 : 2 + length])
             del self._received[: 2 + length]
             answer = self._responder.message(packet, self._client, now)
@@ -125,6 +134,16 @@ class Connection(asyncio.Protocol):
         if is_used:  # bytes alone do not help: a question has to be whole in time
             self._connections.used(self)
             self._wait()
+
+    def _rest(self) -> None:
+        self._has_rest = False
+        if not self._is_paused:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+            self._answer()
 
     def _wait(self) -> None:
         if self._timer is not None:

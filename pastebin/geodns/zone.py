@@ -104,7 +104,8 @@ def load(section: GeodnsSection) -> Zone:
         records.setdefault(_wire(rrset.name), {})[int(rrset.rdtype)] = Records(rrset.ttl, rdatas)
     zone = Zone(_wire(origin), records, geo, frozenset(_existing([*records, *geo], _wire(origin))))
     for problem in (*problems, *_check_zone(zone)):
-        found.add(problem.field, problem.message)
+        is_made = problem.field == "geodns.file" and not section.file
+        found.add("geodns.nameservers" if is_made else problem.field, problem.message)
     if found:
         raise ConfigError(found.told())
     return zone

@@ -107,6 +107,8 @@ class ReadQuery(Payload, frozen=True):
     content: bool = False
 
 
+# What `?burn` stands for by itself.
+FLAGS = frozenset({"burn", "reject_secrets"})
 _ONLY_ONCE = frozenset(PasteOptions.__struct_fields__) - frozenset(PasteChanges.__struct_fields__)
 
 

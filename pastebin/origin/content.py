@@ -140,7 +140,7 @@ def _watch(taken: Intake, options: Options) -> None:
 
 
 def _query(request: web.Request) -> dict[str, str]:
-    """The fields of the query. Raises InvalidPaste."""
+    """The fields of the query; a flag that is only named is raised. Raises InvalidPaste."""
     if not (raw := request.rel_url.raw_query_string):
         return {}
     if broken := payloads.broken_query(raw):
@@ -149,7 +149,7 @@ def _query(request: web.Request) -> dict[str, str]:
     fields = dict(query)
     if len(fields) != len(query):
         raise InvalidPaste([Problem(field, "is given twice") for field in fields if len(query.getall(field)) > 1])
-    return fields
+    return {name: value or ("true" if name in payloads.FLAGS else "") for name, value in fields.items()}
 
 
 def _no_query(request: web.Request) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import hdrs, web
 
+from pastebin.decoding import UNREADABLE
 from pastebin.errors import EditForbidden, InvalidQuestion, Problem, TokenRequired, Unavailable
 from pastebin.http import asking, bodies, caching
 from pastebin.http.addresses import Addresses
@@ -89,7 +90,7 @@ class StatsHandlers:
         if 400 <= answer.status < 500:
             try:
                 told = msgspec.json.decode(answer.body, type=_Refusal).errors
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 told = []
             if told:
                 raise InvalidQuestion(told)
@@ -191,7 +192,7 @@ def check(paste: Paste, token: str | None) -> None:
 def _report(body: bytes) -> StatsReport:
     try:
         return msgspec.json.decode(body, type=StatsReport)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Unavailable("The analytics service gave an answer that cannot be read.") from error
 
 

@@ -7,10 +7,11 @@ What was found is named by its kind and line, never quoted.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Enough for a secret in a file of settings or a log; a whole disk image is not gone through.
-MOST_BYTES = 8 * 1024**2
+# Of all files of a paste. Enough for settings and the beginning of a log; a disk image is not gone through.
+MOST_BYTES = 1024**2
 _MOST_FOUND = 20
 # No shape is longer, so that it is found even where it lies across two chunks.
 _OVERLAP_BYTES = 1024
@@ -69,41 +70,55 @@ SHAPES = (
     _shape(
         "password in an address",
         b"://",
-        rb"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s:/?#@\"'<>{}]{0,100}:[^\s/?#@\"'<>{}$*]{3,200}@[A-Za-z0-9\[]",
+        rb"://[^\s:/?#@\"'<>{}]{0,100}:[^\s/?#@\"'<>{}$*]{3,200}@[A-Za-z0-9\[]",
     ),
 )
 
 
 class Scanner:
-    """Goes through one file as it arrives. Holds a line or so of it; at most MOST_BYTES are looked at."""
+    """Goes through one file as it arrives. Holds a line or so of it; at most `most_bytes` are looked at.
 
-    __slots__ = ("_left", "_lines", "_tail", "found")
+    The work is in proportion to what is looked at, whatever stands there: each shape is looked for once from line to
+    line, and none has a part without a bound.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_lines", "_tail", "found", "left")
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.found: list[Finding] = []
+        self.left = most_bytes
         self._tail = b""
         self._lines = 0  # before the tail
-        self._left = MOST_BYTES
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes of the file."""
-        if not self._left:
+        chunk = chunk[: self.left]
+        if not chunk:
             return
-        chunk = chunk[: self._left]
-        self._left -= len(chunk)
+        self.left -= len(chunk)
         text = self._tail + chunk
         known = set(self.found)
         for shape in SHAPES:
-            if any(anchor in text for anchor in shape.anchors):
-                for match in shape.pattern.finditer(text):
-                    known.add(Finding(shape.kind, self._lines + text.count(b"\n", 0, match.start()) + 1))
-                    if len(known) >= _MOST_FOUND:
-                        self._left = 0
-                        break
-        self.found = sorted(known, key=lambda finding: (finding.line, finding.kind))
+            if len(known) < _MOST_FOUND and any(anchor in text for anchor in shape.anchors):
+                known.update(self._lines_of(shape, text))
+        self.found = sorted(known, key=lambda finding: (finding.line, finding.kind))[:_MOST_FOUND]
         keep = len(text) - min(len(text), _OVERLAP_BYTES)
         self._lines += text.count(b"\n", 0, keep)
         self._tail = text[keep:]
+
+    def _lines_of(self, shape: Shape, text: bytes) -> Iterator[Finding]:
+        """The lines on which it stands, some of the first."""
+        line, counted, start = self._lines + 1, 0, 0
+        for _ in range(_MOST_FOUND):
+            match = shape.pattern.search(text, start)
+            if match is None:
+                return
+            line += text.count(b"\n", counted, match.start())
+            counted = match.start()
+            yield Finding(shape.kind, line)
+            start = text.find(b"\n", match.start())
+            if start < 0:
+                return
 
 
 def scan(content: bytes) -> list[Finding]:

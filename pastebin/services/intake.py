@@ -13,7 +13,7 @@ from pastebin.metrics import Metrics
 from pastebin.models import File
 from pastebin.sections import LimitsSection
 from pastebin.services import media, syntaxes
-from pastebin.services.credentials import Scanner
+from pastebin.services.credentials import MOST_BYTES, Scanner
 from pastebin.store.blobs import Blobs, new_key
 from pastebin.store.leftovers import Leftovers
 
@@ -147,7 +147,7 @@ class Intake:
         if name is not None:
             self.problems += name_problems(name, f"files[{position}].name")
         if self.scanners is not None:
-            self.scanners.append(Scanner())
+            self.scanners.append(Scanner(self.scanners[-1].left if self.scanners else MOST_BYTES))
 
     def _keep(self, content: bytes, name: str | None, syntax: str | None, kind: str) -> None:
         if syntax is None and kind == media.TEXT:

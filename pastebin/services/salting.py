@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from pastebin.decoding import UNREADABLE
 from pastebin.errors import PastebinError, Unavailable
 from pastebin.services.statistics import Statistics
 from pastebin.visitors import Salts
@@ -99,7 +100,7 @@ class Salting:
             return None
         try:
             message = msgspec.json.decode(answer.body, type=SaltsMessage)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             log.warning("the analytics service answers with something else than salts")
             return None
         return Salts(message.period, bytes.fromhex(message.current), bytes.fromhex(message.previous))

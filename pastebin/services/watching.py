@@ -13,6 +13,7 @@ from typing import Literal
 import aiohttp
 import msgspec
 
+from pastebin.decoding import UNREADABLE
 from pastebin.portraits import TOPOLOGY, Portrait
 from pastebin.sections_regions import RegionNodeSection, RegionSection
 
@@ -168,7 +169,7 @@ class Watching:
                 return await self._fetched(station.internal.rstrip("/"))
         except TimeoutError:
             return f"no answer in {_ANSWER_SECONDS:g} s"
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return "it answers with what is no portrait of a node"
         except (aiohttp.ClientError, OSError) as error:
             number = error.errno if isinstance(error, OSError) else None

@@ -107,3 +107,15 @@ def test_regions_of_which_only_some_have_ipv6_are_noticed(tmp_path: Path, capsys
     config.write_text(text.replace('["192.0.2.2"]', '["192.0.2.2", "2001:db8::2"]'))
     assert main(["check", "--config", str(config)]) == 0
     assert "notice" not in capsys.readouterr().err
+
+
+def test_networks_that_are_none_are_told_with_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(
+        '[node]\nroles = ["geodns"]\n[geodns]\nzone = "p.example"\nnameservers = ["ns1.p.example"]\n'
+        '[geo.networks]\n"10.1.0.0/33" = "IL"\n[regions.us]\naddresses = ["192.0.2.1"]\n'
+    )
+    assert main(["check", "--config", str(config)]) == 78
+    told = capsys.readouterr().err
+    assert "geo.networks: '10.1.0.0/33' is no network" in told
+    assert "geodns.nameservers: the name server ns1.p.example. lies in the zone and has no address there" in told

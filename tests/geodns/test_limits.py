@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import dns.edns
@@ -10,7 +11,7 @@ import dns.message
 import pytest
 
 from pastebin.geodns.limits import Limits, Verdict, network_of
-from tests.geodns.dns_client import question
+from tests.geodns.dns_client import ask, question, serving
 from tests.geodns.responders import NOW, responder
 
 
@@ -79,3 +80,23 @@ def test_what_does_not_exist_counts_together(tmp_path: Path) -> None:
     assert sum(answer is not None for answer in answers) == 5
     answers = [server.datagram(question(f"n{n}.test").to_wire(), "192.0.2.1", NOW) for n in range(50)]
     assert sum(answer is not None for answer in answers) == 5
+
+
+async def test_who_asks_much_by_tcp_leaves_turns_to_others() -> None:
+    """Everything is answered in its order, and a question by UDP does not wait for the end of it."""
+    packets = [question("p.example").to_wire() for _ in range(5000)]
+    async with serving() as node:
+        reader, writer = await asyncio.open_connection(*node.running.doors["dns"])
+        try:
+            writer.write(b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets))
+
+            async def read_all() -> list[bytes]:
+                return [await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big")) for _ in packets]
+
+            reading = asyncio.ensure_future(read_all())
+            assert (await ask(node, question("p.example"))).answer
+            assert not reading.done()
+            async with asyncio.timeout(30):
+                assert [answer[:2] for answer in await reading] == [packet[:2] for packet in packets]
+        finally:
+            writer.close()

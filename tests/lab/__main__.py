@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from tests.lab.plan import Plan
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 _DOWN_SECONDS = 60.0
+_DIRECTORY = Path(tempfile.gettempdir()) / f"pastebin-lab-{os.geteuid()}"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -39,12 +41,14 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/lab", description="The whole diagram on this machine.")
-    default = Path(tempfile.gettempdir()) / f"pastebin-lab-{os.geteuid()}"
-    parser.add_argument("--directory", default=str(default), help=f"of everything it writes ({default})")
+    parser.add_argument("--directory", default=str(_DIRECTORY), help=f"of everything it writes ({_DIRECTORY})")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Any, told: str) -> argparse.ArgumentParser:
@@ -57,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--replicas", type=int, default=3)
     up.add_argument("--workers", type=int, default=3)
     up.add_argument("--loopback", action="store_true", help="no namespaces, even as root")
-    add("supervise", _supervise, argparse.SUPPRESS).add_argument("plan")
+    supervise = commands.add_parser("supervise")  # what `up` starts: no help, so that it is not listed
+    supervise.set_defaults(run=_supervise)
+    supervise.add_argument("plan")
     status = add("status", _status, "how every box is")
     status.add_argument("--json", action="store_true")
     for name, told in _VERBS.items():
@@ -122,7 +128,8 @@ def _up(arguments: argparse.Namespace, directory: Path) -> int:
     status = control.ask(directory, "status")
     print(doors.table(status))
     print(f"up in {time.monotonic() - begun:.0f} s")
-    print(doors.hints(status))
+    is_usual = str(directory) == str(_DIRECTORY)
+    print(doors.hints(status, "scripts/lab" if is_usual else f"scripts/lab --directory {shlex.quote(str(directory))}"))
     return 0
 
 

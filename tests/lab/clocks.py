@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
+
 from tests.lab.errors import LabError
 
 _LIBRARIES = Path("/usr/lib")
+_SHARED = Path("/dev/shm")
 _LOOKED_AT_SECONDS = 1  # so soon a box notices
 
 
@@ -38,3 +41,11 @@ def set_by(path: Path, seconds: float) -> None:
     new = path.with_suffix(".new")
     new.write_text(f"{seconds:+f}\n", encoding="ascii")
     new.replace(path)
+
+
+def clear() -> None:
+    """Remove what the library leaves in shared memory of processes that were killed."""
+    for path in _SHARED.glob("*faketime_*"):
+        pid = path.name.rpartition("_")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.lab import networks, objects
+from tests.lab import clocks, networks, objects
 from tests.lab.errors import LabError
 
 MARK = "PASTEBIN_LAB"
@@ -60,6 +60,7 @@ async def clear(directory: Path) -> None:
     if isinstance(port := state.get("s3"), int):
         objects.clear(port)
     await asyncio.to_thread(_remove, directory)
+    clocks.clear()
 
 
 def _remove(directory: Path) -> None:

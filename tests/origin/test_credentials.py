@@ -80,3 +80,13 @@ async def test_the_form_of_a_browser_asks_for_it(small_node: Node) -> None:
         text = await response.text()
     assert 'name="reject_secrets" value="true">Create paste</button>' in text
     assert "Publish all the same" not in text
+
+
+async def test_a_flag_need_only_be_named(small_node: Node) -> None:
+    http, url = small_node.http, small_node.url
+    async with http.post(f"{url}/?reject_secrets", data=SECRET.encode()) as response:
+        assert response.status == 422
+    async with http.post(f"{url}/?burn", data=b"once") as response:
+        address = (await response.text()).strip()
+    async with http.get(address) as response:
+        assert response.status == 403

@@ -180,6 +180,9 @@ async def test_nodes_that_answer_nonsense_are_told_of(session_database_dsn: str)
         "html": web.Response(text="<html>"),
         "list": web.Response(text="[1]"),
         "negative": web.Response(text='{"node": "x", "requests_per_second": -1}'),
+        "bytes": web.Response(body=b'{"node": "\xff"}'),
+        "deep": web.Response(text='{"node": "x", "more": ' + "[" * 400_000),
+        "late": web.Response(text='{"node": "x", "started_at": 1e15}'),
         "long": web.Response(body=b" " * (2 * 1024**2)),
         "error": web.Response(status=500),
         "moved": web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
@@ -196,6 +199,9 @@ async def test_nodes_that_answer_nonsense_are_told_of(session_database_dsn: str)
             node.http.get(f"{node.url}{API}") as response,
         ):
             found = {one["station"]["name"]: one["detail"] for one in (await response.json())["nodes"]}
-    assert found["html"] == found["list"] == found["negative"] == "it answers with what is no portrait of a node"
+            async with node.http.get(f"{node.url}/admin/topology") as page:
+                assert page.status == 200
+    nonsense = {found[name] for name in ("html", "list", "negative", "bytes", "deep", "late")}
+    assert nonsense == {"it answers with what is no portrait of a node"}
     assert found["long"] == "it answers with more than 1048576 bytes"
     assert (found["error"], found["moved"]) == ("it answers with 500", "it answers with 302")
