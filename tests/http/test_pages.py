@@ -129,6 +129,7 @@ def create_page(values: dict[str, str] | None = None, problems: list[Problem] | 
         lifetimes=[("never", "never"), ("1h", "in an hour")],
         values=values or {},
         problems=problems or [],
+        has_credentials=False,
     )
 
 

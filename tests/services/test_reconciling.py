@@ -24,6 +24,7 @@ from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.leftovers import Known, Leftovers
 from pastebin.store.s3 import S3Blobs
 from pastebin.store.s3_bucket import Bucket
+from pastebin.store.s3_failures import Patience
 from tests.seaweed import Seaweed
 
 KEYS = st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), max_size=20)
@@ -37,7 +38,7 @@ async def blobs(
         async with DirectoryBlobs.opened(tmp_path / "blobs", min_free_bytes=0) as directory:
             yield directory
     else:
-        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix))
+        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix), Patience.with_store("store", Metrics()))
         yield S3Blobs(bucket, bucket, Budget(64 * 1024**2))
 
 
