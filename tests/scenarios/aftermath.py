@@ -24,9 +24,8 @@ _COMMAND_SECONDS = 60.0
 # A visit is in memory for half a second and in a file after that; the machine may be slow.
 _IN_MEMORY_SECONDS = 3.0
 _COUNTING = ("edge", "web", "read", "write")
-# What grows by the work itself, with bounds of its own: caches of answers and pages, pools of connections, and the
-# process for highlighting that a node starts with the first page that wants it.
-_MORE_BYTES = 40 * 2**20
+# What grows by the work itself, with bounds of its own: caches of answers and pages, pools of connections.
+_MORE_BYTES = 16 * 2**20
 _MORE_FILES = 32
 _SHARE = 0.1
 
