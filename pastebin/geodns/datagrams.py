@@ -103,7 +103,7 @@ def _plain(opened: socket.socket) -> tuple[Receive, Send]:
 
 
 def _is_any(opened: socket.socket) -> bool:
-    return opened.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104
+    return opened.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104  (asked for, not bound)
 
 
 def _own_address(opened: socket.socket) -> tuple[Receive, Send]:

@@ -26,7 +26,7 @@ class Weighed(RequestHandler):
 
     @property
     def is_between(self) -> bool:
-        """Whether the next byte begins a request."""
+        """Whether the next byte begins a request: known to the kind of connection that this is mixed into."""
         raise NotImplementedError
 
     def begun(self) -> None:
