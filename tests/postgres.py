@@ -89,6 +89,13 @@ async def session_database_dsn(postgres: Server, _template: str) -> AsyncIterato
         yield dsn
 
 
+@pytest.fixture(scope="module")
+async def module_database_dsn(postgres: Server, _template: str) -> AsyncIterator[str]:
+    """The same for one module: what it leaves behind, such as targets of purges that are no more, concerns nobody."""
+    async with fresh_database(postgres, _template) as dsn:
+        yield dsn
+
+
 @asynccontextmanager
 async def fresh_database(server: Server, template: str) -> AsyncIterator[str]:
     """A copy of `template`, dropped afterwards, whoever is still connected."""

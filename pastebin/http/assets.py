@@ -31,6 +31,9 @@ _MINUTE = 60
 IMMUTABLE = f"public, max-age={_YEAR}, immutable"
 _FOR_A_DAY = caching.of_site(_DAY, browsers=f"public, max-age={_DAY}")
 
+# How a module names one that it imports; what a browser gets names the address of that one's content.
+_IMPORT = re.compile(rb'"\./([a-z_]+\.js)"')
+
 _ADDRESS = re.compile(r"(.+)\.[0-9a-f]{16}(\.[a-z0-9]+)")
 
 # Pastes are not for search engines; `$` ends the pattern (RFC 9309 section 2.2.3), so only the front page is open.
@@ -49,20 +52,25 @@ class Asset:
 class Assets:
     """Every static file, read once at start: a request touches no disk.
 
-    An address names one content for ever, so it may be cached for ever; a changed file gets a new address. Pages live
+    An address names one content for ever, so it may be cached for ever; a changed file gets a new address, and so do
+    the modules that import it by name (`"./name.js"`). Pages live
     longer than versions of the program, in caches and while nodes are upgraded one by one: the address of another
     version gives the file as it is here, for a moment.
     """
 
     def __init__(self, contents: Mapping[str, bytes], made: Representations | None = None) -> None:
-        """Take files by name. Names with an extension that has no media type in `MEDIA_TYPES` are left out."""
+        """Take files by name. Names with an extension that has no media type in `MEDIA_TYPES` are left out.
+
+        Raises KeyError for a module that imports one that is not there, or, by whatever way, itself.
+        """
         self._representations = made or Representations(Compression(is_on=True))
         self._urls: dict[str, str] = {}
         self._by_address: dict[str, Asset] = {}
-        for name, body in contents.items():
+        for name, content in sorted(contents.items(), key=lambda file: _depth(file[0], contents)):
             path = PurePosixPath(name)
             if (media_type := MEDIA_TYPES.get(path.suffix)) is None:
                 continue
+            body = _IMPORT.sub(self._address, content) if path.suffix == ".js" else content
             asset = _asset(media_type, body)
             address = f"{path.stem}.{asset.digest}{path.suffix}"
             self._urls[name] = f"/static/{address}"
@@ -74,6 +82,9 @@ class Assets:
         """The files of `pastebin/static`, from a directory or a zip alike."""
         folder = resources.files("pastebin") / "static"
         return cls({entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()}, made)
+
+    def _address(self, match: re.Match[bytes]) -> bytes:
+        return f'"{self._urls[match[1].decode()]}"'.encode()
 
     @property
     def version(self) -> str:
@@ -120,3 +131,13 @@ class Assets:
 
 def _asset(media_type: str, body: bytes) -> Asset:
     return Asset(media_type, hashlib.sha256(body).hexdigest()[:16], body)
+
+
+def _depth(name: str, contents: Mapping[str, bytes], above: frozenset[str] = frozenset()) -> int:
+    """How many modules, at most, stand below this one: those come first."""
+    if name in above:
+        raise KeyError(name)
+    if not name.endswith(".js"):
+        return 0
+    below = {match[1].decode() for match in _IMPORT.finditer(contents[name])}
+    return max((_depth(one, contents, above | {name}) + 1 for one in below), default=0)

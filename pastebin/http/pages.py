@@ -72,6 +72,7 @@ class Pages:
         self._site_url = site.url.rstrip("/")
         self._environment = Environment(
             loader=PackageLoader("pastebin"),
+            extensions=["jinja2.ext.i18n"],
             autoescape=_is_markup,  # noqa: S701  (it decides by the template's name)
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -79,6 +80,8 @@ class Pages:
             keep_trailing_newline=True,
             auto_reload=False,
         )
+        # what jinja2.ext.i18n adds to an environment
+        self._environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
         self._environment.globals.update(asset=assets.url, site_title=site.title, shown_images=SHOWN_IMAGES)
         self._environment.filters.update(
             about=about,

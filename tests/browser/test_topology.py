@@ -49,8 +49,8 @@ _CONTRASTS = """
 
 
 @pytest.fixture(scope="module")
-async def sky(session_database_dsn: str) -> AsyncIterator[Constellation]:
-    async with directory() as path, constellation(session_database_dsn, path, **{"admin.open_topology": True}) as one:
+async def sky(module_database_dsn: str) -> AsyncIterator[Constellation]:
+    async with directory() as path, constellation(module_database_dsn, path, **{"admin.open_topology": True}) as one:
         yield one
 
 

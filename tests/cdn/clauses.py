@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -24,6 +24,8 @@ _DATE = re.compile(r"\{([+-][0-9]+)\}")
 class Turn:
     """One request to the edge. `gives` or `answer` is what the origin has for it: without, it must not be asked.
 
+    One that bears a date is made when it is its turn: the suite may have been running for longer than it is fresh.
+
     In `shows` and `sends`, what the client and the origin get to see, None means: not there. The body has to be that
     of the origin's answer; where it is not asked, or has none to give, that of the turn before, or of the turn `like`.
     `content` is the origin's, where it matters; `may_ask` says that it may be asked behind the answer. A request may
@@ -35,7 +37,7 @@ class Turn:
 
     gives: Fields | None = None
     gives_status: int = 200
-    answer: Answer | None = None
+    answer: Answer | Callable[[], Answer] | None = None
     method: str = "GET"
     target: str = ""
     headers: Fields = ()
@@ -90,7 +92,7 @@ async def play(client: Client, origin: Origin, turns: Sequence[Turn]) -> None:
     bodies: list[bytes] = []
     for number, turn in enumerate(turns):
         target = address + turn.target
-        given = turn.answer
+        given = turn.answer() if callable(turn.answer) else turn.answer
         if given is None and turn.gives is not None:
             body = f"turn {number} of {target}".encode() if turn.content is None else turn.content
             given = answer(turn.gives_status, put(turn.gives), body, is_head=turn.method == "HEAD")

@@ -12,7 +12,6 @@ from tests.cdn.origins import Origin, answer, chunked, now, raw
 FRESH = {"Cache-Control": "max-age=600"}
 TAGGED = {**FRESH, "ETag": '"a"', "Last-Modified": "{-900}"}
 TEN = b"0123456789"
-WHOLE = answer(200, FRESH, TEN)
 
 
 def part(range_: str, expected: bytes, content_range: str, **headers: str) -> Turn:
@@ -179,20 +178,24 @@ async def test_clauses(client: Client, origin: Origin, turns: Sequence[Turn]) ->
 
 
 BODIES = [
-    clause("9112 7.1", "chunks", Turn(answer=chunked(FRESH, b"01", b"2345", b"6")), hit()),
-    clause("9112 6.3", "until the end of the connection", Turn(answer=answer(200, FRESH, b"abc", has_length=False))),
+    clause("9112 7.1", "chunks", Turn(answer=lambda: chunked(FRESH, b"01", b"2345", b"6")), hit()),
+    clause(
+        "9112 6.3", "until the end of the connection", Turn(answer=lambda: answer(200, FRESH, b"abc", has_length=False))
+    ),
     clause(
         "6.5",
         "trailers do not become headers",
-        Turn(answer=chunked(FRESH, b"01", trailer=b"X-Late: 1\r\n"), shows={"X-Late": None}),
+        Turn(answer=lambda: chunked(FRESH, b"01", trailer=b"X-Late: 1\r\n"), shows={"X-Late": None}),
         hit(shows={"X-Late": None}),
     ),
     clause(
         "15.2",
         "interim answers are not the answer",
         Turn(
-            answer=raw(
-                b"HTTP/1.1 103 Early Hints\r\nCache-Control: max-age=5\r\nX-A: 1\r\n\r\n", *WHOLE.steps, closes=False
+            answer=lambda: raw(
+                b"HTTP/1.1 103 Early Hints\r\nCache-Control: max-age=5\r\nX-A: 1\r\n\r\n",
+                *answer(200, FRESH, TEN).steps,
+                closes=False,
             ),
             body=b"0123456789",
             shows={"X-A": None},
@@ -202,7 +205,10 @@ BODIES = [
     clause(
         "9112 9.3",
         "an origin of HTTP/1.0",
-        Turn(answer=raw(b"HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nab"), body=b"ab"),
+        Turn(
+            answer=lambda: raw(b"HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nab"),
+            body=b"ab",
+        ),
         hit(body=b"ab"),
     ),
 ]
@@ -216,7 +222,7 @@ async def test_bodies(client: Client, origin: Origin, turns: Sequence[Turn]) -> 
 async def test_15_3_7_a_part_from_an_origin_is_not_the_whole(client: Client, origin: Origin) -> None:
     target = f"/part/{len(origin.requests)}"
     partial = answer(206, {**TAGGED, "Content-Range": "bytes 0-1/10", "Last-Modified": now(-900)}, b"01")
-    origin.script(target, partial, WHOLE)
+    origin.script(target, partial, answer(200, FRESH, TEN))
     await client.ask(target, {"Range": "bytes=0-1"})
     assert (await client.ask(target)).body == b"0123456789"
 

@@ -41,6 +41,24 @@ def test_version_changes_with_any_file() -> None:
     assert len(versions) == 3
 
 
+async def test_a_module_names_the_address_of_what_it_imports() -> None:
+    """So a change of one is a change of all that stand above it, and none of them is ever half of each version."""
+    above, below = b'import {a} from "./b.js";\nimport "./c.js";', b'const c = await import("./c.js");'
+    old, new = (Assets({"a.js": above, "b.js": below, "c.js": body}) for body in (b"1", b"2"))
+    assert all(old.url(name) != new.url(name) for name in ("a.js", "b.js", "c.js"))
+    application = web.Application()
+    application.add_routes(old.routes())
+    async with TestClient(TestServer(application)) as client, client.get(old.url("a.js"), headers=PLAIN) as response:
+        module = await response.text()
+    assert module == f'import {{a}} from "{old.url("b.js")}";\nimport "{old.url("c.js")}";'
+
+
+def test_modules_that_cannot_be_loaded_are_refused() -> None:
+    for contents in ({"a.js": b'import "./b.js"'}, {"a.js": b'import "./b.js"', "b.js": b'import "./a.js"'}):
+        with pytest.raises(KeyError):
+            Assets(contents)
+
+
 def test_files_of_unknown_kind_are_not_served() -> None:
     with pytest.raises(KeyError):
         Assets({"style.css~": b"", "notes": b""}).url("style.css~")

@@ -25,8 +25,8 @@ PAGE = "/admin/topology"
 
 
 @pytest.fixture(scope="module")
-async def sky(session_database_dsn: str) -> AsyncIterator[Constellation]:
-    async with directory() as path, constellation(session_database_dsn, path) as one:
+async def sky(module_database_dsn: str) -> AsyncIterator[Constellation]:
+    async with directory() as path, constellation(module_database_dsn, path) as one:
         yield one
 
 

@@ -215,9 +215,21 @@ async def test_the_object_store_goes_away_and_comes_back(place: Path, database_d
             async with node.http.get(large["raw_url"]) as response:
                 assert (response.status, "Retry-After" in response.headers) == (503, True)
             await seaweed.start()
+            await _again_readable(node.http, large["raw_url"])
             assert await digest_of(node.http, large["raw_url"]) == hashlib.sha256(BODY).hexdigest()
             again = await node.paste(BODY[1:])
             assert await digest_of(node.http, again["raw_url"]) == hashlib.sha256(BODY[1:]).hexdigest()
+
+
+async def _again_readable(http: aiohttp.ClientSession, url: str) -> None:
+    """Until a request is given to the store again, which a refusal says the time of."""
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            async with http.get(url) as response:
+                if response.status == 200:
+                    return
+                assert (response.status, "Retry-After" in response.headers) == (503, True)
+                await asyncio.sleep(min(1.0, int(response.headers["Retry-After"])))
 
 
 async def _upload_that_fails(node: Node, seaweed: Seaweed) -> None:
