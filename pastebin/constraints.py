@@ -61,6 +61,7 @@ def check_database(database: DatabaseSection, embedded: EmbeddedSection, node: N
     if dsn and not is_url(dsn, "postgresql", "postgres"):
         yield Problem("database.primary", "must be postgresql://user@host:port/name, or empty for the embedded server")
     yield from _check_replicas(database)
+    yield from _check_markers(database, node)
     if embedded.listen:
         try:
             parse_address(embedded.listen)
@@ -97,6 +98,15 @@ def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:
             parse_address(database.discover_nameserver)
         except ValueError as error:
             yield Problem("database.discover_nameserver", str(error))
+
+
+def _check_markers(database: DatabaseSection, node: NodeSection) -> Iterator[Problem]:
+    if not database.markers:
+        return
+    if not (database.replicas or database.discover):
+        yield Problem("database.markers", "needs database.replicas or database.discover: the primary is never behind")
+    if "edge" in node.roles or not {"web", "read"} & set(node.roles):
+        yield Problem("database.markers", "is for nodes with the role web or read, and without an edge")
 
 
 def _is_network(text: str) -> bool:

@@ -123,9 +123,9 @@ async def _open_doors(
     offers: dict[str, list[Offer]] = {
         "internal": [Offer(own.routes()) for own in (InternalHandlers(health, held.metrics), held.portrayal)]
     }
-    for name in (name for name in roles.ROLES if name in config.node.roles):
-        offer = await _enter(stack, open_now, f"role {name}", roles.ROLES[name].enter(held))
-        if (place := roles.door_of(name, config.edge)) is not None:
+    for name, role in roles.entered(config):
+        offer = await _enter(stack, open_now, f"role {name}", role.enter(held))
+        if (place := roles.door_of(role, config.edge)) is not None:
             offers.setdefault(place, []).append(offer)
         offers["internal"].append(Offer(offer.internal))
     for door in held.sockets:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal
 
 from pastebin.analytics import service
-from pastebin.cdn import edge, worker
+from pastebin.cdn import edge, markers, worker
+from pastebin.config import Config
 from pastebin.gateway import front
 from pastebin.geodns import server
 from pastebin.http.offer import Offer
@@ -41,9 +42,20 @@ ROLES: dict[RoleName, Role] = {
 }
 
 
-def door_of(name: RoleName, section: EdgeSection) -> Door | None:
+def door_of(role: Role, section: EdgeSection) -> Door | None:
     """Where the role is served: an edge before the node's own application takes over the door of that one."""
-    return "origin" if name == "edge" and section.origin == "local" else ROLES[name].door
+    return "origin" if role.door == "edge" and section.origin == "local" else role.door
+
+
+# Nothing that anybody asks for by name: `database.markers` belongs to the roles that read.
+_MARKERS = Role(markers.role, door=None, needs=Needs.DATABASE | Needs.SECRET)
+
+
+def entered(config: Config) -> Iterator[tuple[str, Role]]:
+    """What the node is, in the order in which it becomes that."""
+    if config.database.markers:
+        yield "markers", _MARKERS
+    yield from ((name, role) for name, role in ROLES.items() if name in config.node.roles)
 
 
 def needs_of(names: list[RoleName]) -> Needs:

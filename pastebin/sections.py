@@ -131,6 +131,7 @@ class DatabaseSection(Section, frozen=True):
     max_lag_seconds: SecondsOrZero = 10.0
     max_lag_bytes: Bytes = 8 * 1024**2
     wait_for_replay_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.1
+    markers: bool = False
     token_seconds: Seconds = 60.0
     spill_reads_per_second: Annotated[float, Meta(gt=0, le=1e9)] = 500.0
     spill_pool_share: Annotated[float, Meta(gt=0, le=1)] = 0.5

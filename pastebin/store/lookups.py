@@ -17,7 +17,7 @@ from pastebin.allowance import Allowance
 from pastebin.deadlines import DUE
 from pastebin.errors import PasteNotFound, PasteTakenDown, Unavailable
 from pastebin.models import File, Paste
-from pastebin.positions import SESSION, Position
+from pastebin.positions import SESSION, Position, later
 from pastebin.store import rows
 from pastebin.store.batching import Batcher, Bounds
 from pastebin.store.connections import LSN, Connection
@@ -27,6 +27,9 @@ from pastebin.store.flights import all_or_nothing
 T = TypeVar("T")
 
 Bodies = Literal["none", "all", "sole"]
+
+# What a server must have seen to be asked for this slug.
+Marks = Callable[[str], Position | Literal["primary"] | None]
 
 # Rows are cheap, bodies are not: a flight of lookups that want none is bounded by rows, the others by bytes.
 _FLIGHT_ROWS = 256
@@ -96,7 +99,7 @@ class Seen(NamedTuple):
 
 
 class Lookups:
-    """Finds live pastes for many callers at once."""
+    """Finds live pastes for many callers at once. What `marks` says of a slug holds for every session."""
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class Lookups:
         self._misses = misses
         self._arrivals = arrivals
         self._allowance = Allowance(MISSES_PER_SECOND, MISSES_BURST)
+        self.marks: Marks | None = None
 
     @classmethod
     @asynccontextmanager
@@ -147,6 +151,12 @@ class Lookups:
         session = SESSION.get()
         required = session.required if session else None
         from_primary = from_primary or (session is not None and session.from_primary)
+        if self.marks is not None and not from_primary:
+            mark = self.marks(wish.slug)
+            if mark == "primary" or (required and mark and not (required.covers(mark) or mark.covers(required))):
+                from_primary = True
+            else:
+                required = later(required, mark)
         asked = Asked(wish, required, session is not None)
         others = self._replicas if required is None else self._positioned
         batcher = self._primary if from_primary else others

@@ -21,7 +21,7 @@ from pastebin.store.batching import Batcher
 from pastebin.store.creations import Creations, Landed
 from pastebin.store.database import Database
 from pastebin.store.flights import note, position_after
-from pastebin.store.lookups import Bodies, Lookups, Wish
+from pastebin.store.lookups import Bodies, Lookups, Marks, Wish
 from pastebin.store.revisions import Revised, Revision, Revisions
 
 __all__ = ["Bodies", "Pastes"]
@@ -91,6 +91,10 @@ class Pastes:
                     Batcher.running("revisions", Revisions(database).send, revisions.BOUNDS, revisions.keys_of)
                 ),
             )
+
+    def mark(self, marks: Marks) -> None:
+        """Have lookups ask only servers that have seen what `marks` says of the slug."""
+        self._lookups.marks = marks
 
     async def find(
         self,
