@@ -253,6 +253,18 @@ def check_gateway(
         yield from none()
     elif not any(member.url for region in regions.values() for member in region.nodes):
         yield Problem("regions", "no region has a node with a url, which the role gateway could pass requests on to")
+    for name, region in regions.items():
+        for index, member in enumerate(region.nodes):
+            path = f"regions.{name}.nodes[{index}]"
+            if member.url and not member.roles:
+                yield Problem(
+                    f"{path}.roles", "are required with a url: what a gateway sends it (edge, web, read, write)"
+                )
+            for option in ("url", "internal"):
+                if urlsplit(getattr(member, option)).path not in ("", "/"):
+                    yield Problem(
+                        f"{path}.{option}", "must be http(s)://host[:port]: a gateway puts nothing before a path"
+                    )
     if gateway.primary in regions and not any(
         {"write", "edge"} & set(member.roles) for member in regions[gateway.primary].nodes if member.url
     ):

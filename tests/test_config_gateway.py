@@ -22,6 +22,11 @@ READER = {"name": "one", "url": "http://10.0.0.1:8080", "roles": ["read"]}
             {"regions.us": {"addresses": ["192.0.2.1"], "nodes": [READER]}, "gateway.primary": "us"},
             "regions.us.nodes",
         ),
+        ({"regions.us": {"addresses": ["192.0.2.1"], "nodes": [{**READER, "roles": []}]}}, "regions.us.nodes[0].roles"),
+        (
+            {"regions.us": {"addresses": ["192.0.2.1"], "nodes": [{**READER, "url": "http://10.0.0.1/x"}]}},
+            "regions.us.nodes[0].url",
+        ),
         ({"doors.gateway": "nowhere"}, "doors.gateway"),
         ({"gateway.retry_share": 2}, "gateway.retry_share"),
     ],

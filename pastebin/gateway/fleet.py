@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -18,7 +19,7 @@ from pastebin.damping import Damping
 from pastebin.errors import PastebinError
 from pastebin.gateway import balancing
 from pastebin.gateway.figures import Figures
-from pastebin.gateway.members import Member
+from pastebin.gateway.members import Member, Word
 from pastebin.gateway.wants import Want
 from pastebin.geo import Geo
 from pastebin.http.exchanges import Ask
@@ -27,6 +28,8 @@ from pastebin.sections_regions import GatewaySection, RegionNodeSection, RegionS
 from pastebin.shedding import Share, Shedding, told
 from pastebin.steering import Steering
 from pastebin.store.discovery import Answer, Discovery
+
+log = logging.getLogger(__name__)
 
 _REMEMBERED = 8192
 _ANSWER_BYTES = 64 * 1024
@@ -60,6 +63,7 @@ class Fleet:
         self._flat: dict[str, list[Member]] = {}
         self._flatten()
         self._steered = lru_cache(_REMEMBERED)(self._steer)
+        self._told: dict[str, Word] = {}
 
     def regions(self, want: Want, address: str) -> list[str]:
         """The regions for a request, in the order in which they are asked."""
@@ -99,6 +103,7 @@ class Fleet:
             now = time.monotonic()
             self._weigh(now)
             self._figures.show((member.region, member.name, member.word(now)) for member in self.members())
+            self._tell(now)
             self._steered.cache_clear()  # places may have moved
             await asyncio.sleep(self._section.probe_interval_seconds * (0.9 + random() / 5))  # noqa: S311  (jitter)
 
@@ -165,6 +170,15 @@ class Fleet:
         for name, share in self._shares.items():
             load = sum(member.load for member in self._flat[name] if member.probed.is_up)
             self._shares[name] = self._shedding.after(share, load, self._regions[name].capacity, now)
+
+    def _tell(self, now: float) -> None:
+        """Whoever is not what it was at the last look, for operators; everybody is up at first."""
+        words = {f"{member.region}/{member.name}": member.word(now) for member in self.members()}
+        for name, word in words.items():
+            before = self._told.get(name, "up")
+            if word != before:
+                log.log(logging.INFO if word == "up" else logging.WARNING, "node %s is %s, was %s", name, word, before)
+        self._told = words
 
     async def _probe(self, member: Member, internal: Upstream) -> None:
         ask = Ask("GET", "/readyz", CIMultiDict({"Host": internal.name}))

@@ -12,6 +12,7 @@ import pytest
 from pastebin.http.consistency import Tokens
 from pastebin.positions import BEYOND
 from tests.cdn.origins import NOTHING, Answer, Origin, answer, chunked, raw, scripted
+from tests.cluster import until
 from tests.dns_server import DnsServer
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
 
@@ -281,6 +282,22 @@ async def test_every_address_of_a_host_name_is_a_node(origin: Origin, tmp_path: 
             async with gateway.http.get(f"{gateway.url}/") as response:
                 assert response.status == 200
         assert ("nodes.test", "A") in dns.asked
+
+
+async def test_operators_are_told_who_goes_down_and_comes_back(
+    origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="pastebin.gateway.fleet")
+    regions = {"us": region(node_at(origin.url, "us-1", internal=origin.url))}
+
+    def told() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "pastebin.gateway.fleet"]
+
+    async with gateway_before(tmp_path, regions, gateway__probe_interval_seconds=0.1):
+        for status, line in ((503, "node us/us-1 is down, was up"), (200, "node us/us-1 is up, was down")):
+            origin.script("/readyz", answer(status))
+            await until(lambda: told()[-1:] == [line])  # noqa: B023  (awaited here)
+    assert len(told()) == 2
 
 
 async def test_a_region_with_too_much_to_do_passes_clients_on(origin: Origin, other: Origin, tmp_path: Path) -> None:

@@ -118,13 +118,11 @@ class Box:
 
     def memory_bytes(self) -> int:
         """Proportional set size, with all that it has started."""
-        total = 0
-        for process in self._family():
-            # who ends meanwhile has none, and nobody else's may be seen
-            with suppress(OSError):
-                text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-                total += next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
-        return total
+        return sum(self.memory_of_each())
+
+    def memory_of_each(self) -> list[int]:
+        """Its own, and that of each process that it has started."""
+        return [_proportional(process.pid) for process in self._family()]
 
     def last_words(self) -> str:
         """The end of its log."""
@@ -175,3 +173,11 @@ class Box:
                 start_new_session=True,
                 **self._options,
             )
+
+
+def _proportional(pid: int) -> int:
+    """Who ends meanwhile has none, and nobody else's may be seen."""
+    with suppress(OSError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
+    return 0

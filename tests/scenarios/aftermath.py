@@ -126,25 +126,29 @@ async def _views(planet: Planet) -> Mapping[str, int]:
 class Sizes:
     """What the nodes of a lab hold; PostgreSQL and the object store keep house by themselves."""
 
-    memory_bytes: Mapping[str, int]
+    memory_bytes: Mapping[str, list[int]]  # of the node, and of each process that it has started
     files: Mapping[str, int]
 
     @classmethod
     def of(cls, planet: Planet) -> Sizes:
         boxes = {name: box for name, box in planet.lab.boxes.items() if box.site.is_node}
         files = {name: psutil.Process(box.pid).num_fds() for name, box in boxes.items()}
-        return cls({name: box.memory_bytes() for name, box in boxes.items()}, files)
+        return cls({name: box.memory_of_each() for name, box in boxes.items()}, files)
 
     def grown_to(self, later: Sizes) -> list[Violation]:
         """What has not come back to what it was after the warm-up: a tenth more, and what caches may fill."""
         found = []
         for name in self.files.keys() & later.files.keys():
-            before, after = self.memory_bytes[name], later.memory_bytes[name]
+            before, after = sum(self.memory_bytes[name]), sum(later.memory_bytes[name])
             if after > before * (1 + _SHARE) + _MORE_BYTES:
-                found.append(Violation("memory", name, f"{before >> 20} MiB before, {after >> 20} MiB after"))
+                found.append(Violation("memory", name, f"{self.told(name)} before, {later.told(name)} after"))
             if later.files[name] > self.files[name] * (1 + _SHARE) + _MORE_FILES:
                 found.append(Violation("files", name, f"{self.files[name]} open before, {later.files[name]} after"))
         return found
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {self.memory_bytes[name] >> 20} MiB {self.files[name]} files" for name in self.files)
+        return ", ".join(f"{name} {self.told(name)} {self.files[name]} files" for name in self.files)
+
+    def told(self, name: str) -> str:
+        """The memory of each process of a box."""
+        return "+".join(str(one >> 20) for one in self.memory_bytes[name]) + " MiB"
