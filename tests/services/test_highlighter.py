@@ -3,6 +3,8 @@ from __future__ import annotations
 import html
 import io
 import re
+import resource
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -116,6 +118,15 @@ def test_whatever_it_is_the_page_shows_it_and_nothing_else(content: bytes, synta
         assert line.count("<span") == line.count("</span>"), "each line stands on its own"
 
 
+@pytest.fixture
+def processor_time() -> Iterator[None]:
+    """What a conversation limits is the whole process: here that of the tests, which would be killed much later."""
+    limits = resource.getrlimit(resource.RLIMIT_CPU)
+    yield
+    resource.setrlimit(resource.RLIMIT_CPU, limits)
+
+
+@pytest.mark.usefixtures("processor_time")
 def test_a_conversation() -> None:
     said = io.BytesIO(jobs.frame(Job(b"x = 1\n", "python", 60)) + jobs.frame(Job(b"hello\n", None, 60)))
     heard = io.BytesIO()
@@ -127,6 +138,7 @@ def test_a_conversation() -> None:
     assert jobs.read(heard) is None
 
 
+@pytest.mark.usefixtures("processor_time")
 def test_half_a_job_is_the_end_of_the_conversation() -> None:
     heard = io.BytesIO()
     highlighter.serve(io.BytesIO(jobs.frame(Job(b"x = 1\n", "python", 60))[:-1]), heard)
