@@ -23,7 +23,8 @@ from tests.nodes import directory
 from tests.scenarios import aftermath
 from tests.scenarios.planet import Planet, planet
 
-pytestmark = pytest.mark.scenario
+# as long as it is told to: the lab and the faults have limits of their own
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(0)]
 
 _WARM_SECONDS = 12.0
 _CALM_SECONDS = 8.0
