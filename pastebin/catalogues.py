@@ -58,11 +58,12 @@ def source(language: str) -> bytes:
 
 def decimal(value: float, language: str) -> str:
     """A number as the language writes it."""
-    return format_decimal(value, format=_NUMBERS, locale=_locale(language))
+    return format_decimal(value, format=_NUMBERS, locale=locale(language))
 
 
 @cache
-def _locale(language: str) -> Locale:
+def locale(language: str) -> Locale:
+    """What is known of the language beside its words."""
     return Locale.parse(language)
 
 
