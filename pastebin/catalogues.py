@@ -56,9 +56,9 @@ def source(language: str) -> bytes:
     return resources.files("pastebin").joinpath("translations", f"{language}.po").read_bytes()
 
 
-def decimal(value: float, language: str) -> str:
+def decimal(value: float, language: str, *, is_grouped: bool = True) -> str:
     """A number as the language writes it."""
-    return format_decimal(value, format=_NUMBERS, locale=locale(language))
+    return format_decimal(value, format=_NUMBERS, locale=locale(language), group_separator=is_grouped)
 
 
 @cache

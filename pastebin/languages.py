@@ -123,6 +123,11 @@ def number(value: float) -> str:
     return catalogues.decimal(value, current())
 
 
+def decimal(value: float) -> str:
+    """Likewise without those between thousands."""
+    return catalogues.decimal(value, current(), is_grouped=False)
+
+
 def choose(accept_language: str) -> str:
     """The language for an Accept-Language header: RFC 4647, section 3.4, by primary subtag; English at last."""
     if len(accept_language) > _MOST_CHARACTERS:

@@ -18,10 +18,14 @@ class Phrase(str):
 
     def __new__(cls, pattern: str, plural: str = "", **values: str | float) -> Phrase:
         form = plural if plural and values["num"] != 1 else pattern
-        shown = {name: f"{value:,}" if isinstance(value, int | float) else value for name, value in values.items()}
-        made = super().__new__(cls, form % shown)
+        made = super().__new__(cls, form % values)
         made.pattern, made.plural, made.values = pattern, plural, values
         return made
+
+
+def forms(singular: str, plural: str) -> tuple[str, str]:
+    """Mark a text in both of its English forms for the catalogues, which is said elsewhere."""
+    return singular, plural
 
 
 def N_(text: str) -> str:  # noqa: N802  (the name that gettext's tools know)

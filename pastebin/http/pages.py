@@ -18,6 +18,7 @@ from pastebin import catalogues, languages
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
 from pastebin.models import File
+from pastebin.phrases import forms
 from pastebin.sections import SiteSection
 
 CONTENT_SECURITY_POLICY = (
@@ -25,7 +26,7 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 
-# For pages that a module of ours keeps fresh; they say everything without it.
+# For pages, which modules of ours make handier; they say everything without them.
 SCRIPTED = f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"
 
 # The raster images that a paste page shows in place; their raw address serves them by their magic bytes.
@@ -40,10 +41,10 @@ _INVISIBLE = re.compile(
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _LIFETIMES = (
-    (86_400, ("%(num)s day", "%(num)s days")),
-    (3600, ("%(num)s hour", "%(num)s hours")),
-    (60, ("%(num)s minute", "%(num)s minutes")),
-    (1, ("%(num)s second", "%(num)s seconds")),
+    (86_400, forms("%(num)s day", "%(num)s days")),
+    (3600, forms("%(num)s hour", "%(num)s hours")),
+    (60, forms("%(num)s minute", "%(num)s minutes")),
+    (1, forms("%(num)s second", "%(num)s seconds")),
 )
 
 
@@ -105,6 +106,7 @@ class Pages:
             name=name,
             number=languages.number,
             say=languages.say,
+            told=_told,
             visible=visible,
         )
         self._version = self._compile(assets)
@@ -147,7 +149,7 @@ def html_response(
     cache_control: str = "no-store",
     referrer_policy: Literal["same-origin", "no-referrer"] = "same-origin",
 ) -> web.Response:
-    """A page that runs no script, loads nothing foreign, cannot be framed, and posts only to its own site.
+    """A page that runs no script but ours, loads nothing foreign, cannot be framed, and posts only to its own site.
 
     Pages of pastes take `no-referrer`, so that a link in a paste does not give its slug away. Pages with a form
     cannot: a browser then sends `Origin: null` with the POST (Fetch, "append a request Origin header").
@@ -160,7 +162,7 @@ def page_headers(referrer_policy: Literal["same-origin", "no-referrer"] = "same-
     """The headers that `html_response` gives to every page, without those for caches."""
     return {
         hdrs.CONTENT_TYPE: "text/html; charset=utf-8",
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Content-Security-Policy": SCRIPTED,
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": referrer_policy,
         "X-Content-Type-Options": "nosniff",
@@ -175,11 +177,11 @@ def page_body(text: str) -> bytes:
 def filesize(size: int) -> str:
     """Bytes in IEC units with one decimal at most: `17 B`, `1.5 KiB`, `2 GiB`."""
     if size < 1024:
-        return f"{languages.number(size)} B"
+        return f"{size} B"
     amounts = [(size / 1024**power, unit) for power, unit in enumerate(_UNITS, 1)]
     # what would be rounded to 1024 is one of the next unit
     amount, unit = next((one for one in amounts if round(one[0], 1) < 1024), amounts[-1])
-    return f"{languages.number(round(amount, 1))} {unit}"
+    return f"{languages.decimal(round(amount, 1))} {unit}"
 
 
 def moment(at: datetime) -> Markup:
@@ -190,9 +192,9 @@ def moment(at: datetime) -> Markup:
 
 def duration(seconds: int) -> str:
     """A length of time in the largest unit that needs no fraction: `30 days`, `90 minutes`."""
-    length, forms = next((length, forms) for length, forms in _LIFETIMES if seconds % length == 0)
+    length, words = next((length, words) for length, words in _LIFETIMES if seconds % length == 0)
     count = seconds // length
-    return languages.ngettext(*forms, count) % {"num": languages.number(count)}
+    return languages.ngettext(*words, count) % {"num": languages.number(count)}
 
 
 def visible(text: str) -> str:
@@ -210,12 +212,16 @@ def name(text: str) -> Markup:
 
 
 def about(problems: Iterable[Problem], field: str) -> list[str]:
-    """The messages about one field of the form; `files[0].name` and the like belong to `file`."""
+    """The messages about one field of the form, as readers are told; `files[0].name` and the like belong to `file`."""
     return [
-        problem.message if problem.field == field else str(problem)
+        languages.say(problem.message) if problem.field == field else _told(problem)
         for problem in problems
         if _form_field(problem.field) == field
     ]
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.field}: {languages.say(problem.message)}" if problem.field else languages.say(problem.message)
 
 
 def elsewhere(problems: Iterable[Problem], fields: Container[str]) -> list[Problem]:
