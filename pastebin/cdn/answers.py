@@ -23,7 +23,7 @@ from pastebin.cdn.obtaining import Obtaining
 from pastebin.cdn.queries import Queries
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.errors import Misdirected, StoredDamaged
-from pastebin.http import consistency, counted, forwarding, streaming
+from pastebin.http import consistency, counted, forwarding, languages, streaming
 from pastebin.http.consistency import Tokens
 from pastebin.http.outlets import Piece
 from pastebin.http.passing import UNTYPED, Passing, own_answer
@@ -114,6 +114,7 @@ class Edge:
         seen = response.headers.popall(consistency.SEEN_HEADER, None)
         if seen and consistency.HEADER not in response.headers and _token_of(request) is not None:
             response.headers[consistency.HEADER] = seen[0]
+        languages.reveal(response.headers, request.headers)
         self._sign(response.headers, request.get(_STATUS))
 
     def _sign(self, headers: CIMultiDict[str], status: str | None) -> None:

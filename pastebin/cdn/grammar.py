@@ -39,16 +39,16 @@ _FIELD = (
     rb"(?:"
     rb"(?:[Uu](?:ser-[Aa]gent(?(1)(?!))()|pgrade-[Ii]nsecure-[Rr]equests)"
     rb"|[Ss]ec-(?:[Ff]etch-(?:[Ss]ite|[Mm]ode|[Uu]ser|[Dd]est)|(?:ch|CH)-[A-Za-z-]++|GPC|gpc)"
-    rb"|[Aa]ccept-[Ll]anguage|DNT|dnt|[Oo]rigin|[Pp]riority|[Rr]eferer): %(value)b"
-    rb"|[Aa]ccept(?::(?(2)(?!)) (%(value)b)|-[Ee]ncoding:(?(3)(?!)) (%(value)b))"
+    rb"|DNT|dnt|[Oo]rigin|[Pp]riority|[Rr]eferer): %(value)b"
+    rb"|[Aa]ccept(?::(?(2)(?!)) (%(value)b)|-(?:[Ee]ncoding:(?(3)(?!)) (%(value)b)|[Ll]anguage:(?(4)(?!)) (%(value)b)))"
     rb"|[Cc]onnection: [Kk]eep-[Aa]live"
-    rb"|[Ii]f-(?:[Nn]one-[Mm]atch:(?(4)(?!)) (%(tag)b)|[Mm]odified-[Ss]ince:(?(5)(?!)) (%(value)b))"
+    rb"|[Ii]f-(?:[Nn]one-[Mm]atch:(?(5)(?!)) (%(tag)b)|[Mm]odified-[Ss]ince:(?(6)(?!)) (%(value)b))"
     rb")\r\n"
 ) % {b"value": _VALUE, b"tag": _TAG}
 
-# What fields say: whether there is a User-Agent, then Accept, Accept-Encoding, If-None-Match and If-Modified-Since
-# with the spaces around them; None where a field is missing.
-Said = tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
+# What fields say: whether there is a User-Agent, then Accept, Accept-Encoding, Accept-Language, If-None-Match and
+# If-Modified-Since with the spaces around them; None where a field is missing.
+Said = tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
 
 # The match of the first two lines of a head that begins at a position of the bytes, or None; its groups are the method
 # and the address, see `place`. What follows is to match `fields_at` where this one ends; the groups of that are Said.

@@ -13,6 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 from pastebin.cdn import directives, forwarding, variants
 from pastebin.cdn.directives import Directives
 from pastebin.cdn.queries import Queries
+from pastebin.http import languages
 from pastebin.http.forwarding import target_of
 
 Reason = Literal["body", "host", "target", "query", "cookie", "precondition"]
@@ -57,7 +58,7 @@ class Intent:
 
 def read(request: web.BaseRequest, bypass_cookies: frozenset[str], queries: Queries) -> Intent:
     """The intent of a request with the method GET or HEAD."""
-    headers = forwarding.for_weighing(request.headers)
+    headers = CIMultiDictProxy(languages.introduced(forwarding.for_weighing(request.headers)))
     if hdrs.RANGE in headers:
         headers = _plain(headers)
     target = target_of(request.raw_path)
@@ -124,7 +125,8 @@ def ahead(uri: str, queries: Queries) -> Iterator[Intent]:
         return
     for accept, encoding in _USUAL:
         headers = CIMultiDict({"Host": host, "Accept": accept, "Accept-Encoding": encoding, "Sec-Purpose": "prefetch"})
-        yield Intent(key, host, target, False, directives.NONE, CIMultiDictProxy(headers))
+        said = CIMultiDictProxy(languages.introduced(headers))
+        yield Intent(key, host, target, False, directives.NONE, said)
 
 
 def cookie_names(line: str) -> set[str]:

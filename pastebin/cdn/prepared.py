@@ -23,6 +23,7 @@ from pastebin.cdn.grammar import Said, place, told_apart
 from pastebin.cdn.objects import MOST_FREQUENT, Stored
 from pastebin.cdn.statuses import CacheStatus, appended
 from pastebin.cdn.variants import Variant, variant_of
+from pastebin.http import languages
 
 # Answers up to this size are copied into one piece with their head, which is cheaper than writing two pieces.
 JOINED_BYTES = 32 * 1024
@@ -37,6 +38,7 @@ _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~]*")
 # Made here for every answer.
 _OWN = frozenset({"age", "cache-status", "content-length", "server", "x-request-id"})
 _STATUS = CacheStatus(ttl=0).value().removesuffix("0").encode("ascii")
+_NOTHING: CIMultiDict[str] = CIMultiDict()
 _LINES = b"Age: %d\r\nCache-Status: %b%d\r\nX-Request-Id: "
 
 Written = bytes | tuple[bytes, bytes]  # all of an answer, or its head and a large body
@@ -85,25 +87,28 @@ class Hit:
 class Selector:
     """Which variant a request gets, for the stored responses that vary on the same fields."""
 
-    __slots__ = ("_known", "_names")
+    __slots__ = ("_has_language", "_known", "_names")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
-        self._known: dict[tuple[bytes | None, bytes | None], Variant] = {}
+        self._has_language = languages.FIELD in names
+        self._known: dict[tuple[bytes | None, bytes | None, bytes | None], Variant] = {}
 
-    def variant(self, accept: bytes | None, encoding: bytes | None) -> Variant:
-        known = self._known.get((accept, encoding))
+    def variant(self, accept: bytes | None, encoding: bytes | None, language: bytes | None) -> Variant:
+        if not self._has_language:
+            language = None
+        known = self._known.get((accept, encoding, language))
         if known is not None:
             return known
         headers: CIMultiDict[str] = CIMultiDict()
-        for name, value in (("Accept", accept), ("Accept-Encoding", encoding)):
+        for name, value in (("Accept", accept), ("Accept-Encoding", encoding), ("Accept-Language", language)):
             if value is not None:
                 headers[name] = value.decode("ascii").strip(" ")
-        variant = variant_of(self._names, headers)
-        if len(accept or b"") + len(encoding or b"") <= _MEMOISED_BYTES:
+        variant = variant_of(self._names, languages.introduced(headers))
+        if len(accept or b"") + len(encoding or b"") + len(language or b"") <= _MEMOISED_BYTES:
             if len(self._known) >= _MEMOISED:
                 self._known.clear()
-            self._known[accept, encoding] = variant
+            self._known[accept, encoding, language] = variant
         return variant
 
 
@@ -116,11 +121,11 @@ class Place:
         self._hits = hits
         self._selectors = selectors
 
-    def choose(self, accept: bytes | None, encoding: bytes | None) -> Hit | None:
+    def choose(self, accept: bytes | None, encoding: bytes | None, language: bytes | None) -> Hit | None:
         """The one that matches; None if none does, or several do, which the full road has to weigh."""
         chosen: Hit | None = None
         for selector in self._selectors:
-            hit = self._hits.get(selector.variant(accept, encoding))
+            hit = self._hits.get(selector.variant(accept, encoding, language))
             if hit is not None:
                 if chosen is not None:
                     return None
@@ -152,11 +157,11 @@ class Prepared:
 
     def answer(self, method: bytes, address: bytes, said: Said, now: float) -> Written | None:
         """What to write; None: the full road. `now` is the monotonic clock."""
-        _, accept, encoding, tag, since = said
+        _, accept, encoding, language, tag, since = said
         found = self._places.get(address)
         if found is None and (found := self._prepare(address)) is None:
             return None
-        hit = found if isinstance(found, Hit) else found.choose(accept, encoding)
+        hit = found if isinstance(found, Hit) else found.choose(accept, encoding, language)
         if hit is None or (now >= hit.until and not hit.renew(now, time.time())):
             return None
         stored = hit.stored
@@ -221,7 +226,9 @@ class Prepared:
 
 def _hit(stored: Stored, left_out: Collection[str]) -> Hit:
     """What has to be asked for first, bodies on disk and odd headers are left to the full road."""
-    lines = [f"{name}: {value}" for name, value in stored.headers.items() if name.lower() not in left_out]
+    headers = CIMultiDict(stored.headers)
+    languages.reveal(headers, _NOTHING)
+    lines = [f"{name}: {value}" for name, value in headers.items() if name.lower() not in left_out]
     before = ", ".join(stored.headers.getall("Cache-Status", ()))
     is_plain = all(_FIELD.fullmatch(line) for line in (*lines, f"Cache-Status: {before}"))
     if stored.policy.always_revalidate or stored.soft_purged or not isinstance(stored.body, bytes) or not is_plain:
@@ -232,7 +239,7 @@ def _hit(stored: Stored, left_out: Collection[str]) -> Hit:
     status = appended(before, _STATUS.decode()).encode("ascii") if before else _STATUS
     if not 200 <= stored.status <= 299:
         return Hit(stored, fixed, status=status, body=stored.body)
-    few = [f"{name}: {value}" for name in OF_304 for value in stored.headers.getall(name, ())]
+    few = [f"{name}: {value}" for name in OF_304 for value in headers.getall(name, ())]
     tag = stored.headers.get("ETag", "").removeprefix("W/").encode("ascii")
     return Hit(stored, fixed, _joined("HTTP/1.1 304 Not Modified", few), status, stored.body, tag)
 

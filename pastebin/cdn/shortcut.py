@@ -73,7 +73,7 @@ class EdgeConnection(GapConnection):
         self._now = self._loop.time
         # Clients repeat themselves: the fields of the last head, and what they said.
         self._fields = b"\r\n"
-        self._said: Said = (None, None, None, None, None)
+        self._said: Said = (None, None, None, None, None, None)
 
     def data_received(self, data: bytes) -> None:
         if self._is_open and self._short is None and not self._paused:

@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from pastebin.errors import StartError, UnreadableRequest
-from pastebin.http import bodies, counted, runner, weighed
+from pastebin.http import bodies, counted, languages, runner, weighed
 from pastebin.http.consistency import Tokens, answering, consistent
 from pastebin.http.dialects import speaking
 from pastebin.http.door import Traffic
@@ -68,14 +68,14 @@ def build(
             raise StartError(f"door {door}: two roles claim {route.method} {route.path}")
         seen.add((route.method, route.path))
     observer = Observer(door, traffic, metrics)
-    middlewares = [observed(observer, error_page), _admitted(limits, timeliness)]
+    middlewares = [languages.speaking(), observed(observer, error_page), _admitted(limits, timeliness)]
     if front is not None:
         middlewares.append(front.middleware)
     if tokens is not None:
         middlewares.append(consistent(tokens))
     application = web.Application(middlewares=middlewares, client_max_size=1)
     application[runner.REFUSED] = _counting(metrics, door)
-    application.on_response_prepare.extend((weighed.begun, sign, closing(is_draining)))
+    application.on_response_prepare.extend((weighed.begun, sign, languages.tell, closing(is_draining)))
     if timeliness is not None:
         application.on_response_prepare.append(begun)
     if tokens is not None:

@@ -23,6 +23,7 @@ from pastebin.errors import (
     UnsupportedMedia,
     UploadTooSlow,
 )
+from pastebin.phrases import Phrase
 from pastebin.sections import LimitsSection
 
 FIELD_BYTES = 64 * 1024
@@ -142,7 +143,7 @@ class Form:
                     problems.append(Problem(shortened(name), "is given twice"))
                 self.fields[name] = await self._field(part, name)
                 if len(self.fields) + len(problems) > MAX_FIELDS:
-                    raise InvalidPaste([Problem("", f"a form has at most {MAX_FIELDS} fields")])
+                    raise InvalidPaste([Problem("", Phrase("a form has at most %(num)s fields", num=MAX_FIELDS))])
                 continue
             content = self._content(part)
             if self.fields.get("newlines") == "lf" and part.filename is None:
@@ -169,7 +170,7 @@ class Form:
                 if part is None:
                     return
                 if number >= most:
-                    raise InvalidPaste([Problem("", f"a form has at most {most} parts")])
+                    raise InvalidPaste([Problem("", Phrase("a form has at most %(num)s parts", num=most))])
                 if isinstance(part, MultipartReader):
                     raise UnreadableRequest("A part of the form is a multipart itself, which is not read here.")
                 yield part
@@ -197,7 +198,7 @@ class Form:
         async for chunk in self._content(part):
             value += chunk
             if len(value) > FIELD_BYTES:
-                raise InvalidPaste([Problem(shortened(name), f"must be at most {FIELD_BYTES} bytes")])
+                raise InvalidPaste([Problem(shortened(name), Phrase("must be at most %(num)s bytes", num=FIELD_BYTES))])
         try:
             return codecs.decode(value, "utf-8")
         except UnicodeDecodeError:

@@ -14,9 +14,11 @@ from aiohttp import hdrs, web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pastebin import catalogues, languages
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
 from pastebin.models import File
+from pastebin.phrases import forms
 from pastebin.sections import SiteSection
 
 CONTENT_SECURITY_POLICY = (
@@ -24,7 +26,7 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 
-# For pages that a module of ours keeps fresh; they say everything without it.
+# For pages, which modules of ours make handier; they say everything without them.
 SCRIPTED = f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"
 
 # The raster images that a paste page shows in place; their raw address serves them by their magic bytes.
@@ -38,7 +40,12 @@ _INVISIBLE = re.compile(
 )
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
-_LIFETIMES = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_LIFETIMES = (
+    (86_400, forms("%(num)s day", "%(num)s days")),
+    (3600, forms("%(num)s hour", "%(num)s hours")),
+    (60, forms("%(num)s minute", "%(num)s minutes")),
+    (1, forms("%(num)s second", "%(num)s seconds")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,8 @@ class Pages:
     """Every page of the site. Templates are compiled once, here: rendering touches no disk.
 
     What a template prints is escaped, and a name that its context lacks is an error, never an empty string.
-    `version` changes with every template and static file: validators of pages include it, since a page that is
-    kept over an upgrade would name style sheets that are gone.
+    `version` changes with every template, static file and catalogue, and with the language of the answer at hand:
+    validators of pages include it, since a page that is kept over an upgrade would name style sheets that are gone.
     """
 
     def __init__(self, site: SiteSection, assets: Assets) -> None:
@@ -80,8 +87,15 @@ class Pages:
             keep_trailing_newline=True,
             auto_reload=False,
         )
+        self._environment.policies["ext.i18n.trimmed"] = True
         # what jinja2.ext.i18n adds to an environment
-        self._environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+        self._environment.install_gettext_callables(  # type: ignore[attr-defined]
+            languages.gettext,
+            languages.ngettext,
+            newstyle=True,
+            pgettext=languages.pgettext,
+            npgettext=languages.npgettext,
+        )
         self._environment.globals.update(asset=assets.url, site_title=site.title, shown_images=SHOWN_IMAGES)
         self._environment.filters.update(
             about=about,
@@ -90,23 +104,41 @@ class Pages:
             filesize=filesize,
             moment=moment,
             name=name,
+            number=languages.number,
+            say=languages.say,
+            told=_told,
             visible=visible,
         )
-        self.version = self._compile(assets)
+        self._version = self._compile(assets)
 
     def _compile(self, assets: Assets) -> str:
-        seen = hashlib.sha256(assets.version.encode())
+        seen = hashlib.sha256(f"{assets.version} {catalogues.load()}".encode())
         for template in self._environment.list_templates():
             self._environment.get_template(template)
             seen.update(resources.files("pastebin").joinpath("templates", template).read_bytes())
         return seen.hexdigest()[:16]
 
+    @property
+    def version(self) -> str:
+        return f"{self._version}-{languages.current()}"
+
     def render(self, template: str, **context: Any) -> str:
-        """The page. `site_url` is the configured one unless the context says otherwise.
+        """The page in the language of the request at hand; help for terminals is in English.
+
+        `site_url` is the configured one unless the context says otherwise.
 
         Raises jinja2.TemplateNotFound for an unknown template and jinja2.UndefinedError for an incomplete context.
         """
-        return self._environment.get_template(template).render({"site_url": self._site_url, **context})
+        known: dict[str, Any] = {"site_url": self._site_url}
+        if _is_markup(template):
+            language = languages.current()
+            known |= {
+                "language": language,
+                "endonym": catalogues.LANGUAGES[language],
+                "direction": languages.direction(language),
+                "here": languages.here(),
+            }
+        return self._environment.get_template(template).render(known | context)
 
 
 def html_response(
@@ -117,7 +149,7 @@ def html_response(
     cache_control: str = "no-store",
     referrer_policy: Literal["same-origin", "no-referrer"] = "same-origin",
 ) -> web.Response:
-    """A page that runs no script, loads nothing foreign, cannot be framed, and posts only to its own site.
+    """A page that runs no script but ours, loads nothing foreign, cannot be framed, and posts only to its own site.
 
     Pages of pastes take `no-referrer`, so that a link in a paste does not give its slug away. Pages with a form
     cannot: a browser then sends `Origin: null` with the POST (Fetch, "append a request Origin header").
@@ -130,7 +162,7 @@ def page_headers(referrer_policy: Literal["same-origin", "no-referrer"] = "same-
     """The headers that `html_response` gives to every page, without those for caches."""
     return {
         hdrs.CONTENT_TYPE: "text/html; charset=utf-8",
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Content-Security-Policy": SCRIPTED,
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": referrer_policy,
         "X-Content-Type-Options": "nosniff",
@@ -149,7 +181,7 @@ def filesize(size: int) -> str:
     amounts = [(size / 1024**power, unit) for power, unit in enumerate(_UNITS, 1)]
     # what would be rounded to 1024 is one of the next unit
     amount, unit = next((one for one in amounts if round(one[0], 1) < 1024), amounts[-1])
-    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{languages.decimal(round(amount, 1))} {unit}"
 
 
 def moment(at: datetime) -> Markup:
@@ -160,9 +192,9 @@ def moment(at: datetime) -> Markup:
 
 def duration(seconds: int) -> str:
     """A length of time in the largest unit that needs no fraction: `30 days`, `90 minutes`."""
-    length, unit = next((length, unit) for length, unit in _LIFETIMES if seconds % length == 0)
+    length, words = next((length, words) for length, words in _LIFETIMES if seconds % length == 0)
     count = seconds // length
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return languages.ngettext(*words, count) % {"num": languages.number(count)}
 
 
 def visible(text: str) -> str:
@@ -180,12 +212,16 @@ def name(text: str) -> Markup:
 
 
 def about(problems: Iterable[Problem], field: str) -> list[str]:
-    """The messages about one field of the form; `files[0].name` and the like belong to `file`."""
+    """The messages about one field of the form, as readers are told; `files[0].name` and the like belong to `file`."""
     return [
-        problem.message if problem.field == field else str(problem)
+        languages.say(problem.message) if problem.field == field else _told(problem)
         for problem in problems
         if _form_field(problem.field) == field
     ]
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.field}: {languages.say(problem.message)}" if problem.field else languages.say(problem.message)
 
 
 def elsewhere(problems: Iterable[Problem], fields: Container[str]) -> list[Problem]:

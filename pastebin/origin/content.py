@@ -14,6 +14,7 @@ from pastebin.http import bodies, payloads
 from pastebin.http.payloads import CreatePaste, Part, PasteChanges, PasteOptions, RevisePaste
 from pastebin.http.short import Short
 from pastebin.models import NO_OPTIONS, Options
+from pastebin.phrases import Phrase
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
 
@@ -102,7 +103,9 @@ class ContentReader:
         data = payloads.parse_json(body)
         files = data.get("files")
         if isinstance(files, list) and len(files) > self._limits.max_files:
-            raise InvalidPaste([Problem("files", f"a paste has at most {self._limits.max_files} files")])
+            raise InvalidPaste(
+                [Problem("files", Phrase("a paste has at most %(num)s files", num=self._limits.max_files))]
+            )
         payload, problems = payloads.read_all(struct, payloads.known(struct, data))
         parts, more = payloads.parts_of(payload)
         return payloads.to_options(payload, frozenset(data), key, (*problems, *more)), parts

@@ -18,6 +18,8 @@ from pastebin.http.admin_door import AdminDoor
 from pastebin.http.administrators import Administrators
 from pastebin.http.app import Routes
 from pastebin.http.pages import SCRIPTED, Pages, html_response
+from pastebin.languages import current, gettext
+from pastebin.phrases import N_
 from pastebin.resources import Resources
 from pastebin.services import diagrams_svg, planet
 from pastebin.services.planet import Mark, Planet
@@ -27,10 +29,10 @@ from pastebin.services.watching import Topology, Watching, stations
 _KEPT_SECONDS = 0.9
 _HALF_A_DAY = 43_200.0
 _WORDS: dict[Mark, str] = {
-    "up": "ready",
-    "warn": "in trouble, or behind",
-    "down": "no answer, or down",
-    "unknown": "not asked",
+    "up": N_("ready"),
+    "warn": N_("in trouble, or behind"),
+    "down": N_("no answer, or down"),
+    "unknown": N_("not asked"),
 }
 _MARKS = {
     mark: (Markup(diagrams_svg.sign(mark)), text)  # noqa: S704  (made there of nothing but constants)
@@ -38,7 +40,15 @@ _MARKS = {
 }
 _FLOWS = [
     (Markup(diagrams_svg.stroke(flow)), flow)  # noqa: S704  (likewise)
-    for flow in ("requests", "names", "reads", "writes", "replication", "purges", "visits")
+    for flow in (
+        N_("requests"),
+        N_("names"),
+        N_("reads"),
+        N_("writes"),
+        N_("replication"),
+        N_("purges"),
+        N_("visits"),
+    )
 ]
 
 
@@ -96,7 +106,7 @@ class TopologyPage:
         self._pages = pages
         self._addresses = addresses
         self._is_open = is_open
-        self._drawn: Drawn | None = None
+        self._drawn: dict[str, Drawn] = {}  # by language
 
     def routes(self) -> Routes:
         return [web.get("/admin/topology", self.show), web.get("/api/v1/topology", self.tell)]
@@ -123,27 +133,33 @@ class TopologyPage:
 
     async def _draw(self) -> Drawn:
         sights = await self._watching.sights()
-        drawn, now = self._drawn, time.time()
+        drawn, now = self._drawn.get(current()), time.time()
         if drawn is None or not 0 <= now - drawn.planet.at < _KEPT_SECONDS:
             shown = planet.planet(sights, self._regions, now)
             said = description(shown)
             pictures = [
-                (kind.name, Markup(diagrams_svg.draw(layout(shown, kind), kind.name, "All nodes", said)))  # noqa: S704
+                (kind.name, Markup(diagrams_svg.draw(layout(shown, kind), kind.name, gettext("All nodes"), said)))  # noqa: S704
                 for kind in (WIDE, MIDDLE, NARROW)
             ]
-            drawn = self._drawn = Drawn(shown, pictures)
+            drawn = self._drawn[current()] = Drawn(shown, pictures)
         return drawn
 
 
 def description(shown: Planet) -> str:
     """The picture in a few sentences; the table below it says everything."""
-    marks = ("ready", "up"), ("in trouble", "warn"), ("without an answer", "down")
+    marks = (
+        (gettext("ready"), "up"),
+        (gettext("in trouble"), "warn"),
+        (gettext("without an answer"), "down"),
+    )
     regions = "; ".join(
         f"{region.name}: " + ", ".join(f"{sum(s.mark == mark for s in region.spots)} {word}" for word, mark in marks)
         for region in shown.regions
     )
     figures = "; ".join(f"{tile.label.lower()} {tile.value}" for tile in shown.tiles)
-    return f"Clients ask the name servers and come to the regions. {regions}. {figures}. The table below has all nodes."
+    first = gettext("Clients ask the name servers and come to the regions.")
+    last = gettext("The table below has all nodes.")
+    return f"{first} {regions}. {figures}. {last}"
 
 
 def clock(at: float, now: float) -> str:

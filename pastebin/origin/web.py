@@ -18,6 +18,8 @@ from pastebin.http.representations import Representations
 from pastebin.origin import heat, tokens, topology
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
+from pastebin.origin.keys_page import KeysPage
+from pastebin.origin.language_page import LanguagePage
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
@@ -47,6 +49,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.get("/", handlers.front),
                 web.get("/problems/{problem}", handlers.problem),
                 *StatsPages.of(resources).routes(),
+                *LanguagePage.of(resources).routes(),
+                *KeysPage(resources.pages, resources.addresses).routes(),
                 *resources.admin_door.routes(),
                 *planet,
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),

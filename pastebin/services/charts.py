@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from markupsafe import escape
 
+from pastebin import languages
+
 LEVELS = 5
 
 _TOP, _PLOT, _BOTTOM = 14, 170, 26
@@ -94,11 +96,12 @@ def bars(identity: str, title: str, description: str, rows: Sequence[Bar]) -> st
     for index, row in enumerate(rows):
         y = index * _ROW
         length = 100 * row.value / longest
+        note = row.note or languages.number(row.value)
         shapes.append(
-            f"<g><title>{escape(row.label)}: {row.value:,}</title>"
+            f"<g><title>{escape(row.label)}: {languages.number(row.value)}</title>"
             f'<svg width="70%" y="{y}" height="{_BAR * 3}"><text class="name" x="0" y="18">{escape(row.label)}</text>'
             "</svg>"
-            f'<text class="value" x="100%" y="{y + 18}" text-anchor="end">{escape(row.note or f"{row.value:,}")}</text>'
+            f'<text class="value" x="100%" y="{y + 18}" text-anchor="end">{escape(note)}</text>'
             f'<rect class="track" x="0" y="{y + 25}" width="100%" height="{_BAR}" rx="2"/>'
             f'<rect class="fill s1" x="0" y="{y + 25}" width="{length:.2f}%" height="{_BAR}" rx="2"/></g>'
         )
@@ -181,7 +184,7 @@ def _tips(names: Sequence[str], series: Sequence[Series]) -> str:
     width = 100 / max(len(names), 1)
     shapes = []
     for index, name in enumerate(names):
-        told = "\n".join([name, *(f"{one.name}: {one.values[index]:,}" for one in series)])
+        told = "\n".join([name, *(f"{one.name}: {languages.number(one.values[index])}" for one in series)])
         place = f'x="{index * width:.3f}%" y="{_TOP}" width="{width:.3f}%" height="{_PLOT}"'
         shapes.append(f'<rect class="tip" {place}><title>{escape(told)}</title></rect>')
     return "".join(shapes)

@@ -7,25 +7,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import available_timezones
 
+from pastebin.phrases import N_, Phrase
+
 Options = tuple[tuple[str, str], ...]
 
 RANGES: Options = (
-    ("60m", "The last hour"),
-    ("24h", "The last 24 hours"),
-    ("7d", "The last 7 days"),
-    ("30d", "The last 30 days"),
-    ("90d", "The last 90 days"),
-    ("1y", "The last year"),
+    ("60m", N_("The last hour")),
+    ("24h", N_("The last 24 hours")),
+    ("7d", N_("The last 7 days")),
+    ("30d", N_("The last 30 days")),
+    ("90d", N_("The last 90 days")),
+    ("1y", N_("The last year")),
 )
 GRANULARITIES: Options = (
-    ("", "As they fit"),
-    ("minute", "Minutes"),
-    ("hour", "Hours"),
-    ("day", "Days"),
-    ("week", "Weeks"),
-    ("month", "Months"),
+    ("", N_("As they fit")),
+    ("minute", N_("Minutes")),
+    ("hour", N_("Hours")),
+    ("day", N_("Days")),
+    ("week", N_("Weeks")),
+    ("month", N_("Months")),
 )
-AUDIENCES: Options = (("people", "People"), ("bots", "Bots"), ("all", "People and bots"))
+AUDIENCES: Options = (("people", N_("People")), ("bots", N_("Bots")), ("all", N_("People and bots")))
 DEFAULT_RANGE = "24h"
 
 _AREAS = ("Africa/", "America/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
@@ -48,7 +50,7 @@ class Choices:
 def choices(query: Mapping[str, str]) -> Choices:
     """For what was asked; a range that is not among ours stays to be chosen as it is."""
     since = query.get("since") or DEFAULT_RANGE
-    ranges = RANGES if since in dict(RANGES) else (*RANGES, (since, f"Since {since}"))
+    ranges = RANGES if since in dict(RANGES) else (*RANGES, (since, Phrase("Since %(day)s", day=since)))
     return Choices(
         since,
         query.get("granularity", ""),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pastebin.languages import gettext, ngettext
 from pastebin.services.planet import Mark, Spot
 
 Flow = Literal["requests", "names", "reads", "writes", "purges", "visits", "replication"]
@@ -125,8 +126,14 @@ def shortened(spots: Sequence[Spot]) -> list[Spot]:
     worst = sorted(spots, key=lambda spot: spot.mark == "up")
     rest = worst[_MOST - 1 :]
     mark: Mark = "up" if all(spot.mark == "up" for spot in rest) else "warn"
-    more = Spot(f"{len(rest)} more", rest[0].tier, mark, ("see the table",), "\n".join(spot.name for spot in rest))
+    more = Spot(
+        _more(len(rest)), rest[0].tier, mark, (gettext("see the table"),), "\n".join(spot.name for spot in rest)
+    )
     return [*worst[: _MOST - 1], more]
+
+
+def _more(count: int) -> str:
+    return ngettext("%(num)s more", "%(num)s more", count) % {"num": count}
 
 
 def rows_of(arrangement: Arrangement, spots: Sequence[Spot], width: float) -> int:

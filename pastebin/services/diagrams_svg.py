@@ -5,7 +5,10 @@ Every text is escaped here, and cut where it would leave its box: what is cut ca
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 from markupsafe import escape
 
@@ -64,7 +67,10 @@ def stroke(flow: str) -> str:
 def cut(text: str, width: float, letter: float) -> str:
     """As much of a text as fits."""
     most = max(int(width / letter), 1)
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    ends = list(accumulate(2 if east_asian_width(one) in "WF" else 1 for one in text))
+    if not ends or ends[-1] <= most:
+        return text
+    return text[: bisect_right(ends, most - 1)].rstrip() + "…"
 
 
 def _frame(frame: Frame) -> str:

@@ -11,6 +11,7 @@ from typing import Self
 from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem, Unavailable
 from pastebin.metrics import Metrics
 from pastebin.models import File
+from pastebin.phrases import Phrase
 from pastebin.sections import LimitsSection
 from pastebin.services import media, syntaxes
 from pastebin.services.credentials import MOST_BYTES, Scanner
@@ -143,7 +144,9 @@ class Intake:
     def _admit(self, name: str | None) -> None:
         position = len(self.files)
         if position >= self._limits.max_files:
-            raise InvalidPaste([Problem("files", f"a paste has at most {self._limits.max_files} files")])
+            raise InvalidPaste(
+                [Problem("files", Phrase("a paste has at most %(num)s files", num=self._limits.max_files))]
+            )
         if name is not None:
             self.problems += name_problems(name, f"files[{position}].name")
         if self.scanners is not None:
@@ -223,7 +226,7 @@ def name_problems(name: str, field: str) -> list[Problem]:
     if "\0" in name:
         return [Problem(field, "must not contain NUL")]
     if not 1 <= length <= NAME_BYTES:
-        return [Problem(field, f"must be 1 to {NAME_BYTES} bytes of UTF-8")]
+        return [Problem(field, Phrase("must be 1 to %(num)s bytes of UTF-8", num=NAME_BYTES))]
     return []
 
 

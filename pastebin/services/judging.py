@@ -10,6 +10,7 @@ import orjson
 
 from pastebin.errors import CredentialsFound, Problem
 from pastebin.models import File, Options
+from pastebin.phrases import Phrase
 from pastebin.services import syntaxes
 from pastebin.services.credentials import Scanner
 
@@ -66,7 +67,12 @@ def content_problems(files: tuple[File, ...]) -> list[Problem]:
     seen: dict[str | None, int] = {}
     for file in files:
         if len(files) > 1 and file.name in seen:
-            found.append(Problem(f"files[{file.position}].name", f"is the name of files[{seen[file.name]}] too"))
+            found.append(
+                Problem(
+                    f"files[{file.position}].name",
+                    Phrase("is the name of %(other)s too", other=f"files[{seen[file.name]}]"),
+                )
+            )
         seen.setdefault(file.name, file.position)
         if file.syntax is not None and syntaxes.find(file.syntax) is None:
             found.append(Problem(f"files[{file.position}].syntax", "is not known; /api/v1/syntaxes lists what is"))
@@ -78,7 +84,10 @@ def refuse_credentials(options: Options, scanners: Sequence[Scanner] | None) -> 
     if not options.rejects_credentials:
         return
     found = [
-        Problem(f"files[{position}]", f"line {finding.line} looks like it holds a {finding.kind}")
+        Problem(
+            f"files[{position}]",
+            Phrase("line %(line)s looks like it holds a %(kind)s", line=finding.line, kind=finding.kind),
+        )
         for position, scanner in enumerate(scanners or ())
         for finding in scanner.found
     ]
@@ -93,8 +102,11 @@ def protected_problems(options: Options, files: tuple[File, ...]) -> list[Proble
         return [
             Problem(
                 "files",
-                "with a read limit or a password a paste holds one file of any size, "
-                f"or several of up to {REVEAL_BYTES} bytes together",
+                Phrase(
+                    "with a read limit or a password a paste holds one file of any size, "
+                    "or several of up to %(num)s bytes together",
+                    num=REVEAL_BYTES,
+                ),
             )
         ]
     return []

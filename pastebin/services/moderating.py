@@ -7,6 +7,7 @@ import logging
 from pastebin import slugs
 from pastebin.errors import InvalidPaste, PasteNotFound, Problem
 from pastebin.models import Purge, ReportReason
+from pastebin.phrases import Phrase
 from pastebin.services.purging import Purging
 from pastebin.store.complaints import Complaint, Complaints
 from pastebin.store.pastes import Pastes
@@ -27,7 +28,9 @@ class Moderating:
     async def report(self, slug: str, reason: ReportReason, details: str) -> None:
         """Keep a complaint. Raises InvalidPaste; PasteNotFound also for what a stranger cannot know of."""
         if len(details) > DETAILS_CHARACTERS or "\0" in details:
-            raise InvalidPaste([Problem("details", f"must be at most {DETAILS_CHARACTERS} characters without NUL")])
+            raise InvalidPaste(
+                [Problem("details", Phrase("must be at most %(num)s characters without NUL", num=DETAILS_CHARACTERS))]
+            )
         if not slugs.is_slug(slug):
             raise PasteNotFound
         paste = await self._pastes.find(slug)

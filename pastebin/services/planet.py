@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pastebin.languages import gettext, ngettext, say
+from pastebin.phrases import N_
 from pastebin.portraits import Names, Portrait, Server, Store
 from pastebin.services.charts import compact
+from pastebin.services.planet_servers import ServerSeen, merged
 from pastebin.services.watching import Sight
 from pastebin.services.wording import age, plain, rate, short_names, size
 
 Tier = Literal["geodns", "gateway", "edge", "app", "worker", "analytics", "primary", "replica", "store"]
 Mark = Literal["up", "warn", "down", "unknown", "none"]
 
-# A replica is as bad as most of the nodes find it, the worse of two words that are as frequent.
-_BADNESS = ("up", "suspect", "lagging", "down")
 _MARKS: dict[str, Mark] = {"up": "up", "suspect": "warn", "lagging": "warn", "down": "down", "ejected": "warn"}
 _STATES: dict[str, Mark] = {"up": "up", "waiting": "warn", "silent": "down", "unknown": "unknown"}
 _APP_ROLES = ("web", "read", "write")
 # A cache that has not heard for so long of a change does not answer, or its worker does not work.
 _LATE_SECONDS = 30.0
+_STATES_OF_SERVERS = {
+    "up": N_("up"),
+    "suspect": N_("suspect"),
+    "lagging": N_("lagging"),
+    "down": N_("down"),
+    "ejected": N_("ejected"),
+}
+_TIERS = (N_("primary"), N_("replica"))
+_WORDS = {"up": N_("ready"), "waiting": N_("not ready"), "silent": N_("no answer"), "unknown": N_("not asked")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ def planet(sights: Sequence[Sight], regions: Sequence[str], now: float) -> Plane
         stores=tuple(_store_spot(store) for store in _stores(alive)),
         workers=tuple(elsewhere["worker"]),
         analytics=tuple(elsewhere["analytics"]),
-        clients=f"{rate(_requests(alive))} req/s",
+        clients=gettext("%(num)s req/s") % {"num": rate(_requests(alive))},
         tiles=tuple(_tiles(sights, alive, names, servers)),
         rows=(*(_row(sight, now) for sight in sights), *(_server_row(seen) for seen in servers)),
     )
@@ -131,60 +140,26 @@ def tier_of(roles: Iterable[str]) -> Tier:
     return "app"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSeen:
-    """A server of the database by what all nodes say: how many of them, and how many find it in its state."""
-
-    server: Server
-    leads: bool
-    seen_by: int
-    agreeing: int
-
-
-def merged(portraits: Iterable[Portrait]) -> list[ServerSeen]:
-    """One view of the database out of many: who most nodes write to leads, and comes first; lag is the median."""
-    views: dict[str, list[tuple[bool, Server]]] = {}
-    for portrait in portraits:
-        if portrait.database is None:
-            continue
-        if portrait.database.primary is not None:
-            views.setdefault(portrait.database.primary.name, []).append((True, portrait.database.primary))
-        for replica in portrait.database.replicas:
-            views.setdefault(replica.name, []).append((False, replica))
-    found = [_merged(name, seen) for name, seen in views.items()]
-    return sorted(found, key=lambda seen: (not seen.leads, seen.server.name))
-
-
-def _merged(name: str, views: list[tuple[bool, Server]]) -> ServerSeen:
-    leads = 2 * sum(is_leader for is_leader, _ in views) > len(views)
-    servers = [server for is_leader, server in views if is_leader == leads]
-    words = Counter(server.state for server in servers)
-    state = max(words, key=lambda word: (words[word], _BADNESS.index(word) if word in _BADNESS else len(_BADNESS)))
-    seconds = [server.lag_seconds for server in servers if server.lag_seconds is not None]
-    sizes = [server.lag_bytes for server in servers if server.lag_bytes is not None]
-    server = Server(
-        name,
-        state,
-        sum(one.in_flight for one in servers),
-        statistics.median(seconds) if seconds else None,
-        int(statistics.median(sizes)) if sizes else None,
-    )
-    return ServerSeen(server, leads, len(views), words[state])
-
-
 def _spot(sight: Sight, tier: Tier, now: float) -> Spot:
     name = plain(sight.station.name)
     prefix = f"{sight.station.region}-"
     label = name.removeprefix(prefix) if len(name) > len(prefix) else name
     roles = roles_of(sight)
     mark = _mark(sight)
-    told = [f"{name}: {_word(sight, now)}", f"roles: {', '.join(map(plain, roles))}", plain(sight.detail)]
+    told = [
+        f"{name}: {_word(sight, now)}",
+        gettext("roles: %(things)s") % {"things": ", ".join(map(plain, roles))},
+        plain(sight.detail),
+    ]
     portrait = sight.portrait
     if portrait is not None and sight.state != "silent":
         told.insert(1, ", ".join(_figures(portrait)))
-        lines = tuple(_figures(portrait)[:2]) if sight.state == "up" else ("not ready", *_figures(portrait)[:1])
+        lines = (
+            tuple(_figures(portrait)[:2]) if sight.state == "up" else (gettext("not ready"), *_figures(portrait)[:1])
+        )
     else:
-        lines = ("no answer", f"for {age(now - sight.since)}") if sight.since is not None else ("not asked",)
+        known = sight.since is not None
+        lines = (gettext("no answer"), _during(now - (sight.since or 0.0))) if known else (gettext("not asked"),)
     return Spot(label, tier, mark, lines, "\n".join(filter(None, told)), roles)
 
 
@@ -199,34 +174,37 @@ def _mark(sight: Sight) -> Mark:
 
 
 def _word(sight: Sight, now: float) -> str:
-    since = f" for {age(now - sight.since)}" if sight.since is not None else ""
-    words = {"up": "ready", "waiting": "not ready", "silent": "no answer", "unknown": "not asked"}
-    return words[sight.state] + since
+    since = f" {_during(now - sight.since)}" if sight.since is not None else ""
+    return say(_WORDS[sight.state]) + since
+
+
+def _during(seconds: float) -> str:
+    return gettext("for %(length)s") % {"length": age(seconds)}
 
 
 def _figures(portrait: Portrait) -> list[str]:
     """What is most worth knowing comes first."""
     found = []
     if portrait.dns is not None:
-        found.append(f"{rate(portrait.dns.queries_per_second)} answers/s")
+        found.append(gettext("%(num)s answers/s") % {"num": rate(portrait.dns.queries_per_second)})
     if portrait.queue is not None and tier_of(portrait.roles) == "worker":
-        found.append(f"queue {compact(portrait.queue.depth)}")
+        found.append(gettext("queue %(num)s") % {"num": compact(portrait.queue.depth)})
         if portrait.queue.dead_letters:
-            found.append(f"{compact(portrait.queue.dead_letters)} dead letters")
+            found.append(_dead(portrait.queue.dead_letters))
         elif portrait.queue.depth:
-            found.append(f"{age(portrait.queue.oldest_seconds)} old")
+            found.append(gettext("%(length)s old") % {"length": age(portrait.queue.oldest_seconds)})
         else:
             count = len(portrait.queue.targets)
-            found.append(f"{count} cache{'' if count == 1 else 's'}")
+            found.append(ngettext("%(num)s cache", "%(num)s caches", count) % {"num": count})
     if portrait.analytics is not None:
-        found.append(f"{rate(portrait.analytics.events_per_second)} events/s")
+        found.append(gettext("%(num)s events/s") % {"num": rate(portrait.analytics.events_per_second)})
     if not {"web", "read", "write", "edge", "gateway"}.isdisjoint(portrait.roles):
-        found.insert(0, f"{rate(portrait.requests_per_second)} req/s")
+        found.insert(0, gettext("%(num)s req/s") % {"num": rate(portrait.requests_per_second)})
     if portrait.upstreams is not None:
         well = sum(upstream.state == "up" for upstream in portrait.upstreams)
-        found.append(f"{well}/{len(portrait.upstreams)} nodes")
+        found.append(gettext("%(num)s nodes") % {"num": f"{well}/{len(portrait.upstreams)}"})
     if portrait.hit_ratio is not None:
-        found.append(f"{100 * portrait.hit_ratio:.0f} % hits")
+        found.append(gettext("%(num)s %% hits") % {"num": f"{100 * portrait.hit_ratio:.0f}"})
     return found
 
 
@@ -237,7 +215,11 @@ def _region(name: str, spots: list[Spot], names: Sequence[Names], shares: dict[s
     mark: Mark = "down" if is_out or marks == {"down"} else "warn" if marks & {"down", "warn"} else "up"
     if not spots or marks == {"unknown"}:
         mark = "down" if is_out else "unknown"
-    note = "out of DNS" if is_out else f"{100 * shares[name]:.0f} % of DNS" if name in shares else ""
+    note = ""
+    if is_out:
+        note = gettext("out of DNS")
+    elif name in shares:
+        note = gettext("%(num)s %% of DNS") % {"num": f"{100 * shares[name]:.0f}"}
     order = {"web": 0, "read": 1, "write": 2}
     spots.sort(key=lambda spot: (next((order[role] for role in spot.roles if role in order), 3), spot.name))
     return RegionShown(plain(name), mark, note, tuple(spots))
@@ -261,16 +243,32 @@ def _server_spot(seen: ServerSeen) -> Spot:
     kind: Tier = "primary" if seen.leads else "replica"
     mark = _MARKS.get(server.state, "unknown")
     told = [
-        f"{plain(server.name)}: {kind}, {plain(server.state)} ({seen.agreeing} of {seen.seen_by} nodes say so)",
-        f"{server.in_flight} requests on it",
+        f"{plain(server.name)}: {say(kind)}, {_state(server)} ({_agreement(seen)})",
+        gettext("requests on it: %(num)s") % {"num": server.in_flight},
     ]
     if seen.leads:
-        lines = ("primary" if mark == "up" else plain(server.state), f"{server.in_flight} in flight")
+        lines = (
+            say(kind) if mark == "up" else _state(server),
+            gettext("%(num)s in flight") % {"num": server.in_flight},
+        )
     else:
         lag = _lag(server)
-        lines = (plain(server.state) if mark != "up" else "replica", f"lag {lag}" if lag else "lag unknown")
-        told.append(f"lag {lag or 'unknown'}, {size(server.lag_bytes)}" if server.lag_bytes is not None else lines[1])
+        told_lag = gettext("lag %(length)s") % {"length": lag} if lag else gettext("lag unknown")
+        lines = (_state(server) if mark != "up" else say(kind), told_lag)
+        told.append(f"{told_lag}, {size(server.lag_bytes)}" if server.lag_bytes is not None else told_lag)
     return Spot(plain(server.name), kind, mark, lines, "\n".join(told))
+
+
+def _state(server: Server) -> str:
+    return say(_STATES_OF_SERVERS.get(server.state, "")) or plain(server.state)
+
+
+def _agreement(seen: ServerSeen) -> str:
+    return gettext("%(some)s of %(all)s nodes say so") % {"some": seen.agreeing, "all": seen.seen_by}
+
+
+def _dead(count: int) -> str:
+    return ngettext("%(num)s dead letter", "%(num)s dead letters", count) % {"num": compact(count)}
 
 
 def _lag(server: Server) -> str:
@@ -285,9 +283,13 @@ def _stores(alive: Iterable[Portrait]) -> list[Store]:
 
 
 def _store_spot(store: Store) -> Spot:
-    name = plain(store.name) or ("S3" if store.kind == "s3" else "directory")
+    name = plain(store.name) or ("S3" if store.kind == "s3" else gettext("directory"))
     return Spot(
-        short_names([name])[0], "store", "up", ("object store" if store.kind == "s3" else "blobs",), f"Blobs: {name}"
+        short_names([name])[0],
+        "store",
+        "up",
+        (gettext("object store") if store.kind == "s3" else gettext("blobs"),),
+        f"{gettext('Blobs')}: {name}",
     )
 
 
@@ -303,43 +305,52 @@ def _tiles(
     sights: Sequence[Sight], alive: Sequence[Portrait], names: Sequence[Names], servers: Sequence[ServerSeen]
 ) -> Iterable[Tile]:
     ready = sum(sight.state == "up" for sight in sights)
-    yield Tile("Nodes ready", f"{ready} of {len(sights)}", _missing(sights))
-    yield Tile("Requests", f"{rate(_requests(alive))}/s")
+    yield Tile(gettext("Nodes ready"), _of(ready, len(sights)), _missing(sights))
+    yield Tile(gettext("Requests"), f"{rate(_requests(alive))}/s")
     edges = [portrait for portrait in alive if portrait.hit_ratio is not None]
     if edges:
         weights = [portrait.requests_per_second + 0.01 for portrait in edges]
         pairs = zip((portrait.hit_ratio or 0.0 for portrait in edges), weights, strict=True)
-        yield Tile("Cache hits", f"{100 * sum(ratio * weight for ratio, weight in pairs) / sum(weights):.0f} %")
+        yield Tile(
+            gettext("Cache hits"), f"{100 * sum(ratio * weight for ratio, weight in pairs) / sum(weights):.0f} %"
+        )
     lags = [seen.server.lag_seconds for seen in servers if seen.server.lag_seconds is not None]
     if lags:
         well = sum(seen.server.state == "up" for seen in servers if not seen.leads)
-        yield Tile("Replica lag", age(max(lags)), f"{well} of {sum(not seen.leads for seen in servers)} in use")
+        yield Tile(
+            gettext("Replica lag"),
+            age(max(lags)),
+            gettext("in use: %(num)s") % {"num": _of(well, sum(not seen.leads for seen in servers))},
+        )
     if queues := [portrait.queue for portrait in alive if portrait.queue is not None]:
         dead = sum(queue.dead_letters for queue in queues)
         yield Tile(
-            "Purge queue",
+            gettext("Purge queue"),
             compact(max(queue.depth for queue in queues)),
-            f"{compact(dead)} dead letters" if dead else "",
+            _dead(dead) if dead else "",
         )
     if names:
-        yield Tile("DNS answers", f"{rate(sum(view.queries_per_second for view in names))}/s")
+        yield Tile(gettext("DNS answers"), f"{rate(sum(view.queries_per_second for view in names))}/s")
 
 
 def _missing(sights: Sequence[Sight]) -> str:
     silent = sum(sight.state == "silent" for sight in sights)
-    return f"{silent} without an answer" if silent else ""
+    return gettext("without an answer: %(num)s") % {"num": silent} if silent else ""
+
+
+def _of(some: int, all_of_them: int) -> str:
+    return gettext("%(some)s of %(all)s") % {"some": some, "all": all_of_them}
 
 
 def _row(sight: Sight, now: float) -> Row:
     figures = ", ".join(_figures(sight.portrait)) if sight.portrait and sight.state != "silent" else ""
     detail = "; ".join(filter(None, (figures, plain(sight.detail))))
-    words = {"up": "ready", "waiting": "not ready", "silent": "no answer", "unknown": "not asked"}
     return Row(
         plain(sight.station.name),
         plain(sight.station.region) or "-",
         ", ".join(map(plain, roles_of(sight))),
         _mark(sight),
-        words[sight.state],
+        say(_WORDS[sight.state]),
         sight.since,
         detail,
     )
@@ -347,5 +358,4 @@ def _row(sight: Sight, now: float) -> Row:
 
 def _server_row(seen: ServerSeen) -> Row:
     spot = _server_spot(seen)
-    state = plain(seen.server.state)
-    return Row(spot.name, "-", f"PostgreSQL {spot.tier}", spot.mark, state, None, spot.lines[1])
+    return Row(spot.name, "-", f"PostgreSQL, {say(spot.tier)}", spot.mark, _state(seen.server), None, spot.lines[1])

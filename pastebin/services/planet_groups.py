@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pastebin.languages import say
+from pastebin.phrases import N_
 from pastebin.services.diagrams import (
     BETWEEN,
     BOX_HEIGHT,
@@ -88,10 +90,10 @@ def _found(planet: Planet) -> list[_Group]:
     primaries = [spot for spot in planet.database if spot.tier == "primary"]
     replicas = shortened([spot for spot in planet.database if spot.tier == "replica"])
     found = [
-        _Group("Database", tuple(spots for spots in (primaries, replicas) if spots)),
-        _Group("Blobs", (shortened(planet.stores),)),
-        _Group("CDN workers", (shortened(planet.workers),)),
-        _Group("Analytics", (shortened(planet.analytics),)),
+        _Group(N_("Database"), tuple(spots for spots in (primaries, replicas) if spots)),
+        _Group(N_("Blobs"), (shortened(planet.stores),)),
+        _Group(N_("CDN workers"), (shortened(planet.workers),)),
+        _Group(N_("Analytics"), (shortened(planet.analytics),)),
     ]
     return [group for group in found if any(group.kinds)]
 
@@ -151,7 +153,7 @@ def _draw(diagram: Diagram, group: _Group, lanes: _Lanes, number: int, x: float,
         top += height_of(rows_of(diagram.arrangement, spots, inner)) + BETWEEN
     has_replicas = len(rows) > 1
     height = top - BETWEEN - y + _TITLE + (_UNDER if has_replicas else 0)
-    diagram.frames.append(Frame(x, y, width, height, group.title, is_below=True))
+    diagram.frames.append(Frame(x, y, width, height, say(group.title), is_below=True))
     connect = {"Database": _database, "Blobs": _blobs, "CDN workers": _workers, "Analytics": _analytics}[group.title]
     connect(diagram, lanes, number, rows, x)
     return y + height

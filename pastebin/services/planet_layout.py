@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from pastebin.languages import gettext
 from pastebin.services.diagrams import (
     BETWEEN,
     BOX_HEIGHT,
@@ -55,7 +56,7 @@ def layout(planet: Planet, arrangement: Arrangement) -> Diagram:
 def _top(diagram: Diagram, planet: Planet) -> tuple[float, float]:
     """Clients and name servers. Where clients leave for the regions: x, and the height of their lane."""
     width = diagram.arrangement.width
-    clients = Spot("Clients", "gateway", "none", (planet.clients,))
+    clients = Spot(gettext("Clients"), "gateway", "none", (planet.clients,))
     names = shortened(planet.names)
     if not names:
         row = placed(diagram, [clients], (width - 130) / 2, 2, 130)
@@ -68,7 +69,7 @@ def _top(diagram: Diagram, planet: Planet) -> tuple[float, float]:
         middle = _PAD + (boxes - BOX_HEIGHT) / 2
         row = placed(diagram, [clients], left, middle, first)
         x, y = left + first + between, middle + BOX_HEIGHT / 2
-        diagram.frames.append(Frame(x, 0, inner + 2 * _PAD, boxes + _PAD + 24, "Geo DNS", is_below=True))
+        diagram.frames.append(Frame(x, 0, inner + 2 * _PAD, boxes + _PAD + 24, gettext("Geo DNS"), is_below=True))
         placed(diagram, names, x + _PAD, _PAD, inner)
         diagram.line("names", (left + first, y), (x, y), arrow=True)
     bottom = max([row.bottom, *(frame.y + frame.height for frame in diagram.frames)])

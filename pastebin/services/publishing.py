@@ -26,6 +26,7 @@ from pastebin.errors import (
 )
 from pastebin.metrics import Metrics
 from pastebin.models import NO_OPTIONS, Changes, Draft, File, Options, Paste, Published, Purge
+from pastebin.phrases import Phrase
 from pastebin.positions import Position
 from pastebin.sections import LimitsSection
 from pastebin.services import intake, judging, syntaxes
@@ -191,7 +192,9 @@ class Publishing:
         if files:
             problems += judging.content_problems(files)
             if paste.revision >= self._limits.max_revisions:
-                problems.append(Problem("files", f"a paste has at most {self._limits.max_revisions} revisions"))
+                problems.append(
+                    Problem("files", Phrase("a paste has at most %(num)s revisions", num=self._limits.max_revisions))
+                )
         problems += [Problem(member, "cannot be changed") for member in sorted(_FIXED & options.asked)]
         if not files and ("name" in options.asked or "syntax" in options.asked):
             problems.append(Problem("name", "comes with new content only"))
@@ -257,17 +260,19 @@ class Publishing:
         if options.name is not None:
             found += intake.name_problems(options.name, "name")
         if options.title is not None and (len(options.title) > TITLE_CHARACTERS or "\0" in options.title):
-            found.append(Problem("title", f"must be at most {TITLE_CHARACTERS} characters without NUL"))
+            found.append(
+                Problem("title", Phrase("must be at most %(num)s characters without NUL", num=TITLE_CHARACTERS))
+            )
         if options.syntax is not None and syntaxes.find(options.syntax) is None:
             found.append(Problem("syntax", "is not known; /api/v1/syntaxes lists what is"))
         if options.slug is not None and (not slugs.is_slug(options.slug) or slugs.is_reserved(options.slug)):
-            found.append(Problem("slug", f"must be {slugs.ALLOWED}, and none of the service's own words"))
+            found.append(Problem("slug", slugs.RULE))
         if options.parent is not None and not slugs.is_slug(options.parent):
             found.append(Problem("parent", "must be the slug of a paste"))
         if options.max_reads is not None and not 1 <= options.max_reads <= MAX_READS:
-            found.append(Problem("max_reads", f"must be 1 to {MAX_READS}"))
+            found.append(Problem("max_reads", Phrase("must be 1 to %(num)s", num=MAX_READS)))
         if options.password is not None and len(options.password) > PASSWORD_CHARACTERS:
-            found.append(Problem("password", f"must be at most {PASSWORD_CHARACTERS} characters"))
+            found.append(Problem("password", Phrase("must be at most %(num)s characters", num=PASSWORD_CHARACTERS)))
         if options.encryption is not None:
             found += judging.encryption_problems(options.encryption)
         shortest, longest = IDEMPOTENCY_CHARACTERS
@@ -288,9 +293,9 @@ class Publishing:
             return []
         asked = options.asked & {"expires_in", "expires_at"}
         if asked and options.lifetime is None and options.expires_at is None:
-            return [Problem("expires_in", f"must be at most {longest} seconds here, so not 'never'")]
+            return [Problem("expires_in", Phrase("must be at most %(num)s seconds here, so not 'never'", num=longest))]
         if options.lifetime is not None and options.lifetime.total_seconds() > longest:
-            return [Problem("expires_in", f"must be at most {longest} seconds here")]
+            return [Problem("expires_in", Phrase("must be at most %(num)s seconds here", num=longest))]
         return []
 
     async def _moment_problems(self, options: Options) -> list[Problem]:
@@ -298,7 +303,7 @@ class Publishing:
         if longest and options.expires_at is not None:
             latest = await self._pastes.now() + timedelta(seconds=longest)
             if options.expires_at > latest:
-                return [Problem("expires_at", f"must be at most {longest} seconds from now")]
+                return [Problem("expires_at", Phrase("must be at most %(num)s seconds from now", num=longest))]
         return []
 
 

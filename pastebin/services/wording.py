@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pastebin.languages import gettext
 from pastebin.services.charts import compact
 
 
@@ -33,7 +34,7 @@ def size(number: int) -> str:
 
 def short_names(addresses: Sequence[str]) -> list[str]:
     """`host:port` without the port where all have the same; a socket of this machine has no name that says much."""
-    addresses = ["local socket" if address.startswith("/") else address for address in addresses]
+    addresses = [gettext("local socket") if address.startswith("/") else address for address in addresses]
     pairs = [address.rpartition(":") for address in addresses]
     if any(not host or not port.isdigit() for host, _, port in pairs):
         return list(addresses)

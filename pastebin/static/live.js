@@ -52,8 +52,8 @@ function listen() {
   source.onmessage = (event) => {
     const told = JSON.parse(event.data);
     const latest = told.changes.at(-1);
-    text.textContent = `${told.people} visits and ${told.bots} by bots in the last second`
-      + (latest ? `; latest change: ${latest.slug} ${latest.kind.replace("_", " ")}` : "");
+    text.textContent = strip.dataset.pace.replace("{people}", told.people).replace("{bots}", told.bots)
+      + (latest ? `; ${strip.dataset.latest.replace("{change}", `${latest.slug} ${latest.kind.replace("_", " ")}`)}` : "");
     strip.classList.toggle("busy", told.people + told.bots > 0);
     const change = told.changes.length ? `${latest.at}${latest.slug}${latest.kind}` : "";
     if (told.people + told.bots > 0 || change !== strip.dataset.change) due = true;
@@ -61,7 +61,7 @@ function listen() {
     if (due) refresh();
   };
   source.onerror = () => {
-    text.textContent = "No connection; trying again";
+    text.textContent = strip.dataset.lost;
     strip.classList.remove("busy");
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
   };
@@ -69,10 +69,11 @@ function listen() {
 }
 
 if (pause) {
+  const words = { true: pause.dataset.pause, false: pause.textContent };
   pause.hidden = false;
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
-    pause.textContent = isPaused ? "Go on" : "Pause";
+    pause.textContent = words[isPaused];
   });
 }
 if (fresh && strip) listen();

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pastebin.cdn import grammar
 from pastebin.cdn.grammar import Said
 
-SAID = {"Accept": 1, "Accept-Encoding": 2, "If-None-Match": 3, "If-Modified-Since": 4}
+SAID = {"Accept": 1, "Accept-Encoding": 2, "Accept-Language": 3, "If-None-Match": 4, "If-Modified-Since": 5}
 CHROME = (
     b"GET /Xy12abcdefg/raw?name=a%20b.txt HTTP/1.1\r\nHost: p.example:8080\r\nConnection: keep-alive\r\n"
     b'sec-ch-ua: "Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"\r\nsec-ch-ua-mobile: ?0\r\n'

@@ -192,4 +192,4 @@ async def test_hostile_preferences_are_not_collected(shelf: Shelf) -> None:
     asked(prepared, "/a", f"Accept: {'x' * 5000}")
     [selector] = prepared._selectors.values()
     assert len(selector._known) <= 1024
-    assert max(len(accept or b"") for accept, _ in selector._known) < 1000
+    assert max(len(accept or b"") for accept, _, _ in selector._known) < 1000

@@ -189,7 +189,10 @@ EVERY_PAGE: dict[str, Callable[[], str]] = {
 def test_page_is_complete_without_scripts_and_within_its_own_policy(name: str) -> None:
     page = Parsed(EVERY_PAGE[name]())
     tags = Counter(tag for tag, _ in page.elements)
-    assert not {"script", "style", "iframe", "object", "base"} & tags.keys()
+    assert not {"style", "iframe", "object", "base"} & tags.keys()
+    scripts = [attributes for tag, attributes in page.elements if tag == "script"]
+    assert all(one.keys() == {"type", "src"} and one["type"] == "module" for one in scripts)
+    assert page.text("script") == ""
     assert not [key for _, attributes in page.elements for key in attributes if key == "style" or key.startswith("on")]
     assert all(link.startswith("/") for link in page.values("src") + page.values("action"))
     sheets = [attributes for tag, attributes in page.elements if tag == "link"]
@@ -359,7 +362,8 @@ def test_response_carries_the_headers_that_keep_a_page_harmless() -> None:
     assert (response.status, response.body) == (404, b"<p>?")
     policy = response.headers.pop("Content-Security-Policy").split("; ")
     assert {"default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} <= set(policy)
-    assert not [rule for rule in policy if rule.startswith("script-src") or "unsafe" in rule]
+    assert not [rule for rule in policy if "unsafe" in rule]
+    assert [rule for rule in policy if rule.startswith("script-src")] == ["script-src 'self'"]
     assert dict(response.headers) == {
         "Content-Type": "text/html; charset=utf-8",
         "Cache-Control": "no-cache",

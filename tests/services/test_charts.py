@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pastebin.calendars import weekdays
 from pastebin.services import charts, charts_maps
 from pastebin.services.charts import LEVELS, Axis, Bar, Series
+from pastebin.services.countries import NAMES
 
 SVG = "{http://www.w3.org/2000/svg}"
 TEXT = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), max_size=40)
@@ -72,7 +74,9 @@ def test_a_legend_names_the_least_value_of_each_colour(highest: int) -> None:
 
 
 def test_the_map_knows_countries_only() -> None:
-    root = parsed(charts_maps.world("w", "t", "d", {"DE": 7, "XX": 3, '"><script>': 9, "MT": 0}, "/static/w.svg"))
+    root = parsed(
+        charts_maps.world("w", "t", "d", {"DE": 7, "XX": 3, '"><script>': 9, "MT": 0}, "/static/w.svg", NAMES)
+    )
     shown = [use.get("href") for use in root.iter(f"{SVG}use")]
     assert shown == ["/static/w.svg#land", "/static/w.svg#DE"]
     assert "Germany: 7" in texts(root)
@@ -80,7 +84,7 @@ def test_the_map_knows_countries_only() -> None:
 
 def test_hours_of_a_week() -> None:
     cells = [[day * hour for hour in range(24)] for day in range(7)]
-    root = parsed(charts_maps.heat("h", "t", "d", cells))
+    root = parsed(charts_maps.heat("h", "t", "d", cells, weekdays(), weekdays(is_short=True)))
     assert "Sunday, 23:00: 138" in texts(root)
     assert len(list(root.iter(f"{SVG}rect"))) == 7 * 24
 
