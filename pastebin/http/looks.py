@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 COOKIE = "look"
 
@@ -52,7 +51,7 @@ class Look:
         words = (cookie or "")[:_LONGEST].split(".")
         return cls().changed(dict(word.split("-", 1) for word in words if "-" in word))
 
-    def changed(self, asked: Mapping[str, Any]) -> Look:
+    def changed(self, asked: Mapping[str, str]) -> Look:
         """The same with what is asked of the choices that there are."""
         known = {kind: asked[kind] for kind, choices in CHOICES.items() if asked.get(kind) in choices}
         return Look(**{kind: known.get(kind, getattr(self, kind)) for kind in CHOICES})
