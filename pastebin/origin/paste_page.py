@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from pastebin.http import caching, representations, streaming
 from pastebin.http.addresses import Addresses, raw_path
-from pastebin.http.pages import SHOWN_IMAGES, PageFile, Pages, page_body, page_headers
+from pastebin.http.pages import SCRIPTED, SHOWN_IMAGES, PageFile, Pages, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
-from pastebin.origin import tokens
+from pastebin.origin import paste_tools, tokens
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import plaintext, rendering, syntaxes
@@ -105,7 +105,7 @@ class PastePage:
             response = await self._kept(request, paste, syntax)
         else:
             text, _ = await self._render(request, paste, syntax, revealed=revealed, created=created)
-            headers = {**page_headers("no-referrer"), **caching.of_secret(paste), hdrs.VARY: hdrs.ACCEPT}
+            headers = {**_page_headers(), **caching.of_secret(paste), hdrs.VARY: hdrs.ACCEPT}
             response = web.Response(body=page_body(text), headers=headers)
         body = response.body
         if not isinstance(body, bytes) or len(body) <= _STREAMED_BYTES:
@@ -119,7 +119,7 @@ class PastePage:
         # how `?created` looks depends on who asks
         is_personal = tokens.brings_token(request) or "created" in request.query
         headers = {
-            **page_headers("no-referrer"),
+            **_page_headers(),
             **caching.of_paste(paste, is_personal=is_personal, now=time.monotonic()),
         }
         variant = self._representations.variant(request, headers)
@@ -152,7 +152,8 @@ class PastePage:
         shown = [await self._show(paste, file, syntax, room, revealed=revealed) for file in paste.files]
         base = self._addresses.base(request)
         files = [one.view for one in shown]
-        text = self._pages.render("paste.html", paste=paste, files=files, site_url=base, created=created)
+        tools = paste_tools.of(paste, syntax, revealed=revealed)
+        text = self._pages.render("paste.html", paste=paste, files=files, tools=tools, site_url=base, created=created)
         return text, all(one.stable for one in shown)
 
     def etag(self, request: web.Request, paste: Paste, syntax: str | None) -> str:
@@ -224,6 +225,10 @@ class PastePage:
         content = await self._reading.content(file)
         kind = file.media_type if file.media_type in SHOWN_IMAGES else "application/octet-stream"
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _page_headers() -> dict[str, str]:
+    return {**page_headers("no-referrer"), "Content-Security-Policy": SCRIPTED}
 
 
 async def _page_html(rendered: Rendered, prefix: str) -> str:

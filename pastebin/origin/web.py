@@ -15,12 +15,15 @@ from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
 from pastebin.http.pages import Pages, page_body, page_headers
 from pastebin.http.representations import Representations
-from pastebin.origin import heat, tokens, topology
+from pastebin.origin import heat, paste_tools, tokens, topology
+from pastebin.origin.archives import ArchiveHandlers
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.keys_page import KeysPage
 from pastebin.origin.language_page import LanguagePage
+from pastebin.origin.look import LookHandlers
 from pastebin.origin.paste_page import PastePage
+from pastebin.origin.qr import QrHandlers
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
 from pastebin.resources import Resources
@@ -53,6 +56,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *KeysPage(resources.pages, resources.addresses).routes(),
                 *resources.admin_door.routes(),
                 *planet,
+                *LookHandlers.of(resources).routes(),
+                *ArchiveHandlers.of(resources).routes(),
+                *QrHandlers.of(resources).routes(),
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
                 web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
                 web.get("/{name:[^/]+}", handlers.nowhere),
@@ -104,6 +110,10 @@ class WebHandlers:
         heat.note(self._warming, request, paste)
         if paste.needs_reveal:
             return reveal_page(self._pages, paste, self._addresses.base(request))
+        if syntax is None and (asked := request.query.get("syntax")) is not None:
+            if caching.is_for_all(paste) or asked == paste_tools.MORE:
+                return paste_tools.shown_as(paste, asked)
+            syntax = asked
         created = "created" in request.query and tokens.is_of(paste, token)
         return await self._page.answer(request, paste, syntax=syntax, created=created)
 

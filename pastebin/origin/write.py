@@ -19,6 +19,7 @@ from pastebin.models import Published, Purge
 from pastebin.origin.complaints import ComplaintHandlers
 from pastebin.origin.content import ContentReader
 from pastebin.origin.forms import FormHandlers
+from pastebin.origin.look import LookHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import JSON_HEADERS, json_answer
@@ -67,6 +68,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
                 web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
                 *forms.routes(),
+                *LookHandlers.of(resources).changing(),
                 *ComplaintHandlers(resources.moderating, idle).routes(),
             ]
         )

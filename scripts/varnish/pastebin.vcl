@@ -41,6 +41,10 @@ sub vcl_recv {
     if (req.http.Authorization || req.http.Pastebin-Consistency || req.http.Cookie ~ "(^|;\s*)(owner|consistency)=") {
         return (pass);
     }
+    # how this reader wants pages to look
+    if (req.http.Cookie && req.url ~ "^/look([/?]|$)") {
+        return (pass);
+    }
     unset req.http.Cookie;
     # An escaped slug is the same paste under another address, whose purge would leave no mark for it.
     if (req.url ~ "^/(raw/|embed/|documents/|diff/[^/?]*/?|api/v1/pastes/)?[^/.?]*%") {

@@ -56,6 +56,8 @@ async def addresses(node: Node) -> dict[str, str]:
         "files": f"/{files['slug']}",
         "reveal": f"/{burn['slug']}",
         "manage": f"/{code['slug']}/manage",
+        "look": f"/look?back=/{code['slug']}",
+        "lines": f"/{code['slug']}#L1,L6-L10",
         "missing": "/unknown0000",
         "problem": "/problems/paste-not-found",
     }

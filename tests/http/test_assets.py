@@ -140,11 +140,19 @@ async def test_robots_may_read_the_front_page_only(client: Client) -> None:
     assert {"Allow: /$", "Disallow: /"} <= set(lines)
 
 
+def test_style_sheets_leave_the_scheme_to_the_reader(assets: Assets) -> None:
+    """Who has chosen another scheme than that of the system gets it by `color-scheme`, which `light-dark()` follows."""
+    sheets = [asset.body for asset in assets._by_address.values() if asset.media_type.startswith("text/css")]
+    assert sheets
+    assert not any(b"prefers-color-scheme" in sheet for sheet in sheets)
+
+
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_colours_have_the_contrast_of_wcag_aa(assets: Assets, scheme: int) -> None:
     """WCAG 2.2, 1.4.3: text 4.5:1 on every ground it stands on; 1.4.11: the edges of controls 3:1."""
     sheet = assets._by_address[assets.url("style.css").removeprefix("/static/")].body.decode()
-    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)[scheme]))
+    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", sheet)
+    colours = {name: pair[scheme] for name, *pair in pairs}
     for ink in ("ink", "soft", "accent", "alarm"):
         for ground in ("page", "sheet", "tint", "mark", "alarm-tint"):
             assert _contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)

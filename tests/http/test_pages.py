@@ -15,8 +15,10 @@ from markupsafe import Markup
 from pastebin.errors import Problem
 from pastebin.http import pages
 from pastebin.http.assets import Assets
+from pastebin.http.looks import Look
 from pastebin.http.pages import PageFile, Pages, html_response
 from pastebin.models import File, Paste
+from pastebin.origin import paste_tools
 from pastebin.sections import SiteSection
 
 NOW = datetime(2026, 11, 22, 10, 0, 30, tzinfo=UTC)
@@ -117,8 +119,15 @@ def paste(*views: PageFile, **members: Any) -> Paste:
     return Paste(**{**defaults, **members})
 
 
-def paste_page(*views: PageFile, **members: Any) -> str:
-    return PAGES.render("paste.html", paste=paste(*views, **members), files=list(views), site_url=SITE)
+def paste_page(*views: PageFile, syntax: str | None = None, **members: Any) -> str:
+    shown = paste(*views, **members)
+    tools = paste_tools.of(shown, syntax, revealed=any(view.raw_url is None for view in views))
+    return PAGES.render("paste.html", paste=shown, files=list(views), tools=tools, site_url=SITE)
+
+
+def look_page(back: str | None = None, slug: str | None = None, *, done: bool = False) -> str:
+    context = {"back": back, "slug": slug, "syntaxes": [("c++", "C++")], "chosen": "c++", "done": done}
+    return PAGES.render("look.html", look=Look(theme="dark"), **context)
 
 
 def create_page(values: dict[str, str] | None = None, problems: list[Problem] | None = None, **limits: int) -> str:
@@ -143,6 +152,7 @@ EVERY_PAGE: dict[str, Callable[[], str]] = {
     ),
     "paste": lambda: paste_page(view()),
     "paste without a name": lambda: paste_page(view(name=None), title="A title", expires_at=NOW),
+    "paste in another syntax": lambda: paste_page(view(), syntax="cobol", visibility="private"),
     "paste without files": lambda: paste_page(),
     "paste of a thousand files": lambda: paste_page(*(view(number, f"{number}.txt") for number in range(1000))),
     "paste of all kinds": lambda: paste_page(
@@ -181,6 +191,8 @@ EVERY_PAGE: dict[str, Callable[[], str]] = {
     "error": lambda: PAGES.render(
         "error.html", status=422, title="No", detail="a: b", problems=[Problem("a", "b")], request_id=None
     ),
+    "look": lambda: look_page(done=True),
+    "look of a paste": lambda: look_page(f"/{SLUG}.c++", SLUG),
     "problem": lambda: PAGES.render("problem.html", slug="slug-taken", title="Taken", status=409, description="So."),
 }
 
@@ -196,7 +208,7 @@ def test_page_is_complete_without_scripts_and_within_its_own_policy(name: str) -
     assert not [key for _, attributes in page.elements for key in attributes if key == "style" or key.startswith("on")]
     assert all(link.startswith("/") for link in page.values("src") + page.values("action"))
     sheets = [attributes for tag, attributes in page.elements if tag == "link"]
-    assert all(sheet["href"].startswith("/static/") for sheet in sheets)
+    assert all(sheet["href"].startswith(("/static/", "/look/style.css")) for sheet in sheets)
 
 
 @pytest.mark.parametrize("name", EVERY_PAGE)
@@ -308,7 +320,10 @@ def test_protected_paste_offers_no_address_that_would_cost_a_reading() -> None:
 
 def test_images_are_shown_in_place() -> None:
     page = Parsed(paste_page(view(0, "cat.png", media_type="image/png", html=None)))
-    assert [attributes["alt"] for tag, attributes in page.elements if tag == "img"] == ["", "cat.png"]
+    shown = [
+        attributes["alt"] for tag, attributes in page.elements if tag == "img" and "qr.svg" not in attributes["src"]
+    ]
+    assert shown == ["", "cat.png"]
     svg = Parsed(paste_page(view(0, "cat.svg", media_type="image/svg+xml", html=None)))
     assert [attributes["alt"] for tag, attributes in svg.elements if tag == "img"] == [""]
     assert "cannot be shown" in svg.text()
