@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
+from pastebin.http.windows import WindowView
 from pastebin.models import File
 from pastebin.sections import SiteSection
 
@@ -58,6 +59,7 @@ class PageFile:
     download_url: str | None = None
     lines_count: int = 0
     is_numbered: bool = True
+    window: WindowView | None = None  # of a text that is too large to be shown whole
 
 
 class Pages:

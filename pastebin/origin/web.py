@@ -21,6 +21,7 @@ from pastebin.origin.forms import reveal_page
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
+from pastebin.origin.window import WindowPages
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.reading import Reading
@@ -35,7 +36,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve the pages."""
     config = resources.config
     made = resources.representations
-    raw = RawAnswers(resources.reading, made, config.doors.body_idle_seconds)
+    raw = RawAnswers(resources.reading, resources.lines, made, config.doors.body_idle_seconds)
     page = PastePage.of(resources)
     handlers = WebHandlers(
         resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits, resources.warming
@@ -47,6 +48,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.get("/", handlers.front),
                 web.get("/problems/{problem}", handlers.problem),
                 *StatsPages.of(resources).routes(),
+                *WindowPages(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
