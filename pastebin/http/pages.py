@@ -46,8 +46,8 @@ _LIFETIMES = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 class PageFile:
     """One file as `paste.html` shows it.
 
-    `html` is the highlighted lines, or, not `is_numbered`, the mere text; None for what is not shown as text. `note`
-    says why a file is plain or not shown. The addresses are None where a file can be had only by revealing the paste
+    `html` is the highlighted lines, or, not `is_numbered`, the mere text; None for what is not shown as text, or by a
+    `window` of its lines only. `note` says why a file is plain or not shown. The addresses are None where a file can be had only by revealing the paste
     again.
     """
 
@@ -59,7 +59,7 @@ class PageFile:
     download_url: str | None = None
     lines_count: int = 0
     is_numbered: bool = True
-    window: WindowView | None = None  # of a text that is too large to be shown whole
+    window: WindowView | None = None
 
 
 class Pages:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from markupsafe import Markup
+
 from pastebin.models import File, Paste
 
 
@@ -12,9 +14,10 @@ from pastebin.models import File, Paste
 class WindowView:
     """Lines `first` to `last` of a file. Addresses are None where there is nothing more in that direction.
 
-    `line_count` is None while the lines are being counted.
+    `html` is the lines, highlighted. `line_count` is None while the lines are being counted.
     """
 
+    html: Markup
     page: str
     number: int
     first: int

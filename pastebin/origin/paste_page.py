@@ -111,7 +111,7 @@ class PastePage:
             response = await self._kept(request, paste, syntax)
         else:
             text, _ = await self._render(request, paste, syntax, revealed=revealed, created=created)
-            headers = {**page_headers("no-referrer"), **caching.of_secret(paste), hdrs.VARY: hdrs.ACCEPT}
+            headers = {**_page_headers(), **caching.of_secret(paste), hdrs.VARY: hdrs.ACCEPT}
             response = web.Response(body=page_body(text), headers=headers)
         body = response.body
         if not isinstance(body, bytes) or len(body) <= _STREAMED_BYTES:
@@ -125,8 +125,7 @@ class PastePage:
         # how `?created` looks depends on who asks
         is_personal = tokens.brings_token(request) or "created" in request.query
         headers = {
-            **page_headers("no-referrer"),
-            "Content-Security-Policy": SCRIPTED,
+            **_page_headers(),
             **caching.of_paste(paste, is_personal=is_personal, now=time.monotonic()),
         }
         variant = self._representations.variant(request, headers)
@@ -195,7 +194,7 @@ class PastePage:
         """The first lines of a file that the page has no room for."""
         window = await self._windows.show(paste, file)
         room.windows -= 1
-        room.characters = max(room.characters - len(window.html), 0)
+        room.characters = max(room.characters - len(window.view.html), 0)
         return Shown(page_file(paste, file, window), stable=window.is_stable)
 
     async def _text(self, paste: Paste, file: File, chosen: Syntax | None, room: Room) -> Shown | None:
@@ -240,6 +239,10 @@ class PastePage:
         content = await self._reading.content(file)
         kind = file.media_type if file.media_type in SHOWN_IMAGES else "application/octet-stream"
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _page_headers() -> dict[str, str]:
+    return {**page_headers("no-referrer"), "Content-Security-Policy": SCRIPTED}
 
 
 async def _page_html(rendered: Rendered, prefix: str) -> str:

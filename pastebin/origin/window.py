@@ -38,7 +38,6 @@ class ShownWindow:
     """One window as HTML, and whether it would look the same the next time."""
 
     view: WindowView
-    html: Markup
     label: str
     note: str | None
     is_stable: bool
@@ -61,8 +60,7 @@ class Windows:
         )
         html = Markup(window_html(window.lines, rendered.lines, window.first, _prefix(paste, file)))  # noqa: S704  (escaped)
         return ShownWindow(
-            _view(paste, file, window),
-            html,
+            _view(paste, file, window, html),
             rendered.label,
             rendered.note,
             is_stable=window.line_count is not None and rendered.note is None,
@@ -160,8 +158,7 @@ def page_file(paste: Paste, file: File, window: ShownWindow) -> PageFile:
     return PageFile(
         file,
         window.label,
-        window.html,
-        window.note,
+        note=window.note,
         raw_url=raw_url,
         download_url=raw_url + ("&download" if "?" in raw_url else "?download"),
         lines_count=window.view.line_count or 0,
@@ -201,12 +198,13 @@ def _label(file: File) -> str:
     return (syntaxes.find(file.syntax or "") or syntaxes.PLAIN).label
 
 
-def _view(paste: Paste, file: File, window: Window) -> WindowView:
+def _view(paste: Paste, file: File, window: Window, html: Markup) -> WindowView:
     count = window.line_count
     first, last = window.first, max(window.last, window.first)
     has_more = count is None or last < count
     raw_url = raw_path(paste, file)
     return WindowView(
+        html=html,
         page=lines_path(paste, file),
         number=file.position + 1,
         first=first,
