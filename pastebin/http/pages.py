@@ -47,8 +47,8 @@ class PageFile:
     """One file as `paste.html` shows it.
 
     `html` is the highlighted lines, or, not `is_numbered`, the mere text; None for what is not shown as text, or by a
-    `window` of its lines only. `note` says why a file is plain or not shown. The addresses are None where a file can be had only by revealing the paste
-    again.
+    `window` of its lines only. `note` says why a file is plain or not shown. The addresses are None where a file can be
+    had only by revealing the paste again.
     """
 
     file: File
