@@ -34,6 +34,7 @@ from pastebin.sections import (
     LimitsSection,
     NodeSection,
     RenderingSection,
+    SearchSection,
     Secret,
     Section,
     SiteSection,
@@ -62,6 +63,7 @@ class Config(Section, frozen=True):
     embedded: EmbeddedSection = EmbeddedSection()
     blobs: BlobsSection = BlobsSection()
     rendering: RenderingSection = RenderingSection()
+    search: SearchSection = SearchSection()
     sweeping: SweepingSection = SweepingSection()
     edge: EdgeSection = EdgeSection()
     cdn: CdnSection = CdnSection()

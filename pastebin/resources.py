@@ -40,6 +40,7 @@ from pastebin.portraits import Part, Store
 from pastebin.sections import BlobsSection, BlobStore
 from pastebin.services import counting
 from pastebin.services.counting import Counting, People
+from pastebin.services.lines import Lines
 from pastebin.services.moderating import Moderating
 from pastebin.services.passwords import Passwords
 from pastebin.services.publishing import Publishing
@@ -47,6 +48,7 @@ from pastebin.services.purging import Purging
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
 from pastebin.services.salting import Salting
+from pastebin.services.searching import Searching
 from pastebin.services.statistics import LocalAnalytics, Statistics
 from pastebin.services.sweeping import Sweeping
 from pastebin.services.warming import Pushes, Warming
@@ -58,6 +60,7 @@ from pastebin.store.database import Database
 from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.installation import Installation
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.line_indexes import LineIndexes
 from pastebin.store.outbox import Outbox
 from pastebin.store.partitions import Partitions
 from pastebin.store.pastes import Pastes
@@ -105,6 +108,7 @@ class Resources:
     dsn: str = field(default="", repr=False)
     pastes: Pastes = field(init=False)
     blobs: Blobs = field(init=False)
+    lines: Lines = field(init=False)
     rendering: Rendering = field(init=False)
     passwords: Passwords = field(init=False)
     purging: Purging = field(init=False)
@@ -172,6 +176,10 @@ class Resources:
         return Reading(self.pastes, self.blobs, self.passwords)
 
     @cached_property
+    def searching(self) -> Searching:
+        return Searching(self.lines, self.config.search)
+
+    @cached_property
     def publishing(self) -> Publishing:
         config = self.config
         return Publishing(
@@ -183,6 +191,7 @@ class Resources:
             config.blobs.inline_max_bytes,
             self.secret,
             self.metrics,
+            LineIndexes(self.database),
             self.purging,
         )
 
@@ -234,6 +243,9 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             await stack.enter_async_context(loops.running(resources.warming.run(), name="warming"))
         resources.passwords = Passwords()
         stack.callback(resources.passwords.close)
+        if Needs.BLOBS in needs:
+            lines = Lines.running(resources.reading, LineIndexes(resources.database))
+            resources.lines = await stack.enter_async_context(lines)
         yield resources
 
 

@@ -183,6 +183,12 @@ class RenderingSection(Section, frozen=True):
     cache_bytes: Bytes = 16 * 1024**2
 
 
+class SearchSection(Section, frozen=True):
+    workers: Count = 2
+    timeout_seconds: Seconds = 5.0
+    memory_mb: Annotated[int, Meta(ge=128)] = 256
+
+
 class SweepingSection(Section, frozen=True):
     interval_seconds: Seconds = 30.0
     batch_size: Count = 500

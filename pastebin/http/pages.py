@@ -17,6 +17,7 @@ from markupsafe import Markup
 from pastebin import catalogues, languages
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
+from pastebin.http.windows import WindowView
 from pastebin.models import File
 from pastebin.phrases import forms
 from pastebin.sections import SiteSection
@@ -52,9 +53,9 @@ _LIFETIMES = (
 class PageFile:
     """One file as `paste.html` shows it.
 
-    `html` is the highlighted lines, or, not `is_numbered`, the mere text; None for what is not shown as text. `note`
-    says why a file is plain or not shown. The addresses are None where a file can be had only by revealing the paste
-    again.
+    `html` is the highlighted lines, or, not `is_numbered`, the mere text; None for what is not shown as text, or by a
+    `window` of its lines only. `note` says why a file is plain or not shown. The addresses are None where a file can be
+    had only by revealing the paste again.
     """
 
     file: File
@@ -65,6 +66,7 @@ class PageFile:
     download_url: str | None = None
     lines_count: int = 0
     is_numbered: bool = True
+    window: WindowView | None = None
 
 
 class Pages:

@@ -107,6 +107,27 @@ class ReadQuery(Payload, frozen=True):
     content: bool = False
 
 
+class WindowQuery(Payload, frozen=True):
+    """Query of a page with some lines of a file."""
+
+    file: Annotated[int, Meta(ge=1, le=10**6)] = 1
+    line: str = "1"
+    q: str = ""
+    regex: bool = False
+    ignore_case: bool = False
+
+
+class SearchQuery(Payload, frozen=True):
+    """Query of a search in the lines of a paste."""
+
+    q: Annotated[str, Meta(description="What to look for in each line")]
+    regex: Annotated[bool, Meta(description="q is a regular expression (RE2)")] = False
+    ignore_case: bool = False
+    file: Annotated[int, Meta(ge=1, le=10**6, description="Where to begin: a file of the paste, from 1 on")] = 1
+    line: Annotated[int, Meta(ge=1, le=2**53, description="Where to begin: a line of that file")] = 1
+    limit: Annotated[int, Meta(ge=1, le=1000, description="How many lines are enough")] = 100
+
+
 # What `?burn` stands for by itself.
 FLAGS = frozenset({"burn", "reject_secrets"})
 _ONLY_ONCE = frozenset(PasteOptions.__struct_fields__) - frozenset(PasteChanges.__struct_fields__)

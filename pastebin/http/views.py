@@ -86,6 +86,32 @@ class LimitsView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceView:
+    """A line of a file of the paste, both counted from 1."""
+
+    file: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchView(PlaceView):
+    """A line that matches; `start` and `end` of the match in `text`, in characters. A long line is cut around it."""
+
+    name: str | None
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchView:
+    """Lines that match, in order. `next` is where the search goes on, null when everything was searched."""
+
+    matches: list[MatchView]
+    next: PlaceView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyntaxView:
     """One syntax that pastes can be highlighted in."""
 

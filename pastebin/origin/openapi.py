@@ -19,6 +19,7 @@ from pastebin.http.payloads import (
     ReportPaste,
     RevealPaste,
     RevisePaste,
+    SearchQuery,
 )
 from pastebin.services.judging import REVEAL_BYTES
 from pastebin.services.watching import Topology
@@ -113,6 +114,17 @@ OPERATIONS = (
         headers_out=("ETag",),
         refusals=(
             *("paste-not-found", "paste-taken-down", "reveal-required", "invalid-paste", "precondition-failed"),
+            "content-unavailable",
+        ),
+    ),
+    Operation(
+        "GET",
+        "/api/v1/pastes/{slug}/search",
+        "Find the lines that match, within the time that the instance gives a search",
+        answers=(views.SearchView,),
+        query=SearchQuery,
+        refusals=(
+            *("paste-not-found", "paste-taken-down", "reveal-required", "invalid-paste", "invalid-question"),
             "content-unavailable",
         ),
     ),

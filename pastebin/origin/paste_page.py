@@ -18,6 +18,7 @@ from pastebin.http.pages import SCRIPTED, SHOWN_IMAGES, PageFile, Pages, page_bo
 from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
 from pastebin.origin import paste_tools, tokens
+from pastebin.origin.window import Windows, page_file
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import plaintext, rendering, syntaxes
@@ -27,6 +28,7 @@ from pastebin.services.syntaxes import Syntax
 
 # A page shows so much text in all; what comes after it has its links only.
 _PAGE_FILES = 3
+_PAGE_WINDOWS = 3
 PAGE_CHARACTERS = 8 * 1024**2
 _LINES_ON_THE_LOOP = 10_000
 _STREAMED_BYTES = 1024**2  # a smaller page is one write
@@ -38,11 +40,12 @@ _UNNUMBERED = "This file has too many lines for this page, so it is shown withou
 
 @dataclass(slots=True)
 class Room:
-    """What is left of a page for the files to come: content, HTML, and the loop's time when highlighting ends."""
+    """What is left of a page for the files to come: content, HTML, the loop's time when highlighting ends, windows."""
 
     size: int
     characters: int
     highlighting_ends: float
+    windows: int = _PAGE_WINDOWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,10 @@ class PastePage:
         limits: LimitsSection,
         addresses: Addresses,
         idle_seconds: float,
+        windows: Windows,
     ) -> None:
         self._pages = pages
+        self._windows = windows
         self._rendering = rendering
         self._reading = reading
         self._representations = made
@@ -86,6 +91,7 @@ class PastePage:
             config.limits,
             resources.addresses,
             config.doors.body_idle_seconds,
+            Windows(resources.lines, resources.rendering),
         )
 
     async def answer(
@@ -176,12 +182,21 @@ class PastePage:
         shown: Shown | None = None
         if file.is_text and file.size <= min(self._limits.page_bytes, room.size):
             shown = await self._text(paste, file, chosen, room)
+        if shown is None and file.is_text and room.windows and not paste.needs_reveal and paste.encryption is None:
+            return await self._window(paste, file, room)
         if shown is None and file.is_text:
             shown = Shown(PageFile(file, chosen.label if chosen else "Text", None, _TOO_LARGE), stable=True)
         elif shown is None:
             label = file.media_type if file.media_type in SHOWN_IMAGES else "Binary"
             shown = Shown(PageFile(file, label), stable=True)
         return await self._linked(paste, shown, revealed=revealed)
+
+    async def _window(self, paste: Paste, file: File, room: Room) -> Shown:
+        """The first lines of a file that the page has no room for."""
+        window = await self._windows.show(paste, file)
+        room.windows -= 1
+        room.characters = max(room.characters - len(window.view.html), 0)
+        return Shown(page_file(paste, file, window), stable=window.is_stable)
 
     async def _text(self, paste: Paste, file: File, chosen: Syntax | None, room: Room) -> Shown | None:
         """The lines of a file with their numbers, else without, as far as the page has room; None where it has none."""

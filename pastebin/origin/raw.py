@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator
 
 from aiohttp import hdrs, web
 
@@ -17,6 +16,7 @@ from pastebin.http.lines import LineWindow, parse_lines
 from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
 from pastebin.origin import tokens
+from pastebin.services.lines import Lines
 from pastebin.services.reading import Reading
 
 # Browsers show these; everything else textual is text/plain, the rest is a download.
@@ -57,8 +57,9 @@ def headers_of(file: File, *, download: bool) -> dict[str, str]:
 class RawAnswers:
     """Answers GET and HEAD for a file with conditions, ranges and line windows (RFC 9110, sections 13 and 14)."""
 
-    def __init__(self, reading: Reading, made: Representations, idle_seconds: float) -> None:
+    def __init__(self, reading: Reading, lines: Lines, made: Representations, idle_seconds: float) -> None:
         self._reading = reading
+        self._lines = lines
         self._representations = made
         self._idle_seconds = idle_seconds
 
@@ -72,7 +73,7 @@ class RawAnswers:
         if window is None:
             headers[hdrs.ACCEPT_RANGES] = "bytes"
         if file.body is not None and (window or hdrs.RANGE not in request.headers):
-            body = window.feed(file.body) if window else file.body
+            body = LineWindow(*window).feed(file.body) if window else file.body
             return await self._representations.answer(
                 request, body, headers, etag=etag, modified=paste.revised_at, vary=vary
             )
@@ -81,7 +82,7 @@ class RawAnswers:
         if (known := representations.unchanged(request, headers, paste.revised_at)) is not None:
             return known
         if window:
-            chunks = _cut(self._reading.stream(file), window)
+            chunks = self._lines.chunks(file, *window)
             return await streaming.send(request, web.StreamResponse(headers=headers), chunks, self._idle_seconds)
         return await self._send_part(request, file, etag, headers)
 
@@ -126,8 +127,8 @@ def _caching(request: web.Request, paste: Paste) -> dict[str, str]:
     return caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic())
 
 
-def _window(request: web.Request, file: File) -> tuple[LineWindow | None, str]:
-    """The lines that the request asks for, and what they add to the entity tag."""
+def _window(request: web.Request, file: File) -> tuple[tuple[int, int | None] | None, str]:
+    """The first and the last line that the request asks for, and what they add to the entity tag."""
     asked = request.query.get("lines")
     if asked is None:
         return None, ""
@@ -137,13 +138,4 @@ def _window(request: web.Request, file: File) -> tuple[LineWindow | None, str]:
         first, last = parse_lines(asked)
     except ValueError as error:
         raise InvalidPaste([Problem("lines", str(error))]) from None
-    return LineWindow(first, last), f"-L{first}-{last or ''}"
-
-
-async def _cut(chunks: AsyncIterator[bytes], window: LineWindow) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        kept = window.feed(chunk)
-        if kept:
-            yield kept
-        if window.done:
-            return
+    return (first, last), f"-L{first}-{last or ''}"

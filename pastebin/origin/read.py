@@ -19,6 +19,7 @@ from pastebin.http.representations import Representations
 from pastebin.models import Paste
 from pastebin.origin import heat, openapi, tokens
 from pastebin.origin.raw import RawAnswers, choose
+from pastebin.origin.search import SearchHandlers
 from pastebin.origin.stats import StatsHandlers
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
@@ -39,7 +40,8 @@ JSON_HEADERS = {
 async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve pastes as raw bytes and metadata."""
     config = resources.config
-    raw = RawAnswers(resources.reading, resources.representations, config.doors.body_idle_seconds)
+    idle_seconds = config.doors.body_idle_seconds
+    raw = RawAnswers(resources.reading, resources.lines, resources.representations, idle_seconds)
     handlers = ReadHandlers(
         resources.reading, raw, resources.representations, resources.addresses, config.limits, resources.warming
     )
@@ -49,6 +51,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             web.get("/{slug}/raw", handlers.raw),
             web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
             web.get("/api/v1/pastes/{slug}", handlers.show),
+            *SearchHandlers(resources.reading, resources.searching).routes(),
             *StatsHandlers(resources.reading, resources.statistics).routes(),
             web.get("/api/v1/limits", handlers.limits),
             web.get("/api/v1/syntaxes", handlers.syntaxes),

@@ -26,6 +26,7 @@ from pastebin.origin.paste_page import PastePage
 from pastebin.origin.qr import QrHandlers
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
+from pastebin.origin.window import WindowPages
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.reading import Reading
@@ -40,7 +41,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve the pages."""
     config = resources.config
     made = resources.representations
-    raw = RawAnswers(resources.reading, made, config.doors.body_idle_seconds)
+    raw = RawAnswers(resources.reading, resources.lines, made, config.doors.body_idle_seconds)
     page = PastePage.of(resources)
     handlers = WebHandlers(
         resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits, resources.warming
@@ -54,6 +55,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *StatsPages.of(resources).routes(),
                 *LanguagePage.of(resources).routes(),
                 *KeysPage(resources.pages, resources.addresses).routes(),
+                *WindowPages(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
                 *LookHandlers.of(resources).routes(),

@@ -6,13 +6,8 @@ it. It ends by itself when its input does, and the operating system ends it with
 
 from __future__ import annotations
 
-import ctypes
-import math
 import os
-import resource
-import signal
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -31,13 +26,11 @@ from pygments.token import (
     String,
 )
 
-from pastebin.services import jobs, plaintext, signatures
+from pastebin.services import confinement, jobs, plaintext, signatures
 from pastebin.services.jobs import Answer, Job, Trouble
 
 LINE_CHARACTERS = 20_000  # longer lines are data or minified code: slow here and in every browser
 HTML_CHARACTERS = 16 * 1024**2  # a page with more is of no use to anybody
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_FILES = 32
 
 # The token types that have a colour in highlight.css, by its class; a type that is not here looks like its parent, and
 # what has no coloured ancestor stays without markup.
@@ -179,7 +172,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
     decoder = msgspec.msgpack.Decoder(Job)
     while (body := jobs.read(incoming)) is not None:
         job = decoder.decode(body)
-        _limit_cpu(job.cpu_seconds)
+        confinement.limit_cpu(job.cpu_seconds)
         try:
             answer = highlight(job.content, job.syntax)
         except MemoryError:
@@ -190,30 +183,8 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
             return
 
 
-def confine(memory_mb: int) -> None:
-    """Give up what a highlighter needs not have, as far as this operating system lets us."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    with suppress(OSError):
-        os.nice(5)
-    for kind, amount in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _FILES),
-        (resource.RLIMIT_AS, memory_mb * 1024**2),
-    ):
-        with suppress(OSError, ValueError):  # macOS refuses RLIMIT_AS
-            resource.setrlimit(kind, (amount, amount))
-
-
-def _limit_cpu(seconds: float) -> None:
-    """A backstop for the case that the node is gone or stopped: SIGXCPU kills, whatever the interpreter is doing."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = math.ceil(time.process_time() + seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
-
-
 def main() -> None:
-    confine(int(sys.argv[1]))
+    confinement.confine(int(sys.argv[1]))
     with os.fdopen(os.dup(1), "wb") as outgoing:
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, 1)  # a lexer that prints must speak neither to the node nor to its log

@@ -15,8 +15,11 @@ from pastebin.phrases import Phrase
 from pastebin.sections import LimitsSection
 from pastebin.services import media, syntaxes
 from pastebin.services.credentials import MOST_BYTES, Scanner
+from pastebin.services.lines import INDEXED_BYTES, stored_form
+from pastebin.services.lines_index import LineCounter
 from pastebin.store.blobs import Blobs, new_key
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.line_indexes import LineIndexes
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +53,10 @@ class Intake:
         limits: LimitsSection,
         inline_max_bytes: int,
         metrics: Metrics,
+        line_indexes: LineIndexes,
     ) -> None:
         self._blobs = blobs
+        self._line_indexes = line_indexes
         self._leftovers = leftovers
         self._limits = limits
         self._inline_max_bytes = inline_max_bytes
@@ -121,7 +126,7 @@ class Intake:
             syntax = _guessed(name, content)
         del content
         position = len(self.files)
-        key, size, digest = await self._store(head, counted)
+        key, size, digest = await self._store(head, counted, LineCounter() if kind == media.TEXT else None)
         self.files.append(File(position, name, kind, syntax, size, digest, blob_key=key))
 
     def add_whole(self, content: bytes, *, name: str | None, syntax: str | None = None) -> bool:
@@ -172,8 +177,13 @@ class Intake:
         if self.scanners is not None:
             self.scanners[-1].feed(chunk)
 
-    async def _store(self, head: bytearray, rest: AsyncIterator[bytes]) -> tuple[str, int, bytes]:
-        """Stream to the blob store, the head first; returns key, size and digest once everything is durable."""
+    async def _store(
+        self, head: bytearray, rest: AsyncIterator[bytes], lines: LineCounter | None
+    ) -> tuple[str, int, bytes]:
+        """Stream to the blob store, the head first; returns key, size and digest once everything is durable.
+
+        The `lines` are counted while they pass.
+        """
         if self.problems:
             raise InvalidPaste(self.problems)  # no need to take the rest of something large
         key = new_key()
@@ -189,8 +199,19 @@ class Intake:
                 # hashing lets go of the GIL: it runs beside the write of the same bytes
                 await asyncio.gather(asyncio.to_thread(digest.update, piece), writer.write(piece))
                 size += len(piece)
-            await writer.complete()
+                if lines is not None:
+                    lines.feed(piece)
+            await asyncio.gather(writer.complete(), self._keep_lines(key, lines))
         return key, size, digest.digest()
+
+    async def _keep_lines(self, key: str, lines: LineCounter | None) -> None:
+        """Keep where the lines of a large text are; where that fails now, the first who needs it does it again."""
+        if lines is None or (index := lines.finish()).size <= INDEXED_BYTES:
+            return
+        try:
+            await self._line_indexes.keep(key, stored_form(index))
+        except PastebinError as error:
+            log.warning("no line index of blob %s was stored: %s", key, error)
 
     async def _renew(self) -> None:
         """Keep all blobs of this paste while it arrives, however long it takes and whatever is waited for."""

@@ -36,6 +36,7 @@ from pastebin.services.purging import Purging
 from pastebin.store.blobs import Blobs
 from pastebin.store.creations import Landed
 from pastebin.store.leftovers import Leftovers
+from pastebin.store.line_indexes import LineIndexes
 from pastebin.store.pastes import Pastes
 
 TITLE_CHARACTERS = 200
@@ -65,9 +66,11 @@ class Publishing:
         inline_max_bytes: int,
         secret: bytes,
         metrics: Metrics,
+        line_indexes: LineIndexes,
         purging: Purging | None = None,
     ) -> None:
         self._pastes = pastes
+        self._line_indexes = line_indexes
         self._blobs = blobs
         self._leftovers = leftovers
         self._passwords = passwords
@@ -81,7 +84,8 @@ class Publishing:
 
     def intake(self) -> Intake:
         """Where the content goes; commit it with `create` or `revise` inside its block, or nothing of it stays."""
-        return Intake(self._blobs, self._leftovers, self._limits, self._inline_max_bytes, self._metrics)
+        limits, inline = self._limits, self._inline_max_bytes
+        return Intake(self._blobs, self._leftovers, limits, inline, self._metrics, self._line_indexes)
 
     async def create(self, taken: Intake, options: Options) -> Published:
         """Make the paste durable and visible. Raises InvalidPaste with all problems, SlugTaken, IdempotencyMismatch,

@@ -95,7 +95,7 @@ class Reading:
             raise BlobMissing
         is_whole = start == 0 and wanted == file.size
         chunks = self._blobs.read(file.blob_key, start, wanted)
-        async with _closing(_verified(chunks, file) if is_whole else chunks) as passed:
+        async with closing(_verified(chunks, file) if is_whole else chunks) as passed:
             async for chunk in passed:
                 wanted -= len(chunk)
                 yield chunk
@@ -111,7 +111,7 @@ async def _verified(chunks: AsyncIterator[bytes], file: File) -> AsyncIterator[b
     """All of a file's bytes; the last chunk is only let go when the digest of everything is right."""
     digest = hashlib.sha256()
     held = b""
-    async with _closing(chunks) as source:
+    async with closing(chunks) as source:
         async for chunk in source:
             if held:
                 yield held
@@ -125,7 +125,7 @@ async def _verified(chunks: AsyncIterator[bytes], file: File) -> AsyncIterator[b
 
 
 @asynccontextmanager
-async def _closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+async def closing(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
     """Let a stream that is left early give back what it holds at once."""
     try:
         yield chunks
