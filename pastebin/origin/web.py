@@ -13,11 +13,12 @@ from pastebin.http import caching, problems
 from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
-from pastebin.http.pages import Pages, page_body, page_headers
+from pastebin.http.pages import SCRIPTED, Pages, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.origin import heat, tokens, topology
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
+from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
@@ -49,6 +50,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *StatsPages.of(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
+                *MineHandlers.of(resources).pages(),
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
                 web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
                 web.get("/{name:[^/]+}", handlers.nowhere),
@@ -83,7 +85,7 @@ class WebHandlers:
         base = self._addresses.base(request)
         context = create_context(self._limits, {}, [])
         if prefers_html(request.headers.get("Accept")):
-            headers = page_headers()
+            headers = {**page_headers(), "Content-Security-Policy": SCRIPTED}
             text = self._pages.render("create.html", **context, site_url=base)
         else:
             headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
