@@ -13,7 +13,7 @@ from pastebin.http import caching, problems
 from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
-from pastebin.http.pages import Pages, page_body, page_headers
+from pastebin.http.pages import SCRIPTED, Pages, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.origin import heat, paste_tools, tokens, topology
 from pastebin.origin.archives import ArchiveHandlers
@@ -22,6 +22,7 @@ from pastebin.origin.forms import reveal_page
 from pastebin.origin.keys_page import KeysPage
 from pastebin.origin.language_page import LanguagePage
 from pastebin.origin.look import LookHandlers
+from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.qr import QrHandlers
 from pastebin.origin.raw import RawAnswers, choose
@@ -61,6 +62,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *LookHandlers.of(resources).routes(),
                 *ArchiveHandlers.of(resources).routes(),
                 *QrHandlers.of(resources).routes(),
+                *MineHandlers.of(resources).pages(),
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
                 web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
                 web.get("/{name:[^/]+}", handlers.nowhere),
@@ -95,7 +97,7 @@ class WebHandlers:
         base = self._addresses.base(request)
         context = create_context(self._limits, {}, [])
         if prefers_html(request.headers.get("Accept")):
-            headers = page_headers()
+            headers = {**page_headers(), "Content-Security-Policy": SCRIPTED}
             text = self._pages.render("create.html", **context, site_url=base)
         else:
             headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}

@@ -16,10 +16,13 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Said, Short, Tell
 from pastebin.models import Published, Purge
+from pastebin.origin import keeping
 from pastebin.origin.complaints import ComplaintHandlers
 from pastebin.origin.content import ContentReader
+from pastebin.origin.creating import CreateHandlers
 from pastebin.origin.forms import FormHandlers
 from pastebin.origin.look import LookHandlers
+from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import JSON_HEADERS, json_answer
@@ -45,14 +48,14 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     forms = FormHandlers(
         resources.publishing,
         resources.reading,
-        content,
         resources.pages,
         page,
         resources.addresses,
         config.limits,
         idle,
     )
-    handlers = WriteHandlers(resources.publishing, resources.reading, content, forms, resources.addresses, idle)
+    creating = CreateHandlers.of(resources, content)
+    handlers = WriteHandlers(resources.publishing, resources.reading, content, creating, resources.addresses, idle)
     async with AsyncExitStack() as loops:
         await loops.enter_async_context(resources.loops.running(resources.sweeping.run(), name="sweeping"))
         if config.visits.count and (config.visits.url or "analytics" in config.node.roles):
@@ -63,6 +66,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.post("/", handlers.drop, short=handlers.drop_short),
                 web.put("/", handlers.drop),
                 web.put("/{name:[^/]+}", handlers.drop),
+                web.post(keeping.PATH, creating.create),
+                *MineHandlers.of(resources).forms(),
                 web.post("/api/v1/pastes", handlers.create, short=handlers.create_short),
                 web.patch("/api/v1/pastes/{slug}", handlers.revise),
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
@@ -82,14 +87,14 @@ class WriteHandlers:
         publishing: Publishing,
         reading: Reading,
         content: ContentReader,
-        forms: FormHandlers,
+        creating: CreateHandlers,
         addresses: Addresses,
         idle_seconds: float,
     ) -> None:
         self._publishing = publishing
         self._reading = reading
         self._content = content
-        self._forms = forms
+        self._creating = creating
         self._addresses = addresses
         self._idle_seconds = idle_seconds
 
@@ -103,7 +108,7 @@ class WriteHandlers:
     async def drop(self, request: web.Request) -> web.StreamResponse:
         """The same from a terminal: the answer is the address and a newline. A browser's form lands here as well."""
         if request.method == "POST" and prefers_html(request.headers.get("Accept")):
-            return await self._forms.create(request)
+            return await self._creating.create(request)
         base = self._addresses.base(request)
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, name=request.match_info.get("name"))
