@@ -32,6 +32,7 @@ from pastebin.sections import (
     GeoSection,
     Label,
     LimitsSection,
+    LiveSection,
     NodeSection,
     RenderingSection,
     Secret,
@@ -63,6 +64,7 @@ class Config(Section, frozen=True):
     blobs: BlobsSection = BlobsSection()
     rendering: RenderingSection = RenderingSection()
     sweeping: SweepingSection = SweepingSection()
+    live: LiveSection = LiveSection()
     edge: EdgeSection = EdgeSection()
     cdn: CdnSection = CdnSection()
     geo: GeoSection = GeoSection()

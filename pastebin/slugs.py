@@ -24,7 +24,7 @@ ALLOWED = "3 to 64 letters, digits, '-' or '_', beginning and ending with a lett
 
 # First path segments that the service keeps for itself, now or for what it may grow.
 _RESERVED = """
-    about admin api assets client compat diff docs documents embed favicon healthz help livez login logout
+    about admin api assets client compat diff docs documents embed favicon healthz help live livez login logout
     metrics mine new oembed pastes problems raw readyz robots rss search sharex startupz static stats topology
     upload uploads well-known
 """
