@@ -6,6 +6,7 @@ a page the same as events (WHATWG HTML, section 9.2). What asks for the paste it
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import logging
 import re
@@ -37,6 +38,7 @@ from pastebin.store.lives import Unfinished
 log = logging.getLogger(__name__)
 
 _OFFSET = re.compile(r"[0-9]{1,15}", re.ASCII)
+_HEARING_SECONDS = 0.25
 _PLAIN = "text/plain; charset=utf-8"
 
 
@@ -104,6 +106,7 @@ class LiveWriter:
             return response
         log.info("a live paste ended early: %s", reason)
         await response.write(f"{reason}\n".encode())
+        await asyncio.sleep(_HEARING_SECONDS)  # clients forget what they have not read when the connection breaks
         if request.transport is not None:
             request.transport.close()  # without the end of the body, so that it is known for unfinished
         raise ConnectionResetError("a live paste ended early")
@@ -127,7 +130,7 @@ class LiveReader:
     async def tail(self, request: web.Request) -> web.StreamResponse:
         """The bytes from `from` on, to the end of the paste; as events for who asks for those."""
         at = _offset(request)
-        paste = await self._reading.open(request.match_info["slug"], tokens.presented(request))
+        paste = await self._reading.open(request.match_info["slug"], tokens.presented(request), bodies="sole")
         file = choose(paste, None)
         pieces = self._following.pieces(paste, at)
         headers = {**headers_of(file, download=False), **_unkept()}
