@@ -32,6 +32,7 @@ from pastebin.sections import (
     GeoSection,
     Label,
     LimitsSection,
+    LiveSection,
     NodeSection,
     RenderingSection,
     SearchSection,
@@ -65,6 +66,7 @@ class Config(Section, frozen=True):
     rendering: RenderingSection = RenderingSection()
     search: SearchSection = SearchSection()
     sweeping: SweepingSection = SweepingSection()
+    live: LiveSection = LiveSection()
     edge: EdgeSection = EdgeSection()
     cdn: CdnSection = CdnSection()
     geo: GeoSection = GeoSection()

@@ -71,6 +71,8 @@ class Paste:
     files: tuple[File, ...]
     version: int = 1
     analytics: Analytics = "owner"
+    # It is being written: its one file is empty until that has ended.
+    is_live: bool = False
     ends_at: float | None = field(default=None, compare=False)
     # The transaction that has just made it what it is; None for what was merely read.
     change: int | None = field(default=None, compare=False)

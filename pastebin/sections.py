@@ -198,6 +198,15 @@ class SweepingSection(Section, frozen=True):
     max_removals_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 100.0
 
 
+class LiveSection(Section, frozen=True):
+    """Pastes that are read while they are written."""
+
+    max_bytes: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 64 * 1024**2
+    max_seconds: Seconds = 86_400.0
+    idle_seconds: Annotated[float, Meta(gt=0, le=3600)] = 900.0
+    lease_seconds: Annotated[float, Meta(ge=1, le=300)] = 15.0
+
+
 class EdgeSection(Section, frozen=True):
     origin: str | list[str] = "local"
     write_origin: list[str] = []

@@ -27,6 +27,7 @@ COMMANDS = {
     "queue": "pastebin.cli.queue",
     "admin": "pastebin.cli.admin",
     "put": "pastebin.cli.put",
+    "tail": "pastebin.cli.tail",
     "get": "pastebin.cli.get",
     "rm": "pastebin.cli.rm",
     "ls": "pastebin.cli.ls",

@@ -127,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     server = environment.choose_server(arguments.server)
     ledger = None if arguments.forget else Ledger(environment.state_directory())
     if ledger is not None:
-        _prepare(ledger)
+        prepare(ledger)
     password = passwords.choose(arguments, confirm=True)
     with opened(files) as sources:
         parcel = Parcel(sources, choose_options(arguments, sources), password, key)
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
     answer = parse_answer(body, server)
     try:
         if ledger is not None and answer.token is not None:
-            _keep(ledger, server, answer, answer.token)
+            keep(ledger, server, answer, answer.token)
     finally:
         show(body.decode().rstrip("\n") if arguments.json else answer.raw_url if arguments.raw else answer.url)
     return 0
@@ -216,7 +216,7 @@ def _form(parcel: Parcel, progress: Progress) -> MultipartWriter:
     return form
 
 
-def _prepare(ledger: Ledger) -> None:
+def prepare(ledger: Ledger) -> None:
     try:
         ledger.prepare()
     except LocalFileError as error:
@@ -225,7 +225,7 @@ def _prepare(ledger: Ledger) -> None:
         ) from error
 
 
-def _keep(ledger: Ledger, server: str, answer: Answer, token: str) -> None:
+def keep(ledger: Ledger, server: str, answer: Answer, token: str) -> None:
     entry = Entry(
         server=server,
         slug=answer.slug,

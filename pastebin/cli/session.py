@@ -55,6 +55,7 @@ class Request:
     body: Callable[[], Payload] | None = None
     is_replayable: Callable[[], bool] = _always
     is_idempotent: bool = True
+    is_endless: bool = False  # the answer may be silent for long
 
 
 class FieldProblem(msgspec.Struct):
@@ -143,6 +144,7 @@ class Session:
                     allow_redirects=request.method == "GET" and request.token is None,
                     max_redirects=_MAX_REDIRECTS,
                     trace_request_ctx=deadline,
+                    timeout=_timeout(None if request.is_endless else SILENCE_SECONDS),
                 )
         except (aiohttp.ClientError, TimeoutError) as error:
             if deadline.expired():
@@ -173,9 +175,7 @@ async def open_session(server: str) -> AsyncIterator[Session]:
         proxy_headers["Proxy-Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
         proxy = str(URL(proxy).with_user(None))
     async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(
-            total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
-        ),
+        timeout=_timeout(SILENCE_SECONDS),
         connector=aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver()),  # the system's own: hosts file, mDNS
         headers={"User-Agent": f"pastebin/{__version__}", "Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -183,6 +183,12 @@ async def open_session(server: str) -> AsyncIterator[Session]:
         trace_configs=[_extending()],
     ) as http:
         yield Session(http, server, proxy_headers)
+
+
+def _timeout(silence_seconds: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
+    )
 
 
 def retry_wait(status: int, retry_after: str | None, tries: int, now: datetime) -> float | None:

@@ -32,7 +32,7 @@ def parse_server(text: str) -> str:
 
 
 def parse_target(text: str) -> Target:
-    """A slug or an address: `/{slug}[.{ext}]`, `/{slug}/raw[/{name}]`, `/raw/{slug}`, `/api/v1/pastes/{slug}`.
+    """A slug or an address: `/{slug}[.{ext}]`, `/{slug}/tail`, `/{slug}/raw[/{name}]`, `/raw/{slug}`, `/api/v1/pastes/{slug}`.
 
     The fragment, where browsers keep the key of an encrypted paste, is dropped. Raises UsageError.
     """
@@ -72,7 +72,7 @@ def _server(url: URL) -> str:
 def _split(segments: list[str]) -> tuple[str, str | None]:
     """The slug as written and the file's name, still percent-encoded; no slug where the path has another shape."""
     match segments:
-        case [slug] | ["raw", slug] | [slug, "raw"] | ["api", "v1", "pastes", slug]:
+        case [slug] | ["raw", slug] | [slug, "raw"] | [slug, "tail"] | ["api", "v1", "pastes", slug]:
             return slug, None
         case [slug, "raw", name]:
             return slug, name

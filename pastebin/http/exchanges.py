@@ -61,6 +61,7 @@ class Reply:
         self.head: Head | None = None
         self.has_begun = False  # anything of it has arrived
         self.may_continue = asyncio.Event()  # 100 Continue, or an answer without it
+        self.is_wanted = False  # the body of the request: 100 Continue was said
         self._connection = connection
         self._method = method
         self.seconds = seconds  # how long it may be silent
@@ -175,6 +176,7 @@ class Reply:
             if self._interim > _MOST_INTERIM:
                 raise BadUpstream("It has too many interim answers.")
             if head.status == 100:
+                self.is_wanted = True
                 self.may_continue.set()
             return
         self.head = head
@@ -212,6 +214,7 @@ class Exchange(asyncio.Protocol):
     def __init__(self, on_free: Callable[[Exchange, bool], None], on_lost: Callable[[Exchange], None]) -> None:
         self.idle_since = 0.0
         self.was_used = False
+        self.has_slot = False  # one of those that its upstream has
         self.is_sending = False  # a body, without which the request is not complete
         self._on_free = on_free
         self._on_lost = on_lost

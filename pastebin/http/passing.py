@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from pastebin.errors import PastebinError, UnreadableRequest, UpstreamTimeout
 from pastebin.http import bodies, consistency, forwarding, streaming
 from pastebin.http.exchanges import Ask, Exchange, Reply
+from pastebin.http.targets import PATIENT_SECONDS, is_patient
 
 # RFC 9110, section 10.1.1: who waits for 100 does not wait for ever.
 _CONTINUE_SECONDS = 1.0
@@ -88,6 +89,8 @@ class Passing:
                 body = None if head.framing == "none" else b"".join([piece async for piece in _pieces(reply)])
                 return web.Response(status=head.status, reason=reason, headers=headers, body=body)
             response = web.StreamResponse(status=head.status, reason=reason, headers=headers)
+            if is_patient(forwarding.target_of(request.raw_path)):
+                reply.seconds = PATIENT_SECONDS
             is_endless = head.framing != "length" and headers.get(hdrs.CONTENT_TYPE, "").startswith(_EVENTS)
 
             def stop() -> None:
@@ -141,12 +144,13 @@ class Passing:
         """The body of the request, as it comes. Raises UploadTooSlow, UnreadableRequest, UpstreamTimeout."""
         if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
             await _asked_to_continue(reply)
-            if reply.head is not None:
+            if reply.head is not None and not reply.is_wanted:
                 return  # it is not wanted: the connection ends without it
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # else it would count as part of the answer
         is_chunked = hdrs.TRANSFER_ENCODING in ask.headers
-        async for chunk in bodies.chunks(request, self._idle_seconds):
+        idle_seconds = PATIENT_SECONDS if is_patient(ask.target) else self._idle_seconds
+        async for chunk in bodies.chunks(request, idle_seconds):
             data = b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk
             if not await exchange.send(data, self._response_seconds):
                 return

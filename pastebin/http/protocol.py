@@ -24,6 +24,7 @@ from pastebin.http.capacity import Capacity
 from pastebin.http.counted import OnAnswered
 from pastebin.http.problems import Document
 from pastebin.http.roads import ShortRoad, owed
+from pastebin.http.targets import is_patient
 from pastebin.http.weighed import Weighed
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Connection(Weighed):
     """One connection, if the door has `capacity` for it.
 
     `write_seconds` bounds how long a client may not read what was written for it. In every such time at least
-    `min_body_rate` bytes for each second of it have to arrive of a body, unless it was held up here.
+    `min_body_rate` bytes for each second of it have to arrive of a body, unless it was held up here or is patient.
     `on_answered` is told of every answer that was written as a whole.
     """
 
@@ -49,6 +50,7 @@ class Connection(Weighed):
         "_has_waited",
         "_head_timer",
         "_heard",
+        "_is_paced",
         "_last_body",
         "_min_body_rate",
         "_moved",
@@ -87,6 +89,7 @@ class Connection(Weighed):
         self._address: str | None = None  # under which it is counted
         self._min_body_rate = min_body_rate
         self._arrived = 0
+        self._is_paced = False
         self._was_held_up = False
         self._pace_timer: asyncio.TimerHandle | None = None
         self._write_seconds = write_seconds
@@ -196,11 +199,12 @@ class Connection(Weighed):
         if came:
             self._weigh()
         if self._messages:
-            self._last_body = self._messages[-1][1]
+            last, self._last_body = self._messages[-1]
+            self._is_paced = self._min_body_rate > 0 and not is_patient(getattr(last, "path", ""))
             self._await_no_head()
         elif self._head_timer is None and self._is_idle():
             self._head_timer = self._loop.call_later(HEAD_SECONDS, self._head_is_late)
-        if self._min_body_rate and self._last_body is not None and not self._last_body.is_eof():
+        if self._is_paced and self._last_body is not None and not self._last_body.is_eof():
             if self._pace_timer is None:
                 self._watch_pace()
             self._arrived += len(data)
@@ -361,7 +365,7 @@ class Connection(Weighed):
 
     def _pace_is_due(self) -> None:
         self._pace_timer = None
-        if self._last_body is None or self._last_body.is_eof():
+        if not self._is_paced or self._last_body is None or self._last_body.is_eof():
             return
         if self._was_held_up or self._arrived >= self._min_body_rate * self._write_seconds:
             self._watch_pace()

@@ -37,6 +37,8 @@ async def _sent(
     await response.prepare(request)
     if request.method == "HEAD":
         return response
+    if not first:
+        request.writer.send_headers()  # aiohttp would keep them until there is something of the body
     outlet = Outlet(request, response)
     try:
         if first:

@@ -1,8 +1,17 @@
-"""Which role a target belongs to, where the roles web and read are on nodes of their own. Pure."""
+"""What is known of a request by its target: the role it belongs to, and whether it takes its time. Pure."""
 
 from __future__ import annotations
 
 import re
 
-READ = re.compile(r"/(?:raw/|api/v1/(?!topology(?:\?|\Z))|[^/?]+/raw(?:[/?]|\Z))")
+READ = re.compile(r"/(?:raw/|api/v1/(?!topology(?:\?|\Z))|[^/?]+/(?:raw|tail)(?:[/?]|\Z))")
 """Matches the beginning of what readers answer: bytes and the API. Everything else is a page."""
+
+_LIVE = re.compile(r"/(?:live|[^/?]+/tail)(?:[/?]|\Z)")
+# Longer than the origin itself waits for a writer (live.idle_seconds).
+PATIENT_SECONDS = 3700.0
+
+
+def is_patient(target: str) -> bool:
+    """Whether what is asked may be silent for long, in both directions: a paste that is read while it is written."""
+    return _LIVE.match(target) is not None

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pastebin.errors import UpstreamTimeout, UpstreamUnavailable
 from pastebin.http.exchanges import Ask, Exchange, Reply
+from pastebin.http.targets import is_patient
 
 # Servers close what is idle; ours after 75 s, others after 5. A connection is taken up again before that,
 IDLE_SECONDS = 4.0
@@ -84,19 +85,23 @@ class Upstream:
     async def begin(self, ask: Ask, *, idle_seconds: float) -> tuple[Exchange, Reply]:
         """Send the head of a request, on a connection that was idle for so long at most.
 
-        Raises UpstreamUnavailable, UpstreamTimeout.
+        What may be silent for long takes no slot from others; the door that it came by has a limit. Raises
+        UpstreamUnavailable, UpstreamTimeout.
         """
+        slots = None if is_patient(ask.target) else self._slots
         try:
             async with asyncio.timeout(self._connect_seconds):
-                if self._slots is not None:
-                    await self._slots.acquire()
+                if slots is not None:
+                    await slots.acquire()
                 try:
                     exchange = self._take_idle(idle_seconds) or await self._connect()
                 except BaseException:
-                    self._release()
+                    if slots is not None:
+                        slots.release()
                     raise
         except TimeoutError:
             raise UpstreamTimeout("The origin takes no connection in time.") from None
+        exchange.has_slot = slots is not None
         return exchange, exchange.begin(ask, self._response_seconds)
 
     async def fetch(self, ask: Ask) -> Reply:
@@ -128,8 +133,10 @@ class Upstream:
         if not self._idle or (self._slots is not None and not self._slots.take()):
             return None
         exchange = self._take_idle(IDLE_SECONDS)
-        if exchange is None:
-            self._release()
+        if exchange is not None:
+            exchange.has_slot = self._slots is not None
+        elif self._slots is not None:
+            self._slots.release()
         return exchange
 
     def reply(self, exchange: Exchange, method: str) -> Reply:
@@ -163,12 +170,10 @@ class Upstream:
         if can_follow:
             exchange.idle_since = time.monotonic()
             self._idle.append(exchange)
-        self._release()
+        if self._slots is not None and exchange.has_slot:
+            exchange.has_slot = False
+            self._slots.release()
 
     def _forget(self, exchange: Exchange) -> None:
         if exchange in self._idle:
             self._idle.remove(exchange)
-
-    def _release(self) -> None:
-        if self._slots is not None:
-            self._slots.release()

@@ -14,8 +14,8 @@ from pastebin.http import bodies, payloads
 from pastebin.http.payloads import CreatePaste, Part, PasteChanges, PasteOptions, RevisePaste
 from pastebin.http.short import Short
 from pastebin.models import NO_OPTIONS, Options
-from pastebin.phrases import Phrase
 from pastebin.origin.create_form import Typed
+from pastebin.phrases import Phrase
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
 
@@ -127,7 +127,7 @@ class ContentReader:
     async def _read_raw(
         self, request: web.Request, taken: Intake, struct: Kind, key: str | None, name: str | None
     ) -> Options:
-        options = payloads.text_options(_query(request), key, _OPTIONS[struct])
+        options = payloads.text_options(query_fields(request), key, _OPTIONS[struct])
         if options.name is None and name is not None:
             options = replace(options, name=name)
         _watch(taken, options)
@@ -145,7 +145,7 @@ def _watch(taken: Intake, options: Options) -> None:
         taken.scanners = []
 
 
-def _query(request: web.Request) -> dict[str, str]:
+def query_fields(request: web.Request) -> dict[str, str]:
     """The fields of the query; a flag that is only named is raised. Raises InvalidPaste."""
     if not (raw := request.rel_url.raw_query_string):
         return {}

@@ -17,7 +17,8 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import ReadQuery
 from pastebin.http.representations import Representations
 from pastebin.models import Paste
-from pastebin.origin import heat, openapi, tokens
+from pastebin.origin import heat, live, openapi, tokens
+from pastebin.origin.live import LiveReader
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.search import SearchHandlers
 from pastebin.origin.stats import StatsHandlers
@@ -40,24 +41,31 @@ JSON_HEADERS = {
 async def role(resources: Resources) -> AsyncIterator[Offer]:
     """Serve pastes as raw bytes and metadata."""
     config = resources.config
-    idle_seconds = config.doors.body_idle_seconds
-    raw = RawAnswers(resources.reading, resources.lines, resources.representations, idle_seconds)
-    handlers = ReadHandlers(
-        resources.reading, raw, resources.representations, resources.addresses, config.limits, resources.warming
-    )
-    yield Offer(
-        [
-            web.get("/raw/{slug}", handlers.raw),
-            web.get("/{slug}/raw", handlers.raw),
-            web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
-            web.get("/api/v1/pastes/{slug}", handlers.show),
-            *SearchHandlers(resources.reading, resources.searching).routes(),
-            *StatsHandlers(resources.reading, resources.statistics).routes(),
-            web.get("/api/v1/limits", handlers.limits),
-            web.get("/api/v1/syntaxes", handlers.syntaxes),
-            web.get("/api/v1/openapi.json", handlers.openapi),
-        ]
-    )
+    raw = RawAnswers(resources.reading, resources.lines, resources.representations, config.doors.body_idle_seconds)
+    async with live.reading(resources) as growing:
+        handlers = ReadHandlers(
+            resources.reading,
+            raw,
+            growing,
+            resources.representations,
+            resources.addresses,
+            config.limits,
+            resources.warming,
+        )
+        yield Offer(
+            [
+                web.get("/raw/{slug}", handlers.raw),
+                web.get("/{slug}/raw", handlers.raw),
+                web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
+                *growing.routes(),
+                web.get("/api/v1/pastes/{slug}", handlers.show),
+                *SearchHandlers(resources.reading, resources.searching).routes(),
+                *StatsHandlers(resources.reading, resources.statistics).routes(),
+                web.get("/api/v1/limits", handlers.limits),
+                web.get("/api/v1/syntaxes", handlers.syntaxes),
+                web.get("/api/v1/openapi.json", handlers.openapi),
+            ]
+        )
 
 
 class ReadHandlers:
@@ -67,6 +75,7 @@ class ReadHandlers:
         self,
         reading: Reading,
         raw: RawAnswers,
+        live: LiveReader,
         made: Representations,
         addresses: Addresses,
         limits: LimitsSection,
@@ -74,6 +83,7 @@ class ReadHandlers:
     ) -> None:
         self._reading = reading
         self._raw = raw
+        self._live = live
         self._representations = made
         self._addresses = addresses
         self._limits = limits
@@ -84,6 +94,8 @@ class ReadHandlers:
         name = request.match_info.get("name", request.query.get("name"))
         paste = await self._reading.open(slug, tokens.presented(request), bodies="sole", body_of=name)
         heat.note(self._warming, request, paste)
+        if paste.is_live:
+            return await self._live.raw(request, paste)
         if name is None and len(paste.files) > 1:
             return await self._raw.answer_list(request, paste, self._addresses.base(request))
         return await self._raw.answer(request, paste, choose(paste, name))

@@ -15,12 +15,13 @@ from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
 from pastebin.http.pages import SCRIPTED, Pages, page_body, page_headers
 from pastebin.http.representations import Representations
-from pastebin.origin import heat, paste_tools, tokens, topology
+from pastebin.origin import heat, live, paste_tools, tokens, topology
 from pastebin.origin.archives import ArchiveHandlers
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.keys_page import KeysPage
 from pastebin.origin.language_page import LanguagePage
+from pastebin.origin.live import LiveReader
 from pastebin.origin.look import LookHandlers
 from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
@@ -44,10 +45,18 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     made = resources.representations
     raw = RawAnswers(resources.reading, resources.lines, made, config.doors.body_idle_seconds)
     page = PastePage.of(resources)
-    handlers = WebHandlers(
-        resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits, resources.warming
-    )
-    async with topology.showing(resources) as planet:
+    async with topology.showing(resources) as planet, live.reading(resources) as growing:
+        handlers = WebHandlers(
+            resources.reading,
+            resources.pages,
+            page,
+            raw,
+            growing,
+            made,
+            resources.addresses,
+            config.limits,
+            resources.warming,
+        )
         yield Offer(
             [
                 *resources.assets.routes(),
@@ -79,6 +88,7 @@ class WebHandlers:
         pages: Pages,
         page: PastePage,
         raw: RawAnswers,
+        live: LiveReader,
         made: Representations,
         addresses: Addresses,
         limits: LimitsSection,
@@ -88,6 +98,7 @@ class WebHandlers:
         self._pages = pages
         self._page = page
         self._raw = raw
+        self._live = live
         self._representations = made
         self._addresses = addresses
         self._limits = limits
@@ -112,6 +123,8 @@ class WebHandlers:
             return await self._bytes(request, slug, token)
         paste = await self._reading.find(slug, token, bodies="all")
         heat.note(self._warming, request, paste)
+        if paste.is_live:
+            return await self._live.page(request, paste)
         if paste.needs_reveal:
             return reveal_page(self._pages, paste, self._addresses.base(request))
         if syntax is None and (asked := request.query.get("syntax")) is not None:
@@ -124,6 +137,8 @@ class WebHandlers:
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:
         paste = await self._reading.open(slug, token, bodies="sole")
         heat.note(self._warming, request, paste)
+        if paste.is_live:
+            return await self._live.raw(request, paste)
         if len(paste.files) > 1:
             return await self._raw.answer_list(request, paste, self._addresses.base(request), vary=("Accept",))
         return await self._raw.answer(request, paste, choose(paste, None), vary=("Accept",))

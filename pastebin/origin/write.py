@@ -16,7 +16,7 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Said, Short, Tell
 from pastebin.models import Published, Purge
-from pastebin.origin import keeping
+from pastebin.origin import keeping, live
 from pastebin.origin.complaints import ComplaintHandlers
 from pastebin.origin.content import ContentReader
 from pastebin.origin.creating import CreateHandlers
@@ -61,8 +61,10 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         if config.visits.count and (config.visits.url or "analytics" in config.node.roles):
             telling = Telling(resources.database, resources.statistics, config.visits, resources.metrics)
             await loops.enter_async_context(resources.loops.running(telling.run(), name="changes"))
+        writing = await loops.enter_async_context(live.writing(resources))
         yield Offer(
             [
+                *writing,
                 web.post("/", handlers.drop, short=handlers.drop_short),
                 web.put("/", handlers.drop),
                 web.put("/{name:[^/]+}", handlers.drop),

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from pastebin.errors import CredentialsFound, Problem
-from pastebin.models import File, Options
+from pastebin.models import File, Options, Paste
 from pastebin.phrases import Phrase
 from pastebin.services import syntaxes
 from pastebin.services.credentials import Scanner
@@ -90,6 +90,30 @@ def content_problems(files: tuple[File, ...]) -> list[Problem]:
         if file.syntax is not None and syntaxes.find(file.syntax) is None:
             found.append(Problem(f"files[{file.position}].syntax", "is not known; /api/v1/syntaxes lists what is"))
     return found
+
+
+def live_problems(paste: Paste, options: Options, files: tuple[File, ...]) -> list[Problem]:
+    """What cannot be changed of a paste while it is being written: its readers are there already."""
+    if not paste.is_live:
+        return []
+    found = [Problem("files", "cannot be changed while the paste is being written")] if files else []
+    asked = sorted(options.asked & {"burn", "max_reads", "password"})
+    return found + [Problem(member, "cannot be asked of a paste that is being written") for member in asked]
+
+
+def unfit_for_live(options: Options) -> list[Problem]:
+    """What cannot be asked of a paste that is read while it is written."""
+    members = {
+        "max_reads": options.max_reads is not None,
+        "password": options.password is not None,
+        "encryption": options.encryption is not None,
+        "reject_secrets": options.rejects_credentials,
+    }
+    return [
+        Problem(member, "cannot be asked of a paste that is read while it is written")
+        for member, is_asked in members.items()
+        if is_asked
+    ]
 
 
 def refuse_credentials(options: Options, scanners: Sequence[Scanner] | None) -> None:

@@ -92,10 +92,10 @@ class Publishing:
         StorageFull.
         """
         files = judging.named(taken.files, options)
-        _refuse(await self._problems(options), taken, files, options)
+        _refuse(await self.problems(options), taken, files, options)
         await self._blobs.require_room()
         hashed = await self._passwords.hash(options.password) if options.password else None
-        draft, token = self._drafted(files, options, hashed)
+        draft, token = self.drafted(files, options, hashed)
         with taken.committing():
             paste = await self._insert(draft, own_slug=options.slug is not None)
         if taken.blob_keys and {file.blob_key for file in paste.files}.isdisjoint(taken.blob_keys):
@@ -118,10 +118,10 @@ class Publishing:
             return None
         files = judging.named(taken.files, options)
         _refuse(self._mistakes(options), taken, files, options)
-        draft, token = self._drafted(files, options, None)
+        draft, token = self.drafted(files, options, None)
         return _Beginning(self._pastes, self._created, draft, token, tell).begin()
 
-    def _drafted(self, files: tuple[File, ...], options: Options, password_hash: str | None) -> tuple[Draft, str]:
+    def drafted(self, files: tuple[File, ...], options: Options, password_hash: str | None) -> tuple[Draft, str]:
         """What is to be committed, and the owner token."""
         key = options.idempotency_key
         token = slugs.derive_token(self._secret, key) if key else slugs.generate_token()
@@ -170,7 +170,7 @@ class Publishing:
         files = judging.named(taken.files, options)
         if files:
             await self._blobs.require_room()
-        mistakes = await self._problems(options) + judging.unless_named(taken.problems, options, taken.files)
+        mistakes = await self.problems(options) + judging.unless_named(taken.problems, options, taken.files)
         self._judge_change(paste, files, options, mistakes)
         judging.refuse_credentials(options, taken.scanners)
         changes = Changes(files or None, await self._members(options))
@@ -192,7 +192,7 @@ class Publishing:
         self, paste: Paste, files: tuple[File, ...], options: Options, mistakes: Sequence[Problem]
     ) -> None:
         """Raise InvalidPaste with the `mistakes` of the request itself, and what this paste does not allow."""
-        problems = list(mistakes)
+        problems = [*mistakes, *judging.live_problems(paste, options, files)]
         if files:
             problems += judging.content_problems(files)
             if paste.revision >= self._limits.max_revisions:
@@ -252,7 +252,7 @@ class Publishing:
         seconds = self._limits.default_lifetime_seconds or self._limits.max_lifetime_seconds
         return timedelta(seconds=seconds) if seconds else None
 
-    async def _problems(self, options: Options) -> list[Problem]:
+    async def problems(self, options: Options) -> list[Problem]:
         """Everything wrong with the options of a create or a change."""
         return self._mistakes(options) + await self._moment_problems(options)
 

@@ -11,8 +11,10 @@ from pastebin.models import File, Paste
 
 PASTE = """p.id, p.slug, p.title, p.visibility, p.created_at, p.revised_at, p.expires_at, p.max_reads, p.reads,
     p.parent, p.encryption, p.token_hash, p.password_hash, p.revision, p.version,
-    p.analytics"""
-PASTE_COLUMNS = 16
+    p.analytics, p.is_live"""
+PASTE_COLUMNS = 17
+# Those that the model has behind its files.
+_BEHIND = 3
 # The columns of FILE are followed by `body`, which not every statement takes from the same place.
 FILE = "f.position, f.name, f.media_type, f.syntax, f.size, f.sha256, f.blob_key"
 FILE_COLUMNS = 8
@@ -60,7 +62,7 @@ def bytes_of(files: Iterable[File]) -> int:
 
 def paste_of(row: asyncpg.Record, files: tuple[File, ...], ends_at: float | None = None) -> Paste:
     """A row that begins with the columns of PASTE."""
-    members = (*row[: PASTE_COLUMNS - 2], files, *row[PASTE_COLUMNS - 2 : PASTE_COLUMNS], ends_at)
+    members = (*row[: PASTE_COLUMNS - _BEHIND], files, *row[PASTE_COLUMNS - _BEHIND : PASTE_COLUMNS], ends_at)
     return Paste(*members)
 
 
