@@ -82,7 +82,9 @@ class Pages:
         )
         # what jinja2.ext.i18n adds to an environment
         self._environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
-        self._environment.globals.update(asset=assets.url, site_title=site.title, shown_images=SHOWN_IMAGES)
+        self._environment.globals.update(
+            asset=assets.url, integrity=assets.integrity, site_title=site.title, shown_images=SHOWN_IMAGES
+        )
         self._environment.filters.update(
             about=about,
             duration=duration,

@@ -10,11 +10,12 @@ from pastebin.errors import CredentialsFound, EditForbidden, InvalidPaste, Probl
 from pastebin.http import asking, bodies, caching, counted, streaming
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
-from pastebin.http.pages import Pages, html_response
+from pastebin.http.pages import SCRIPTED, Pages, html_response
 from pastebin.models import Paste
 from pastebin.origin import tokens
 from pastebin.origin.content import ContentReader
 from pastebin.origin.create_form import create_context
+from pastebin.origin.encrypted import sealing_of
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.sections import LimitsSection
@@ -74,7 +75,8 @@ class FormHandlers:
             return self._form_again(typed, [Problem("slug", error.detail)], base, status=409)
         # the page of a protected paste would use up a reading: its maker gets the one with the link instead
         slug = published.paste.slug
-        address = f"/{slug}/manage?created" if published.paste.needs_reveal else f"/{slug}?created"
+        has_page = not published.paste.needs_reveal or sealing_of(published.paste) is not None
+        address = f"/{slug}?created" if has_page else f"/{slug}/manage?created"
         response = web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
         tokens.remember(response, published.paste.slug, published.token, secure=base.startswith("https:"))
         return response
@@ -90,7 +92,8 @@ class FormHandlers:
     ) -> web.Response:
         typed.pop("password", None)
         context = create_context(self._limits, typed, problems, has_credentials=has_credentials)
-        return html_response(self._pages.render("create.html", **context, site_url=base), status)
+        text = self._pages.render("create.html", **context, site_url=base)
+        return html_response(text, status, {"Content-Security-Policy": SCRIPTED})
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
         """Consume one read and show the paste; what a page cannot show is sent as a download instead."""
@@ -104,7 +107,8 @@ class FormHandlers:
         except WrongPassword:
             return reveal_page(self._pages, await self._reading.find(slug, token), base, wrong=True)
         file = paste.files[0]
-        if len(paste.files) == 1 and (not file.is_text or file.size > self._limits.page_bytes):
+        is_shown = file.is_text and file.size <= self._limits.page_bytes and paste.encryption is None
+        if len(paste.files) == 1 and not is_shown:
             response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.of_secret(paste)})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)

@@ -13,12 +13,13 @@ from pastebin.http import caching, problems
 from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
-from pastebin.http.pages import Pages, page_body, page_headers
+from pastebin.http.pages import SCRIPTED, Pages, page_body, page_headers
 from pastebin.http.representations import Representations
-from pastebin.origin import heat, tokens, topology
+from pastebin.origin import encrypted, heat, tokens, topology
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.paste_page import PastePage
+from pastebin.origin.privatebin import PrivateBinReads
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
 from pastebin.resources import Resources
@@ -37,14 +38,24 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     made = resources.representations
     raw = RawAnswers(resources.reading, made, config.doors.body_idle_seconds)
     page = PastePage.of(resources)
+    foreign = PrivateBinReads(resources.reading, config.doors.body_idle_seconds)
     handlers = WebHandlers(
-        resources.reading, resources.pages, page, raw, made, resources.addresses, config.limits, resources.warming
+        resources.reading,
+        resources.pages,
+        page,
+        raw,
+        made,
+        resources.addresses,
+        config.limits,
+        resources.warming,
+        foreign,
     )
     async with topology.showing(resources) as planet:
         yield Offer(
             [
                 *resources.assets.routes(),
                 web.get("/", handlers.front),
+                *foreign.routes(),
                 web.get("/problems/{problem}", handlers.problem),
                 *StatsPages.of(resources).routes(),
                 *resources.admin_door.routes(),
@@ -69,6 +80,7 @@ class WebHandlers:
         addresses: Addresses,
         limits: LimitsSection,
         warming: Warming,
+        foreign: PrivateBinReads,
     ) -> None:
         self._reading = reading
         self._pages = pages
@@ -78,12 +90,15 @@ class WebHandlers:
         self._addresses = addresses
         self._limits = limits
         self._warming = warming
+        self._foreign = foreign
 
-    async def front(self, request: web.Request) -> web.Response:
+    async def front(self, request: web.Request) -> web.StreamResponse:
+        if request.rel_url.raw_query_string and (answer := await self._foreign.answer(request)) is not None:
+            return answer
         base = self._addresses.base(request)
         context = create_context(self._limits, {}, [])
         if prefers_html(request.headers.get("Accept")):
-            headers = page_headers()
+            headers = {**page_headers(), "Content-Security-Policy": SCRIPTED}
             text = self._pages.render("create.html", **context, site_url=base)
         else:
             headers = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
@@ -98,9 +113,13 @@ class WebHandlers:
             return await self._bytes(request, slug, token)
         paste = await self._reading.find(slug, token, bodies="all")
         heat.note(self._warming, request, paste)
-        if paste.needs_reveal:
-            return reveal_page(self._pages, paste, self._addresses.base(request))
+        base = self._addresses.base(request)
         created = "created" in request.query and tokens.is_of(paste, token)
+        if (sealing := encrypted.sealing_of(paste)) is not None:
+            made = self._representations
+            return await encrypted.answer(request, self._pages, made, paste, sealing, base, created=created)
+        if paste.needs_reveal:
+            return reveal_page(self._pages, paste, base)
         return await self._page.answer(request, paste, syntax=syntax, created=created)
 
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:
