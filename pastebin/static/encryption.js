@@ -48,7 +48,8 @@ async function begin() {
   }
   if (isLimited || location.hash.startsWith("#-")) {
     form.hidden = false;
-    return page.querySelector("[data-before]").hidden = false;
+    page.querySelector("[data-before]").hidden = false;
+    return undefined;
   }
   return attempt(true);
 }
@@ -143,6 +144,7 @@ function shown({ name, bytes: content }, index) {
   link.download = visible(name) || `${page.dataset.slug}.txt`;
   const text = asText(content);
   const kind = text === null ? imageType(content) : "";
+  if (!text) part.querySelector("pre").remove();
   if (text !== null) write(part, text, heading.id);
   else if (kind) picture(part, kind, content, name);
   else part.querySelector("[data-binary]").hidden = false;
@@ -150,12 +152,15 @@ function shown({ name, bytes: content }, index) {
 }
 
 function write(part, text, label) {
+  if (!text) {
+    part.querySelector("[data-empty]").hidden = false;
+    return;
+  }
   const pre = part.querySelector("pre");
   const code = pre.querySelector("code");
   const copy = part.querySelector("[data-copy]");
   copy.hidden = !navigator.clipboard;
   copy.addEventListener("click", () => copied(copy, text));
-  if (!text) return void (part.querySelector("[data-empty]").hidden = false);
   pre.hidden = false;
   pre.setAttribute("aria-labelledby", label);
   const lines = text.replace(/\n$/, "").split("\n");
