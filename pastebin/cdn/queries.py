@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
+from pastebin.http.targets import ONCE
+
 ANY = "*"
 # What the routes of this project's own origin read of a GET. Whatever else stands in a query changes no answer of its.
 OWN = frozenset({"back", "content", "created", "done", "download", "lines", "name", "syntax"}) | {
@@ -13,7 +15,7 @@ OWN = frozenset({"back", "content", "created", "done", "download", "lines", "nam
 }
 # Where others are read, or refused, so that the origin has to see all of them. Nothing of that may be kept. Where
 # letters are written as %61 the path may be any.
-_STRICT = re.compile(r"/api/|/admin/|/[^/?]+/stats\?|[^?]*%")
+_STRICT = re.compile(rf"/api/|/admin/|/[^/?]+/stats\?|{ONCE.pattern}|[^?]*%")
 
 
 class Queries:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from pastebin.http.targets import READ
+from pastebin.http.targets import ONCE, READ
 
 Kind = Literal["web", "read", "write", "analytics"]
 
@@ -44,11 +44,14 @@ class Want:
 
 
 _READS, _PAGES = Want("read", is_safe=True), Want("web", is_safe=True)
+_ONCE = Want("web", is_safe=False)
 
 
 def wanted(method: str, target: str) -> Want:
     """What the request is for. What changes something is for writers, wherever it goes."""
     is_safe = method in SAFE
+    if is_safe and ONCE.match(target):
+        return _ONCE
     if is_safe and target.find("/", 1) < 0 and not target.startswith("/admin"):
         return _PAGES  # of what has a name of its own everything else is deeper down
     if upload := _UPLOAD.fullmatch(target):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -94,6 +95,11 @@ class Assets:
     def url(self, name: str) -> str:
         """The address of a file, such as `/static/style.0123456789abcdef.css`. Raises KeyError for an unknown name."""
         return self._urls[name]
+
+    def integrity(self, name: str) -> str:
+        """What a page can demand of a file (W3C Subresource Integrity, section 3.1). Raises KeyError."""
+        body = self._by_address[self._urls[name].removeprefix("/static/")].body
+        return f"sha384-{base64.b64encode(hashlib.sha384(body).digest()).decode()}"
 
     def routes(self) -> list[web.RouteDef]:
         """GET and HEAD of the files, of `/robots.txt`, and of `/favicon.ico`, which browsers ask for unbidden."""

@@ -98,7 +98,9 @@ class Pages:
             pgettext=languages.pgettext,
             npgettext=languages.npgettext,
         )
-        self._environment.globals.update(asset=assets.url, site_title=site.title, shown_images=SHOWN_IMAGES)
+        self._environment.globals.update(
+            asset=assets.url, integrity=assets.integrity, site_title=site.title, shown_images=SHOWN_IMAGES
+        )
         self._environment.filters.update(
             about=about,
             duration=duration,

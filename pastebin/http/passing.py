@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from pastebin.errors import PastebinError, UnreadableRequest, UpstreamTimeout
 from pastebin.http import bodies, consistency, forwarding, streaming
 from pastebin.http.exchanges import Ask, Exchange, Reply
-from pastebin.http.targets import PATIENT_SECONDS, is_patient
+from pastebin.http.targets import ONCE, PATIENT_SECONDS, is_patient
 
 # RFC 9110, section 10.1.1: who waits for 100 does not wait for ever.
 _CONTINUE_SECONDS = 1.0
@@ -68,7 +68,7 @@ class Passing:
         ask = self._ask(request)
         if request.body_exists:
             return await self._with_body(request, ask)
-        if request.method in _SAFE:
+        if request.method in _SAFE and not ONCE.match(ask.target):
             reply = await self._through.fetch(ask)
         else:
             _, reply = await self._through.begin(ask)

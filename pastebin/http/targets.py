@@ -7,6 +7,9 @@ import re
 READ = re.compile(r"/(?:raw/|api/v1/(?!topology(?:\?|\Z))|[^/?]+/(?:raw|tail)(?:[/?]|\Z))")
 """Matches the beginning of what readers answer: bytes and the API. Everything else is a page."""
 
+# PrivateBin's form of an address, where its clients read, by GET, also what burns: such a request is passed on once.
+ONCE = re.compile(r"/\?(?:[A-Za-z0-9_-]{3,64}=?\Z|(?:jsonld|pasteid)=)")
+
 _LIVE = re.compile(r"/(?:live|[^/?]+/tail)(?:[/?]|\Z)")
 # Longer than the origin itself waits for a writer (live.idle_seconds).
 PATIENT_SECONDS = 3700.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from aiohttp import web
@@ -80,16 +80,7 @@ class ContentReader:
 
     async def _read_json(self, request: web.Request, taken: Intake, struct: Kind, key: str | None) -> Options:
         _no_query(request)
-        async with AsyncExitStack() as turn:
-
-            async def wait() -> None:
-                try:
-                    async with asyncio.timeout(_TURN_SECONDS):
-                        await turn.enter_async_context(self._large)
-                except TimeoutError:
-                    raise Overloaded("Too many large JSON bodies are on their way; try again shortly.") from None
-
-            body = await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds, on_large=wait)
+        async with self.whole(request) as body:
             if len(body) > _INLINE_BYTES:
                 options, parts = await asyncio.to_thread(self._take_apart, body, struct, key)
             else:
@@ -99,6 +90,20 @@ class ContentReader:
                 if not taken.add_whole(part.content, name=part.name, syntax=part.syntax):
                     await taken.add(_once(part.content), name=part.name, syntax=part.syntax)
             return options
+
+    @asynccontextmanager
+    async def whole(self, request: web.Request) -> AsyncIterator[bytes]:
+        """A body of JSON, and a turn to take it apart. Raises PasteTooLarge, UploadTooSlow, Overloaded."""
+        async with AsyncExitStack() as turn:
+
+            async def wait() -> None:
+                try:
+                    async with asyncio.timeout(_TURN_SECONDS):
+                        await turn.enter_async_context(self._large)
+                except TimeoutError:
+                    raise Overloaded("Too many large JSON bodies are on their way; try again shortly.") from None
+
+            yield await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds, on_large=wait)
 
     def _take_apart(self, body: bytes, struct: Kind, key: str | None) -> tuple[Options, list[Part]]:
         data = payloads.parse_json(body)

@@ -13,6 +13,7 @@ from pastebin.models import Published
 from pastebin.origin import keeping, tokens
 from pastebin.origin.content import ContentReader
 from pastebin.origin.create_form import Typed, create_context
+from pastebin.origin.encrypted import sealing_of
 from pastebin.origin.keeping import Kept
 from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
@@ -62,7 +63,8 @@ class CreateHandlers:
     def _created(self, request: web.Request, published: Published, base: str, *, as_json: bool) -> web.Response:
         paste = published.paste
         # the page of a protected paste would use up a reading: its maker gets the one with the link instead
-        address = f"/{paste.slug}/manage?created" if paste.needs_reveal else f"/{paste.slug}?created"
+        has_page = not paste.needs_reveal or sealing_of(paste) is not None
+        address = f"/{paste.slug}?created" if has_page else f"/{paste.slug}/manage?created"
         if as_json:
             view = views.created_view(published, base)
             response = json_answer(view, status=201, headers={hdrs.LOCATION: address})

@@ -62,7 +62,8 @@ class FormHandlers:
         except WrongPassword:
             return reveal_page(self._pages, await self._reading.find(slug, token), base, wrong=True)
         file = paste.files[0]
-        if len(paste.files) == 1 and (not file.is_text or file.size > self._limits.page_bytes):
+        is_shown = file.is_text and file.size <= self._limits.page_bytes and paste.encryption is None
+        if len(paste.files) == 1 and not is_shown:
             response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.of_secret(paste)})
             response.content_length = file.size
             return await streaming.send(request, response, self._reading.stream(file), self._idle_seconds)

@@ -15,7 +15,7 @@ from pastebin.http.negotiation import prefers_html
 from pastebin.http.offer import Offer
 from pastebin.http.pages import SCRIPTED, Pages, page_body, page_headers
 from pastebin.http.representations import Representations
-from pastebin.origin import heat, live, paste_tools, tokens, topology
+from pastebin.origin import encrypted, heat, live, paste_tools, tokens, topology
 from pastebin.origin.archives import ArchiveHandlers
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
@@ -25,6 +25,7 @@ from pastebin.origin.live import LiveReader
 from pastebin.origin.look import LookHandlers
 from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
+from pastebin.origin.privatebin import PrivateBinReads
 from pastebin.origin.qr import QrHandlers
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
@@ -45,6 +46,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     made = resources.representations
     raw = RawAnswers(resources.reading, resources.lines, made, config.doors.body_idle_seconds)
     page = PastePage.of(resources)
+    foreign = PrivateBinReads(resources.reading, config.doors.body_idle_seconds)
     async with topology.showing(resources) as planet, live.reading(resources) as growing:
         handlers = WebHandlers(
             resources.reading,
@@ -56,11 +58,13 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             resources.addresses,
             config.limits,
             resources.warming,
+            foreign,
         )
         yield Offer(
             [
                 *resources.assets.routes(),
                 web.get("/", handlers.front),
+                *foreign.routes(),
                 web.get("/problems/{problem}", handlers.problem),
                 *StatsPages.of(resources).routes(),
                 *LanguagePage.of(resources).routes(),
@@ -93,6 +97,7 @@ class WebHandlers:
         addresses: Addresses,
         limits: LimitsSection,
         warming: Warming,
+        foreign: PrivateBinReads,
     ) -> None:
         self._reading = reading
         self._pages = pages
@@ -103,8 +108,11 @@ class WebHandlers:
         self._addresses = addresses
         self._limits = limits
         self._warming = warming
+        self._foreign = foreign
 
-    async def front(self, request: web.Request) -> web.Response:
+    async def front(self, request: web.Request) -> web.StreamResponse:
+        if request.rel_url.raw_query_string and (answer := await self._foreign.answer(request)) is not None:
+            return answer
         base = self._addresses.base(request)
         context = create_context(self._limits, {}, [])
         if prefers_html(request.headers.get("Accept")):
@@ -123,15 +131,19 @@ class WebHandlers:
             return await self._bytes(request, slug, token)
         paste = await self._reading.find(slug, token, bodies="all")
         heat.note(self._warming, request, paste)
+        base = self._addresses.base(request)
         if paste.is_live:
             return await self._live.page(request, paste)
+        created = "created" in request.query and tokens.is_of(paste, token)
+        if (sealing := encrypted.sealing_of(paste)) is not None:
+            made = self._representations
+            return await encrypted.answer(request, self._pages, made, paste, sealing, base, created=created)
         if paste.needs_reveal:
-            return reveal_page(self._pages, paste, self._addresses.base(request))
+            return reveal_page(self._pages, paste, base)
         if syntax is None and (asked := request.query.get("syntax")) is not None:
             if caching.is_for_all(paste) or asked == paste_tools.MORE:
                 return paste_tools.shown_as(paste, asked)
             syntax = asked
-        created = "created" in request.query and tokens.is_of(paste, token)
         return await self._page.answer(request, paste, syntax=syntax, created=created)
 
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:

@@ -16,7 +16,7 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Said, Short, Tell
 from pastebin.models import Published, Purge
-from pastebin.origin import keeping, live
+from pastebin.origin import keeping, live, privatebin
 from pastebin.origin.complaints import ComplaintHandlers
 from pastebin.origin.content import ContentReader
 from pastebin.origin.creating import CreateHandlers
@@ -24,6 +24,7 @@ from pastebin.origin.forms import FormHandlers
 from pastebin.origin.look import LookHandlers
 from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
+from pastebin.origin.privatebin import PrivateBinWrites
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import JSON_HEADERS, json_answer
 from pastebin.positions import Position
@@ -55,7 +56,10 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         idle,
     )
     creating = CreateHandlers.of(resources, content)
-    handlers = WriteHandlers(resources.publishing, resources.reading, content, creating, resources.addresses, idle)
+    foreign = PrivateBinWrites(resources.publishing, content)
+    handlers = WriteHandlers(
+        resources.publishing, resources.reading, content, creating, resources.addresses, idle, foreign
+    )
     async with AsyncExitStack() as loops:
         await loops.enter_async_context(resources.loops.running(resources.sweeping.run(), name="sweeping"))
         if config.visits.count and (config.visits.url or "analytics" in config.node.roles):
@@ -67,6 +71,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *writing,
                 web.post("/", handlers.drop, short=handlers.drop_short),
                 web.put("/", handlers.drop),
+                *foreign.routes(),
                 web.put("/{name:[^/]+}", handlers.drop),
                 web.post(keeping.PATH, creating.create),
                 *MineHandlers.of(resources).forms(),
@@ -92,11 +97,13 @@ class WriteHandlers:
         creating: CreateHandlers,
         addresses: Addresses,
         idle_seconds: float,
+        foreign: PrivateBinWrites,
     ) -> None:
         self._publishing = publishing
         self._reading = reading
         self._content = content
         self._creating = creating
+        self._foreign = foreign
         self._addresses = addresses
         self._idle_seconds = idle_seconds
 
@@ -109,6 +116,8 @@ class WriteHandlers:
 
     async def drop(self, request: web.Request) -> web.StreamResponse:
         """The same from a terminal: the answer is the address and a newline. A browser's form lands here as well."""
+        if privatebin.is_spoken(request) and request.path == "/":
+            return await self._foreign.answer(request)
         if request.method == "POST" and prefers_html(request.headers.get("Accept")):
             return await self._creating.create(request)
         base = self._addresses.base(request)
