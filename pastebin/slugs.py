@@ -27,8 +27,8 @@ RULE = f"must be {ALLOWED}, and none of the service's own words"
 # First path segments that the service keeps for itself, now or for what it may grow.
 _RESERVED = """
     about admin api assets client compat diff docs documents embed favicon healthz help keys language live livez login
-    logout look metrics mine new oembed pastes problems raw readyz robots rss search sharex startupz static stats topology
-    upload uploads well-known
+    logout look metrics mine new oembed pastes problems raw readyz robots rss search sharex startupz static stats
+    topology upload uploads well-known
 """
 RESERVED = frozenset(_RESERVED.split())
 
