@@ -358,4 +358,4 @@ def _row(sight: Sight, now: float) -> Row:
 
 def _server_row(seen: ServerSeen) -> Row:
     spot = _server_spot(seen)
-    return Row(spot.name, "-", f"PostgreSQL, {say(spot.tier)}", spot.mark, _state(seen.server), None, spot.lines[1])
+    return Row(spot.name, "-", f"PostgreSQL {say(spot.tier)}", spot.mark, _state(seen.server), None, spot.lines[1])

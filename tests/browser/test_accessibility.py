@@ -1,0 +1,154 @@
+"""Every page against the rules of axe-core, in both themes and both directions; and the keys that pages have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from importlib import resources
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import SCREENSHOTS, Browse, Watched
+from tests.nodes import Node
+
+pytestmark = pytest.mark.browser
+
+_RUN = """
+async () => (await axe.run({ resultTypes: ["violations"] })).violations.flatMap((rule) =>
+  rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 200)} (${node.failureSummary})`))
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=["light", "dark"])
+async def watched(browse: Browse, request: pytest.FixtureRequest) -> AsyncIterator[Watched]:
+    async with browse(color_scheme=request.param, reduced_motion="reduce") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+async def addresses(node: Node) -> dict[str, str]:
+    """Where to find each page, under the name of its picture."""
+    code = await node.paste(b"def f(x):\n    return x  # a comment\n", name="a.py", title="A title")
+    burn = await node.paste("secret\n", burn=True, password="open sesame")
+    owned = code["slug"]
+    return {
+        "create": "/",
+        "paste": f"/{owned}",
+        "reveal": f"/{burn['slug']}",
+        "manage": f"/{owned}/manage",
+        "stats-closed": f"/{owned}/stats",
+        "admin": "/admin",
+        "missing": "/unknown0000",
+        "problem": "/problems/paste-not-found",
+        "language": "/language",
+        "keys": "/keys",
+    }
+
+
+async def violations(page: Page, axe: str) -> list[str]:
+    await page.evaluate(axe)
+    found: list[str] = await page.evaluate(_RUN)
+    return found
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+async def test_pages_break_no_rule(watched: Watched, addresses: dict[str, str], axe: str, language: str) -> None:
+    page = watched.page
+    await speak(page, watched.origin, language)
+    found = {}
+    for name, address in addresses.items():
+        await page.goto(address)
+        await expect(page.locator("html")).to_have_attribute("lang", language)
+        found[name] = await violations(page, axe)
+    assert {name: rules for name, rules in found.items() if rules} == {}
+
+
+@pytest.mark.parametrize("language", ["ar", "de", "ja", "ru"])
+async def test_pages_fit_in_every_language(watched: Watched, addresses: dict[str, str], language: str) -> None:
+    page = watched.page
+    await speak(page, watched.origin, language)
+    scheme = "dark" if await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+    for name, address in addresses.items():
+        await page.goto(address)
+        for width, height in ((1280, 800), (360, 740)):
+            await page.set_viewport_size({"width": width, "height": height})
+            await page.screenshot(path=SCREENSHOTS / f"{name}-{language}-{width}-{scheme}.png")
+            wide = await page.evaluate("document.scrollingElement.scrollWidth")
+            assert wide <= width, f"{name} is {wide} px wide on a screen of {width}"
+
+
+async def speak(page: Page, origin: str, language: str) -> None:
+    await page.context.add_cookies([{"name": "language", "value": language, "url": origin}])
+
+
+async def test_a_language_is_chosen_without_a_script(browse: Browse, node: Node) -> None:
+    slug = (await node.paste("x\n"))["slug"]
+    async with browse(java_script_enabled=False, locale="de-AT") as watched:
+        page = watched.page
+        await page.goto(f"/{slug}")
+        await expect(page.get_by_role("link", name="Sprache: Deutsch")).to_be_visible()
+        await page.get_by_role("link", name="Sprache: Deutsch").click()
+        await page.get_by_role("button", name="עברית").click()
+        await expect(page).to_have_url(f"{watched.origin}/{slug}")
+        await expect(page.locator("html")).to_have_attribute("dir", "rtl")
+        await page.goto("/unknown0000")
+        await expect(page.locator("html")).to_have_attribute("lang", "he")
+        await page.goto("/language")
+        await page.get_by_role("button", name="כפי שהדפדפן שלי מבקש").click()
+        await expect(page.locator("html")).to_have_attribute("lang", "de")
+
+
+async def test_keys_do_what_the_page_has(browse: Browse, node: Node, axe: str) -> None:
+    files = [{"name": f"{name}.txt", "content": "line\n" * 80} for name in "abc"]
+    async with node.http.post(f"{node.url}/api/v1/pastes", json={"files": files}) as response:
+        slug = (await response.json())["slug"]
+    async with browse(permissions=["clipboard-read", "clipboard-write"]) as watched:
+        page = watched.page
+        await page.goto(f"/{slug}")
+        for key, name in (("j", "b.txt"), ("j", "c.txt"), ("k", "b.txt")):
+            await page.keyboard.press(key)
+            await expect(page.locator("section.file:focus h2")).to_have_text(name)
+        await page.keyboard.press("y")
+        await page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('http'))")
+        assert await page.evaluate("navigator.clipboard.readText()") == f"{watched.origin}/{slug}"
+        await page.keyboard.press("?")
+        dialog = page.get_by_role("dialog", name="Keys")
+        await expect(dialog.get_by_text("Next file")).to_be_visible()
+        await expect(dialog.get_by_text("Back to the paste")).to_be_hidden()
+        assert await violations(page, axe) == []
+        await page.screenshot(path=SCREENSHOTS / "keys-dialog.png")
+        await page.keyboard.press("n")
+        await expect(page).to_have_url(f"{watched.origin}/{slug}")
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("n")
+        await expect(page).to_have_url(f"{watched.origin}/")
+        await page.get_by_label("Text", exact=True).press("r")
+        await expect(page.get_by_label("Text", exact=True)).to_have_value("r")
+        await page.goto(f"/{slug}/manage")
+        await page.keyboard.press("p")
+        await expect(page).to_have_url(f"{watched.origin}/{slug}")
+        await page.keyboard.press("r")
+        await page.wait_for_url("**/raw*")
+
+
+async def test_keys_can_be_switched_off(browse: Browse) -> None:
+    async with browse() as watched:
+        page = watched.page
+        await page.goto("/language")
+        await page.get_by_role("link", name="Keys").click()
+        await page.get_by_label("Keys are on in this browser").uncheck()
+        await page.get_by_role("button", name="Close").click()
+        await page.reload()
+        await page.keyboard.press("?")
+        await page.keyboard.press("n")
+        await expect(page).to_have_url(f"{watched.origin}/language")
+        await page.get_by_role("link", name="Keys").click()
+        await page.get_by_label("Keys are on in this browser").check()
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("n")
+        await expect(page).to_have_url(f"{watched.origin}/")
