@@ -19,6 +19,17 @@ export function parse(hash) {
   return merged(ranges);
 }
 
+/* The same in what people type: `10`, `10-20, 30`; `2:10` in the second of several files. */
+export function typed(text, isOne) {
+  const items = text.trim().split(/\s*[,;\s]\s*/);
+  const named = items.map((item) => {
+    const found = /^(?:([1-9][0-9]{0,3}):)?L?([0-9]+)(?:[-\u2013]L?([0-9]+))?$/i.exec(item);
+    if (!found || (isOne && found[1])) return "";
+    return `${isOne ? "" : `f${found[1] ?? 1}-`}L${found[2]}${found[3] ? `-L${found[3]}` : ""}`;
+  });
+  return parse(named.join(","));
+}
+
 export function format(ranges) {
   return ranges.map(([prefix, first, last]) => `${prefix}L${first}${last > first ? `-L${last}` : ""}`).join(",");
 }

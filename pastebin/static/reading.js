@@ -1,7 +1,7 @@
 /* Reading a paste with a script: lines are chosen and copied, long ones wrapped. Without it a number is still a link. */
 
 import { copyFor } from "./clipboard.js";
-import { format, merged, parse, spoken } from "./line_ranges.js";
+import { format, merged, parse, spoken, typed } from "./line_ranges.js";
 
 const root = document.documentElement;
 const picks = document.querySelector("[data-picks]");
@@ -114,6 +114,18 @@ function onAddress() {
   line(picked[0][0], picked[0][1]).scrollIntoView({ block: "center" });
 }
 
+/* For who has no pointer: the numbers are typed, and what can be done with the lines comes next. */
+function onTyped(event) {
+  event.preventDefault();
+  const field = event.target.querySelector("input");
+  choose(typed(field.value, fileOf("") !== null));
+  field.toggleAttribute("aria-invalid", picked.length === 0);
+  if (!picked.length) return;
+  anchor = picked.at(-1);
+  line(picked[0][0], picked[0][1]).scrollIntoView({ block: "center" });
+  picks.querySelector("button").focus({ preventScroll: true });
+}
+
 function wrapping(button) {
   const isOn = () => getComputedStyle(root).getPropertyValue("--wrap").trim() === "pre-wrap";
   const tell = () => button.setAttribute("aria-pressed", String(isOn()));
@@ -138,6 +150,7 @@ document.addEventListener("click", (event) => {
   if (copies) copyFor(copies, copies.dataset.copy);
   if (copiesFile) copyFor(copiesFile, textOfFile(copiesFile.closest(".file")));
 });
+for (const form of document.querySelectorAll("[data-lines-form]")) form.addEventListener("submit", onTyped);
 picks.addEventListener("click", onPick);
 addEventListener("hashchange", onAddress);
 onAddress();

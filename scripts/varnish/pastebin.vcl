@@ -38,11 +38,7 @@ sub vcl_recv {
     if (req.method != "GET" && req.method != "HEAD") {
         return (pass);
     }
-    if (req.http.Authorization || req.http.Pastebin-Consistency || req.http.Cookie ~ "(^|;\s*)(owner|consistency)=") {
-        return (pass);
-    }
-    # how this reader wants pages to look
-    if (req.http.Cookie && req.url ~ "^/look([/?]|$)") {
+    if (req.http.Authorization || req.http.Pastebin-Consistency || req.http.Cookie ~ "(^|;\s*)(owner|consistency|look)=") {
         return (pass);
     }
     unset req.http.Cookie;

@@ -133,6 +133,29 @@ async def test_lines_of_several_files(watched: Watched, node: Node) -> None:
     assert page.url == f"{url}#f1-L2", "a range is of one file"
 
 
+async def test_lines_are_chosen_with_the_keyboard(watched: Watched, node: Node) -> None:
+    page = watched.page
+    url = (await node.paste(CODE, name="a.py"))["url"]
+    await page.goto(url)
+    for text, fragment in (("50", "#L50"), ("12-10, L3", "#L3,L10-L12"), ("40 41-60", "#L40-L60")):
+        await page.get_by_label("Choose lines").fill(text)
+        await page.keyboard.press("Enter")
+        assert page.url == f"{url}{fragment}"
+        await expect(page.get_by_role("region", name="Chosen lines").get_by_role("button").first).to_be_focused()
+    for text in ("61", "x", "2:1", "0", "1-", '"]'):
+        await page.get_by_label("Choose lines").fill(text)
+        await page.keyboard.press("Enter")
+        assert (page.url, await picked(page)) == (url, [])
+        assert await page.get_by_label("Choose lines").get_attribute("aria-invalid") is not None
+    files = [{"name": f"{name}.txt", "content": CODE} for name in "ab"]
+    async with node.http.post(f"{node.url}/api/v1/pastes", json={"files": files}) as response:
+        url = (await response.json())["url"]
+    await page.goto(url)
+    await page.get_by_label("Choose lines").fill("7, 2:8")
+    await page.keyboard.press("Enter")
+    assert page.url == f"{url}#f1-L7,f2-L8"
+
+
 async def test_without_a_script_a_number_is_a_link(browse: Browse, node: Node) -> None:
     slug = (await node.paste(CODE, name="a.py"))["slug"]
     async with browse(java_script_enabled=False) as watched:
@@ -309,7 +332,7 @@ async def test_archives_are_downloads(watched: Watched, node: Node) -> None:
     await page.goto(url)
     for kind in ("zip", "tar.gz"):
         async with page.expect_download() as download:
-            await page.get_by_role("link", name=f"All as {kind}").click()
+            await page.get_by_role("link", name=f"All files as .{kind}").click()
         assert (await download.value).suggested_filename == f"Some files.{kind}"
 
 

@@ -69,6 +69,7 @@ async def test_answers_that_are_no_200_are_kept_as_they_say(status: int, pair: P
         {"Pastebin_Consistency": "x"},
         {"Cookie": "a=b; owner=x"},
         {"Cookie": "consistency=x"},
+        {"Cookie": "look=theme-dark"},
     ],
 )
 async def test_what_is_the_origins_to_answer(headers: dict[str, str], pair: Pair, slug: str) -> None:
