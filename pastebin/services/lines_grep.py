@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO, Literal, Protocol
 
 from pastebin.services import confinement
@@ -185,7 +186,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
     left, line = question.limit, question.line
     for first in bodies:
         finder = Finder(pattern, line)
-        for block in blocks(_chained(first, bodies)):
+        for block in blocks(chain([first], bodies)):
             for found in finder.find(block):
                 tell("found", *found)
                 left -= 1
@@ -196,12 +197,6 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
         tell("text")
         line = 1
     tell("done")
-
-
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    if first:
-        yield from rest
 
 
 def main() -> None:
