@@ -182,8 +182,8 @@ class PastePage:
         shown: Shown | None = None
         if file.is_text and file.size <= min(self._limits.page_bytes, room.size):
             shown = await self._text(paste, file, chosen, room)
-        if shown is None and file.is_text and room.windows and not paste.needs_reveal and paste.encryption is None:
-            return await self._window(paste, file, room)
+        if shown is None and file.is_text and not paste.needs_reveal and paste.encryption is None:
+            shown = await self._window(paste, file, room)
         if shown is None and file.is_text:
             shown = Shown(PageFile(file, chosen.label if chosen else "Text", None, _TOO_LARGE), stable=True)
         elif shown is None:
@@ -191,11 +191,15 @@ class PastePage:
             shown = Shown(PageFile(file, label), stable=True)
         return await self._linked(paste, shown, revealed=revealed)
 
-    async def _window(self, paste: Paste, file: File, room: Room) -> Shown:
-        """The first lines of a file that the page has no room for."""
-        window = await self._windows.show(paste, file)
+    async def _window(self, paste: Paste, file: File, room: Room) -> Shown | None:
+        """The first lines of a file that the page has no room for; None where there were enough of those."""
+        if not room.windows:
+            return None
         room.windows -= 1
-        room.characters = max(room.characters - len(window.view.html), 0)
+        window = await self._windows.show(paste, file)
+        if len(window.view.html) > room.characters:
+            return None
+        room.characters -= len(window.view.html)
         return Shown(page_file(paste, file, window), stable=window.is_stable)
 
     async def _text(self, paste: Paste, file: File, chosen: Syntax | None, room: Room) -> Shown | None:

@@ -12,11 +12,12 @@ from pastebin.http import caching, disposition, ranges, representations, streami
 from pastebin.http.addresses import raw_path
 from pastebin.http.compression import PLAIN
 from pastebin.http.conditions import range_applies
-from pastebin.http.lines import LineWindow, parse_lines
+from pastebin.http.lines import parse_lines
 from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
 from pastebin.origin import tokens
 from pastebin.services.lines import Lines
+from pastebin.services.lines_window import LineWindow
 from pastebin.services.reading import Reading
 
 # Browsers show these; everything else textual is text/plain, the rest is a download.

@@ -211,10 +211,10 @@ def _view(paste: Paste, file: File, window: Window, html: Markup) -> WindowView:
         last=last,
         line_count=count,
         is_cut=window.is_cut,
-        first_url=lines_path(paste, file) if first > 1 else None,
+        first_url=lines_path(paste, file) if first > 1 or has_more else None,
         previous_url=lines_path(paste, file, max(first - WINDOW_LINES, 1)) if first > 1 else None,
         next_url=lines_path(paste, file, last + 1) if has_more else None,
-        last_url=lines_path(paste, file, _LAST) if has_more else None,
+        last_url=lines_path(paste, file, _LAST) if first > 1 or has_more else None,
         text_url=f"{raw_url}{'&' if '?' in raw_url else '?'}lines={first}-{last}",
     )
 

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pastebin.errors import PastebinError, Unavailable
-from pastebin.http.lines import LineWindow
 from pastebin.models import File
 from pastebin.services.lines_index import LineCounter, LineIndex, Span, decoded
-from pastebin.services.lines_window import READ_BYTES, WINDOW_LINES, Cutter, Window
+from pastebin.services.lines_window import READ_BYTES, WINDOW_LINES, Cutter, LineWindow, Window
 from pastebin.services.reading import Reading, closing
 from pastebin.services.workers import task_group
 from pastebin.store.line_indexes import LineIndexes, StoredIndex

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO, Literal, Protocol
 
 from pastebin.services import confinement
@@ -23,6 +24,7 @@ LENGTH = struct.Struct(">I")
 PIECE_BYTES = 1024**2  # longer lines are searched in pieces
 _AROUND_BYTES = 160
 _MATCH_BYTES = 320
+_LINEWISE = "(?m)"  # for RE2: ^ and $ stand for the ends of lines
 
 # found: [line, before, match, after]; passed: [the first line that was not searched]; text: its end was reached;
 # refused: [why]; done: there is nothing more to come, or enough was found
@@ -72,11 +74,11 @@ def compiled(question: Question) -> Pattern:
     options.never_capture = True
     options.literal = not question.is_regex
     options.case_sensitive = not question.ignores_case
-    text = f"(?m){question.text}" if question.is_regex else question.text
+    text = f"{_LINEWISE}{question.text}" if question.is_regex else question.text
     try:
         pattern: Pattern = re2.compile(text.encode(), options)
     except re2.error as error:
-        raise Refused(_told(error)) from None
+        raise Refused(_told(error).replace(_LINEWISE, "", 1)) from None
     return pattern
 
 
@@ -185,7 +187,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
     left, line = question.limit, question.line
     for first in bodies:
         finder = Finder(pattern, line)
-        for block in blocks(_chained(first, bodies)):
+        for block in blocks(chain([first], bodies)):
             for found in finder.find(block):
                 tell("found", *found)
                 left -= 1
@@ -196,12 +198,6 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
         tell("text")
         line = 1
     tell("done")
-
-
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    if first:
-        yield from rest
 
 
 def main() -> None:

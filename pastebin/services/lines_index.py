@@ -50,7 +50,7 @@ class LineIndex:
             return Span(self.size, self.size, 0)
         block = self._block_with(first - 1)
         stop = self.size
-        if last is not None and last < self.ends[-1]:
+        if last is not None and last <= self.ends[-1]:
             stop = min((self._block_with(last) + 1) * self.block_bytes, self.size)
         return Span(block * self.block_bytes, stop, first - 1 - self.ends[block])
 

@@ -194,7 +194,7 @@ async def _collect(process: Process, found: Found, limit: int, texts: int) -> No
         word, *what = orjson.loads(said)
         here = found.next
         if word == "refused":
-            raise InvalidQuestion([Problem("q", f"is not an expression that can be looked for: {what[0]}")])
+            raise InvalidQuestion([Problem("q", f"is not a regular expression: {what[0]}")])
         if word == "done" or here is None:
             return
         _note(found, here, word, what)

@@ -146,6 +146,7 @@ class Viewer {
       } else {
         this.see(wanted);
       }
+      this.pre.scrollIntoView({ block: "nearest" });
       this.told.textContent = this.place.textContent;
     }, { urgent: true });
   }
@@ -155,6 +156,7 @@ class Viewer {
       const chunk = await this.fetched("end", signal);
       this.replace(chunk, chunk.last);
       this.pre.scrollTop = this.pre.scrollHeight;
+      this.pre.scrollIntoView({ block: "nearest" });
       history.pushState(null, "", `#${this.prefix}L${chunk.last}`);
     }, { urgent: true });
   }

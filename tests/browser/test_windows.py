@@ -83,8 +83,8 @@ async def test_scrolling_brings_lines_and_lets_go_of_others(page: Page, slug: st
     await page.goto(f"/{slug}")
     code = page.locator("pre.scrolls")
     for _ in range(30):
-        await code.evaluate("pre => { pre.scrollTop = pre.scrollHeight }")
         last = (await shown(page))[-1]
+        await code.evaluate("pre => { pre.scrollTop = pre.scrollHeight }")
         await page.wait_for_function(
             "last => Number([...document.querySelectorAll('[data-n]')].at(-1).dataset.n) > last", arg=last
         )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.http.lines import LineWindow, parse_lines
+from pastebin.http.lines import parse_lines
+from pastebin.services.lines_window import LineWindow
 
 
 @pytest.mark.parametrize(

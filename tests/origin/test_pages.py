@@ -64,12 +64,19 @@ async def test_many_files_share_the_room_of_one_page(node: Node) -> None:
     assert f"/{slug}/raw/10.txt" in page, "and the last one at least its link"
 
 
-async def test_text_that_grows_too_much_has_its_links_only(node: Node) -> None:
+async def test_text_that_grows_too_much_is_shown_by_its_beginning(node: Node) -> None:
     slug = (await node.paste(("\u202e" * 300_000).encode()))["slug"]
     page = await show(node, f"/{slug}")
-    assert len(page) < 100_000
-    assert "too large to be shown" in page
+    assert len(page) < 200_000
+    assert "Very long lines are cut here" in page
     assert f"/{slug}/raw?download" in page
+
+
+async def test_of_many_large_files_the_page_shows_the_first_ones_only(node: Node) -> None:
+    slug = await several(node, *(["a line of text\n" * 75_000] * 5), syntax="text")
+    page = await show(node, f"/{slug}")
+    assert page.count("Lines 1 to 500 of 75,000") == 3
+    assert page.count("too large to be shown") == 2
 
 
 async def test_revealed_text_that_grows_too_much_is_a_download_in_the_page(node: Node) -> None:

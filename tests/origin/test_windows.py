@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from tests.nodes import Node
@@ -113,16 +115,16 @@ async def test_a_private_text_is_for_its_owner(node: Node) -> None:
 
 async def test_files_of_one_paste(node: Node) -> None:
     files = [{"name": "a.txt", "content": "a\n" * 1_000_000}, {"name": "b.txt", "content": "b\n" * 700_000}]
-    async with node.http.post(f"{node.url}/api/v1/pastes", json={"files": files}) as response:
+    form = aiohttp.FormData()
+    for file in files:
+        form.add_field("file", io.BytesIO(file["content"].encode()), filename=file["name"])
+    async with node.http.post(f"{node.url}/api/v1/pastes", data=form) as response:
         slug = (await response.json())["slug"]
     page = await ask(node, f"/{slug}", headers=HTML)
     assert b'id="f1-L500"' in page.body
     assert b'id="f2-L500"' in page.body
     answer = await ask(node, f"/{slug}/lines?file=2&line=699999")
-    assert re.findall(rb'id="(f2-L\d+)"', answer.body) == [
-        b"f2-L699501",
-        *(b"f2-L%d" % n for n in range(699_502, 700_001)),
-    ]
+    assert re.findall(rb'id="(f2-L\d+)"', answer.body) == [b"f2-L699999", b"f2-L700000"]
 
 
 async def test_a_revision_shows_its_own_lines(node: Node) -> None:
@@ -130,7 +132,7 @@ async def test_a_revision_shows_its_own_lines(node: Node) -> None:
     await ask(node, f"/{created['slug']}/lines?line=end")
     async with node.http.patch(
         f"{node.url}/api/v1/pastes/{created['slug']}",
-        data=LOG[: len(LOG) // 2],
+        data=io.BytesIO(LOG[: len(LOG) // 2]),
         headers={"Authorization": f"Bearer {created['token']}"},
     ) as response:
         assert response.status == 200, await response.text()

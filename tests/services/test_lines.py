@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from pastebin.errors import BlobMissing
-from pastebin.http.lines import LineWindow
 from pastebin.metrics import Metrics
 from pastebin.models import File
 from pastebin.sections import DatabaseSection
 from pastebin.services.lines import INDEXED_BYTES, Lines, stored_form
 from pastebin.services.lines_index import LineCounter
+from pastebin.services.lines_window import LineWindow
 from pastebin.services.passwords import Passwords
 from pastebin.services.reading import Reading
 from pastebin.store.blobs import Blobs, new_key
