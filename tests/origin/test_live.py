@@ -187,7 +187,9 @@ async def test_a_large_one_ends_in_the_blob_store(node: Node) -> None:
             await writer.write(block)
         await writer.end()
     assert (await ask(node, f"/{writer.slug}/raw")).body == block * 8
-    rows = await node.sql("select f.body, f.blob_key from files f join pastes p on p.id = paste_id where slug = $1", writer.slug)
+    rows = await node.sql(
+        "select f.body, f.blob_key from files f join pastes p on p.id = paste_id where slug = $1", writer.slug
+    )
     assert rows[0]["body"] is None
     assert rows[0]["blob_key"]
 
