@@ -32,7 +32,8 @@ def parse_server(text: str) -> str:
 
 
 def parse_target(text: str) -> Target:
-    """A slug or an address: `/{slug}[.{ext}]`, `/{slug}/tail`, `/{slug}/raw[/{name}]`, `/raw/{slug}`, `/api/v1/pastes/{slug}`.
+    """A slug or an address: `/{slug}[.{ext}]`, `/{slug}/tail`, `/{slug}/raw[/{name}]`, `/raw/{slug}`,
+    `/api/v1/pastes/{slug}`.
 
     The fragment, where browsers keep the key of an encrypted paste, is dropped. Raises UsageError.
     """

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
-from pastebin.models import File
+from pastebin.models import File, Paste
 from pastebin.sections import SiteSection
 
 CONTENT_SECURITY_POLICY = (
@@ -37,6 +37,7 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff]"
 )
 
+_OPENING_BYTES, _OPENING_CHARACTERS = 1024, 200
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _LIFETIMES = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
@@ -90,6 +91,7 @@ class Pages:
             filesize=filesize,
             moment=moment,
             name=name,
+            opening=opening,
             visible=visible,
         )
         self.version = self._compile(assets)
@@ -177,6 +179,15 @@ def visible(text: str) -> str:
 def name(text: str) -> Markup:
     """A hostile name as an isolated element, so that its direction ends where it ends (HTML section 4.5.24)."""
     return Markup("<bdi>{}</bdi>").format(visible(text))
+
+
+def opening(paste: Paste) -> str:
+    """How a paste begins, on one line; empty where that is not text, or is kept elsewhere."""
+    file = paste.files[0] if paste.files else None
+    if file is None or not file.is_text or file.body is None:
+        return ""
+    text = " ".join(file.body[:_OPENING_BYTES].decode("utf-8", "replace").split())
+    return visible(text[:_OPENING_CHARACTERS])
 
 
 def about(problems: Iterable[Problem], field: str) -> list[str]:

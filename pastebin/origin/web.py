@@ -17,6 +17,7 @@ from pastebin.http.pages import Pages, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.origin import heat, live, tokens, topology
 from pastebin.origin.create_form import create_context
+from pastebin.origin.embedding import Embedding
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.live import LiveReader
 from pastebin.origin.paste_page import PastePage
@@ -56,6 +57,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.get("/", handlers.front),
                 web.get("/problems/{problem}", handlers.problem),
                 *StatsPages.of(resources).routes(),
+                *Embedding.of(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
