@@ -18,7 +18,7 @@ from pastebin import catalogues, languages
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
 from pastebin.http.windows import WindowView
-from pastebin.models import File
+from pastebin.models import File, Paste
 from pastebin.phrases import forms
 from pastebin.sections import SiteSection
 
@@ -40,6 +40,7 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff]"
 )
 
+_OPENING_BYTES, _OPENING_CHARACTERS = 1024, 200
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _LIFETIMES = (
     (86_400, forms("%(num)s day", "%(num)s days")),
@@ -109,6 +110,7 @@ class Pages:
             moment=moment,
             name=name,
             number=languages.number,
+            opening=opening,
             say=languages.say,
             told=_told,
             visible=visible,
@@ -213,6 +215,15 @@ def visible(text: str) -> str:
 def name(text: str) -> Markup:
     """A hostile name as an isolated element, so that its direction ends where it ends (HTML section 4.5.24)."""
     return Markup("<bdi>{}</bdi>").format(visible(text))
+
+
+def opening(paste: Paste) -> str:
+    """How a paste begins, on one line; empty where that is not text, or is kept elsewhere."""
+    file = paste.files[0] if paste.files else None
+    if file is None or not file.is_text or file.body is None:
+        return ""
+    text = " ".join(file.body[:_OPENING_BYTES].decode("utf-8", "replace").split())
+    return visible(text[:_OPENING_CHARACTERS])
 
 
 def about(problems: Iterable[Problem], field: str) -> list[str]:

@@ -18,6 +18,7 @@ from pastebin.http.representations import Representations
 from pastebin.origin import encrypted, heat, live, paste_tools, tokens, topology
 from pastebin.origin.archives import ArchiveHandlers
 from pastebin.origin.create_form import create_context
+from pastebin.origin.embedding import Embedding
 from pastebin.origin.forms import reveal_page
 from pastebin.origin.keys_page import KeysPage
 from pastebin.origin.language_page import LanguagePage
@@ -70,6 +71,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *LanguagePage.of(resources).routes(),
                 *KeysPage(resources.pages, resources.addresses).routes(),
                 *WindowPages(resources).routes(),
+                *Embedding.of(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
                 *LookHandlers.of(resources).routes(),

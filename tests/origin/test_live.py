@@ -209,19 +209,3 @@ async def test_limits(database_dsn: str) -> None:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await writer.response.content.read()
             assert (await ask(node, f"/{writer.slug}/raw")).body == b"then nothing\n"
-
-
-async def test_many_small_pieces_become_few(node: Node) -> None:
-    async with writing(node) as writer:
-        async with node.http.get(f"{node.url}/{writer.slug}/tail") as tail:
-            lines = b""
-            for number in range(300):
-                line = b"line %d\n" % number
-                await writer.write(line)
-                await read_until(tail, line)
-                lines += line
-        rows = await node.sql("select count(*) from live_pieces")
-        assert rows[0][0] < 100
-        assert (await ask(node, f"/{writer.slug}/raw")).body == lines
-        await writer.end()
-    assert (await ask(node, f"/{writer.slug}/raw")).body == lines
