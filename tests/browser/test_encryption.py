@@ -162,7 +162,12 @@ async def test_what_is_wrong_with_a_link_is_said(browse: Browse, node: Node) -> 
     address, key = link.split("#")
     async with browse() as watched:
         page = watched.page
-        for fragment, words in (("", "no key"), ("#abc", "not whole"), (f"#{key}0", "not whole"), ("#<b>", "not whole")):
+        for fragment, words in (
+            ("", "no key"),
+            ("#abc", "not whole"),
+            (f"#{key}0", "not whole"),
+            ("#<b>", "not whole"),
+        ):
             await page.goto("about:blank")
             await page.goto(address + fragment)
             await expect(page.locator("[data-told]")).to_contain_text(words)
@@ -274,7 +279,10 @@ async def test_several_files_travel_with_their_names(browse: Browse, node: Node)
         await page.get_by_role("button", name="Create paste").click()
         names = page.locator("[data-files] h2")
         await expect(names).to_have_text(["a.py", "dot.png", "b\ufffdc.bin"])
-        assert await page.locator("[data-files] img").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
+        assert (
+            await page.locator("[data-files] img").evaluate("(image) => image.decode().then(() => image.naturalWidth)")
+            == 1
+        )
         await expect(page.get_by_text("97.7 KiB")).to_be_visible()
 
 
