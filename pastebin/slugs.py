@@ -19,7 +19,8 @@ _BYTES_AT_ONCE = 4096
 _LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 _UNFAIR = bytes(range(256 - 256 % len(ALPHABET), 256))
 
-_SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{1,62}[A-Za-z0-9])")
+PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9_\-]{1,62}[A-Za-z0-9])"  # for Python and for browsers
+_SLUG = re.compile(PATTERN)
 ALLOWED = "3 to 64 letters, digits, '-' or '_', beginning and ending with a letter or digit"
 
 # First path segments that the service keeps for itself, now or for what it may grow.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -33,7 +34,10 @@ MAX_FIELDS = 64
 _BROKEN_FORM = (ValueError, AssertionError, LookupError, RuntimeError, RequestPayloadError, HttpProcessingError)
 # what aiohttp reads as lines: the head of a part and the boundaries, which have no business being longer
 _LINES_PER_PART = 256
-_FILE_FIELDS = frozenset({"content", "f", "file"})
+# with a number, a part has fields of its own: `content-2`, and before it `name-2` and `syntax-2`
+_FILE_FIELD = re.compile(r"(content|f|file)(-[1-9][0-9]{0,4})?")
+# what browsers do to the name of a file (HTML, 4.10.22.8)
+_ESCAPED = {"%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
 async def chunks(request: web.Request, idle_seconds: float) -> AsyncIterator[bytes]:
@@ -114,17 +118,24 @@ def _too_much_json(limit: int) -> PasteTooLarge:
 
 @dataclass(slots=True)
 class FormFile:
-    """A file part; its `chunks` must be used up before the next part is asked for."""
+    """A file part; its `chunks` must be used up before the next part is asked for.
+
+    `field` is the name of the part; `is_typed` tells what came as a field from what came as a file.
+    """
 
     name: str | None
     chunks: AsyncIterator[bytes]
+    field: str = ""
+    syntax: str | None = None
+    is_typed: bool = False
 
 
 @dataclass(slots=True)
 class Form:
     """A multipart body: `files()` streams the file parts, the fields beside them are complete when it has ended.
 
-    It has at most MAX_FIELDS fields, and that many parts more than `max_files`: browsers send empty ones.
+    It has at most MAX_FIELDS fields, and that many parts more than `max_files`: browsers send empty ones. A field
+    `newlines` of `lf` before everything else says that it is filled in by hand, on a page of ours.
     """
 
     request: web.Request
@@ -137,23 +148,41 @@ class Form:
         problems: list[Problem] = []
         async for part in self._parts():
             name = part.name or ""
-            if part.filename is None and name not in _FILE_FIELDS:
+            kind = _FILE_FIELD.fullmatch(name)
+            if part.filename is None and kind is None:
                 if name in self.fields:
                     problems.append(Problem(shortened(name), "is given twice"))
                 self.fields[name] = await self._field(part, name)
                 if len(self.fields) + len(problems) > MAX_FIELDS:
                     raise InvalidPaste([Problem("", f"a form has at most {MAX_FIELDS} fields")])
                 continue
-            content = self._content(part)
-            if self.fields.get("newlines") == "lf" and part.filename is None:
-                content = unix_newlines(content)
+            file = self._file(part, kind[2] if kind else None)
             # browsers send an empty part for an empty text area and for a file input nobody used
-            first = await anext(content, b"")
-            if not first and not part.filename:
+            first = await anext(file.chunks, b"")
+            if not first and not part.filename and not (file.name and kind and kind[2]):
                 continue
-            yield FormFile(part.filename or None, _rejoined(first, content))
+            file.chunks = _rejoined(first, file.chunks)
+            yield file
         if problems:
             raise InvalidPaste(problems)
+
+    def _file(self, part: BodyPartReader, number: str | None) -> FormFile:
+        """A part with what the fields before it say: those of its number, else `name` of what was typed."""
+        is_typed, is_ours = part.filename is None, self.fields.get("newlines") == "lf"
+        content = self._content(part)
+        if is_typed and is_ours:
+            content = unix_newlines(content)
+        name = part.filename
+        if name and is_ours:
+            for escape, character in _ESCAPED.items():
+                name = name.replace(escape, character)
+        syntax = None
+        if number:
+            name = self.fields.get(f"name{number}") or name
+            syntax = self.fields.get(f"syntax{number}") or None
+        elif is_typed:
+            name = self.fields.get("name")
+        return FormFile(name or None, content, part.name or "", syntax, is_typed)
 
     async def _parts(self) -> AsyncIterator[BodyPartReader]:
         most = self.max_files + MAX_FIELDS

@@ -197,7 +197,7 @@ def elsewhere(problems: Iterable[Problem], fields: Container[str]) -> list[Probl
 
 def _form_field(path: str) -> str:
     first = re.split(r"[.\[]", path, maxsplit=1)[0]
-    return {"files": "file", "f": "file", "expires_at": "expires_in", "burn": "max_reads"}.get(first, first)
+    return {"files": "file", "f": "file", "burn": "max_reads"}.get(first, first)
 
 
 def _picture(match: re.Match[str]) -> str:

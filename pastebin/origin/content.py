@@ -14,6 +14,7 @@ from pastebin.http import bodies, payloads
 from pastebin.http.payloads import CreatePaste, Part, PasteChanges, PasteOptions, RevisePaste
 from pastebin.http.short import Short
 from pastebin.models import NO_OPTIONS, Options
+from pastebin.origin.create_form import Typed
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
 
@@ -43,9 +44,9 @@ class ContentReader:
         *,
         struct: Kind = CreatePaste,
         name: str | None = None,
-        typed: dict[str, str] | None = None,
+        typed: Typed | None = None,
     ) -> Options:
-        """Take body and options; `name` is the file name that the path gave, `typed` gets the fields of a form.
+        """Take body and options; `name` is the file name that the path gave, `typed` gets what a form was filled with.
 
         Raises UnreadableRequest, UnsupportedMedia, PasteTooLarge, UploadTooSlow, InvalidPaste, StorageFull,
         Overloaded.
@@ -55,7 +56,7 @@ class ContentReader:
         if request.content_type == "application/json":
             return await self._read_json(request, taken, struct, key)
         if request.content_type == "multipart/form-data":
-            return await self._read_form(request, taken, struct, key, typed if typed is not None else {})
+            return await self._read_form(request, taken, struct, key, typed or Typed(0))
         return await self._read_raw(request, taken, struct, key, name)
 
     def read_short(self, request: Short, taken: Intake) -> Options | None:
@@ -113,15 +114,17 @@ class ContentReader:
         return payloads.to_options(payload, frozenset(data), key, (*problems, *more)), parts
 
     async def _read_form(
-        self, request: web.Request, taken: Intake, struct: Kind, key: str | None, typed: dict[str, str]
+        self, request: web.Request, taken: Intake, struct: Kind, key: str | None, typed: Typed
     ) -> Options:
         _no_query(request)
-        form = bodies.Form(request, self._idle_seconds, typed, self._limits.max_files)
+        form = bodies.Form(request, self._idle_seconds, typed.fields, self._limits.max_files)
         taken.scanners = []  # what is asked may stand behind the files
+        parts: set[str] = set()
         async for file in form.files():
-            await taken.add(file.chunks, name=file.name)
-        given = {name: value for name, value in typed.items() if name != "newlines"}
-        return payloads.text_options(given, key, _OPTIONS[struct])
+            parts.add(file.field)
+            chunks = typed.noting(file.field, file.chunks) if file.is_typed else file.chunks
+            await taken.add(chunks, name=file.name, syntax=file.syntax)
+        return payloads.text_options(typed.options(parts), key, _OPTIONS[struct])
 
     async def _read_raw(
         self, request: web.Request, taken: Intake, struct: Kind, key: str | None, name: str | None

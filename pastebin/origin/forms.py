@@ -1,4 +1,4 @@
-"""What browsers post: the create form, the reveal button, the manage page. Complete without a script."""
+"""What browsers post about a paste: the reveal button, the manage page. Complete without a script."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from pastebin.errors import CredentialsFound, EditForbidden, InvalidPaste, Problem, SlugTaken, WrongPassword
+from pastebin.errors import EditForbidden, InvalidPaste, Problem, WrongPassword
 from pastebin.http import asking, bodies, caching, counted, streaming
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
-from pastebin.http.pages import SCRIPTED, Pages, html_response
+from pastebin.http.pages import Pages, html_response
 from pastebin.models import Paste
 from pastebin.origin import tokens
-from pastebin.origin.content import ContentReader
-from pastebin.origin.create_form import create_context
-from pastebin.origin.encrypted import sealing_of
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.sections import LimitsSection
@@ -26,13 +23,12 @@ _FORM_BYTES = 64 * 1024
 
 
 class FormHandlers:
-    """Forms post to their own site only; a refused one comes back with what was typed."""
+    """Forms post to their own site only; a refused one comes back."""
 
     def __init__(
         self,
         publishing: Publishing,
         reading: Reading,
-        content: ContentReader,
         pages: Pages,
         page: PastePage,
         addresses: Addresses,
@@ -41,7 +37,6 @@ class FormHandlers:
     ) -> None:
         self._publishing = publishing
         self._reading = reading
-        self._content = content
         self._pages = pages
         self._page = page
         self._addresses = addresses
@@ -54,46 +49,6 @@ class FormHandlers:
             web.get("/{slug:[A-Za-z0-9_-]+}/manage", self.manage),
             web.post("/{slug:[A-Za-z0-9_-]+}/manage", self.delete),
         ]
-
-    async def create(self, request: web.Request) -> web.StreamResponse:
-        """The new paste's page, with the owner token in a cookie; or the form again, filled in, with what is wrong."""
-        base = self._addresses.base(request)
-        asking.check_same_site(request, base)
-        typed: dict[str, str] = {}
-        try:
-            async with self._publishing.intake() as taken:
-                try:
-                    options = await self._content.read(request, taken, typed=typed)
-                    published = await self._publishing.create(taken, options)
-                except (InvalidPaste, SlugTaken):
-                    if taken.files and taken.files[0].body is not None and "content" not in typed:
-                        typed["content"] = taken.files[0].body.decode(errors="replace")
-                    raise
-        except InvalidPaste as error:
-            return self._form_again(typed, error.problems, base, has_credentials=isinstance(error, CredentialsFound))
-        except SlugTaken as error:
-            return self._form_again(typed, [Problem("slug", error.detail)], base, status=409)
-        # the page of a protected paste would use up a reading: its maker gets the one with the link instead
-        slug = published.paste.slug
-        has_page = not published.paste.needs_reveal or sealing_of(published.paste) is not None
-        address = f"/{slug}?created" if has_page else f"/{slug}/manage?created"
-        response = web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
-        tokens.remember(response, published.paste.slug, published.token, secure=base.startswith("https:"))
-        return response
-
-    def _form_again(
-        self,
-        typed: dict[str, str],
-        problems: list[Problem],
-        base: str,
-        status: int = 422,
-        *,
-        has_credentials: bool = False,
-    ) -> web.Response:
-        typed.pop("password", None)
-        context = create_context(self._limits, typed, problems, has_credentials=has_credentials)
-        text = self._pages.render("create.html", **context, site_url=base)
-        return html_response(text, status, {"Content-Security-Policy": SCRIPTED})
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
         """Consume one read and show the paste; what a page cannot show is sent as a download instead."""

@@ -151,7 +151,7 @@ class ReadHandlers:
                     name=syntax.name,
                     label=syntax.label,
                     aliases=list(syntax.aliases),
-                    patterns=list(syntax.patterns),
+                    patterns=syntaxes.claimed(syntax),
                 )
                 for syntax in syntaxes.ALL
             ]

@@ -18,6 +18,7 @@ from pastebin.http.representations import Representations
 from pastebin.origin import encrypted, heat, tokens, topology
 from pastebin.origin.create_form import create_context
 from pastebin.origin.forms import reveal_page
+from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.privatebin import PrivateBinReads
 from pastebin.origin.raw import RawAnswers, choose
@@ -60,6 +61,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *StatsPages.of(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
+                *MineHandlers.of(resources).pages(),
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
                 web.get("/{slug:[A-Za-z0-9_-]+}.{syntax:[A-Za-z0-9_+#-]+}", handlers.paste),
                 web.get("/{name:[^/]+}", handlers.nowhere),

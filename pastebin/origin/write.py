@@ -16,10 +16,12 @@ from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Said, Short, Tell
 from pastebin.models import Published, Purge
-from pastebin.origin import privatebin
+from pastebin.origin import keeping, privatebin
 from pastebin.origin.complaints import ComplaintHandlers
 from pastebin.origin.content import ContentReader
+from pastebin.origin.creating import CreateHandlers
 from pastebin.origin.forms import FormHandlers
+from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.privatebin import PrivateBinWrites
 from pastebin.origin.raw import headers_of
@@ -46,16 +48,16 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     forms = FormHandlers(
         resources.publishing,
         resources.reading,
-        content,
         resources.pages,
         page,
         resources.addresses,
         config.limits,
         idle,
     )
+    creating = CreateHandlers.of(resources, content)
     foreign = PrivateBinWrites(resources.publishing, content)
     handlers = WriteHandlers(
-        resources.publishing, resources.reading, content, forms, resources.addresses, idle, foreign
+        resources.publishing, resources.reading, content, creating, resources.addresses, idle, foreign
     )
     async with AsyncExitStack() as loops:
         await loops.enter_async_context(resources.loops.running(resources.sweeping.run(), name="sweeping"))
@@ -68,6 +70,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.put("/", handlers.drop),
                 *foreign.routes(),
                 web.put("/{name:[^/]+}", handlers.drop),
+                web.post(keeping.PATH, creating.create),
+                *MineHandlers.of(resources).forms(),
                 web.post("/api/v1/pastes", handlers.create, short=handlers.create_short),
                 web.patch("/api/v1/pastes/{slug}", handlers.revise),
                 web.delete("/api/v1/pastes/{slug}", handlers.delete),
@@ -86,7 +90,7 @@ class WriteHandlers:
         publishing: Publishing,
         reading: Reading,
         content: ContentReader,
-        forms: FormHandlers,
+        creating: CreateHandlers,
         addresses: Addresses,
         idle_seconds: float,
         foreign: PrivateBinWrites,
@@ -94,7 +98,7 @@ class WriteHandlers:
         self._publishing = publishing
         self._reading = reading
         self._content = content
-        self._forms = forms
+        self._creating = creating
         self._foreign = foreign
         self._addresses = addresses
         self._idle_seconds = idle_seconds
@@ -111,7 +115,7 @@ class WriteHandlers:
         if privatebin.is_spoken(request) and request.path == "/":
             return await self._foreign.answer(request)
         if request.method == "POST" and prefers_html(request.headers.get("Accept")):
-            return await self._forms.create(request)
+            return await self._creating.create(request)
         base = self._addresses.base(request)
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, name=request.match_info.get("name"))

@@ -35,7 +35,10 @@ def encryption_problems(parameters: dict[str, Any]) -> list[Problem]:
 
 
 def named(files: list[File], options: Options) -> tuple[File, ...]:
-    """Apply `name` and `syntax` to a single file; give unnamed files among several a name to be addressed by."""
+    """Apply `name` and `syntax` to a single file; give unnamed files among several a name to be addressed by.
+
+    Of several files those get the `syntax` for which nothing else speaks.
+    """
     chosen = syntaxes.find(options.syntax) if options.syntax else None
     if len(files) == 1:
         file = files[0]
@@ -46,15 +49,25 @@ def named(files: list[File], options: Options) -> tuple[File, ...]:
             syntax = guessed.name if guessed else None
         is_changed = (name, syntax) != (file.name, file.syntax)
         return (replace(file, name=name, syntax=syntax) if is_changed else file,)
+    default = chosen.name if chosen else None
     return tuple(
-        replace(file, name=file.name or f"file-{file.position + 1}", syntax=chosen.name if chosen else file.syntax)
+        replace(
+            file,
+            name=file.name or f"file-{file.position + 1}",
+            syntax=file.syntax or (default if file.is_text else None),
+        )
         for file in files
     )
 
 
-def unless_named(problems: list[Problem], options: Options) -> list[Problem]:
-    """The option `name` stands for the name of a single file, so it is told once."""
-    return [] if options.name is not None else problems
+def unless_named(problems: list[Problem], options: Options, files: Sequence[File]) -> list[Problem]:
+    """The option `name` stands for the name of a single file, or of the text among several, so it is told once."""
+    if options.name is None:
+        return problems
+    if len(files) <= 1:
+        return []
+    told = {f"files[{file.position}].name" for file in files if file.name == options.name}
+    return [problem for problem in problems if problem.field not in told]
 
 
 def content_problems(files: tuple[File, ...]) -> list[Problem]:

@@ -165,7 +165,7 @@ class Publishing:
         files = judging.named(taken.files, options)
         if files:
             await self._blobs.require_room()
-        mistakes = await self._problems(options) + judging.unless_named(taken.problems, options)
+        mistakes = await self._problems(options) + judging.unless_named(taken.problems, options, taken.files)
         self._judge_change(paste, files, options, mistakes)
         judging.refuse_credentials(options, taken.scanners)
         changes = Changes(files or None, await self._members(options))
@@ -304,7 +304,7 @@ class Publishing:
 
 def _refuse(problems: list[Problem], taken: Intake, files: tuple[File, ...], options: Options) -> None:
     """Raise InvalidPaste with the `problems` of the options and those of the content, if there are any."""
-    problems += judging.unless_named(taken.problems, options)
+    problems += judging.unless_named(taken.problems, options, taken.files)
     if not problems or not any(problem.field.startswith(("content", "files")) for problem in problems):
         problems += [*judging.content_problems(files), *judging.protected_problems(options, files)]
     if problems:

@@ -207,6 +207,11 @@ def guess(file_name: str | None, head: bytes) -> Syntax | None:
     )
 
 
+def claimed(syntax: Syntax) -> list[str]:
+    """The patterns of names that speak for this syntax and no other."""
+    return [pattern for pattern, owner in _BY_PATTERN.items() if owner is syntax]
+
+
 def _from_name(file_name: str, head: bytes) -> Syntax | None:
     name = re.split(r"[/\\]", file_name[-255:])[-1].strip()
     for patterns, spelling in ((_BY_PATTERN, name), (_BY_LOWER_PATTERN, name.lower())):

@@ -33,8 +33,8 @@ def test_visible_text_is_one_line_and_stays_as_it_is(text: str) -> None:
 def test_problems_find_their_fields() -> None:
     problems = [Problem("files[0].name", "is empty"), Problem("expires_at", "is past"), Problem("slug", "is taken")]
     assert pages.about(problems, "file") == ["files[0].name: is empty"]
-    assert pages.about(problems, "expires_in") == ["expires_at: is past"]
-    assert pages.elsewhere(problems, {"file", "expires_in"}) == [problems[2]]
+    assert pages.about(problems, "expires_at") == ["is past"]
+    assert pages.elsewhere(problems, {"file", "expires_at"}) == [problems[2]]
 
 
 @pytest.mark.parametrize(
