@@ -7,6 +7,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -14,8 +15,10 @@ import msgspec
 import orjson
 from aiohttp.payload import BytesPayload
 
-from pastebin.cli import environment, passwords
+from pastebin import sealed
+from pastebin.cli import encrypted_get, environment, passwords
 from pastebin.cli.download import Download, Part, stream
+from pastebin.cli.encrypted_get import Locked
 from pastebin.cli.failures import AnswerLost, LocalFileError, Refused, UsageError
 from pastebin.cli.ledger import Ledger
 from pastebin.cli.messages import tell
@@ -24,6 +27,7 @@ from pastebin.cli.revealed import write_revealed
 from pastebin.cli.session import Request, Session, open_session, read_answer
 from pastebin.cli.sinks import Sink, check_place, open_sink
 from pastebin.cli.target import parse_target
+from pastebin.sealed import Sealed
 
 SUMMARY = "get the bytes of a paste, on standard output or in a file"
 
@@ -44,6 +48,7 @@ class Paste(msgspec.Struct):
     files: list[File]
     protection: str = "none"
     max_reads: int | None = None
+    encryption: dict[str, Any] | None = None
 
     @property
     def is_protected(self) -> bool:
@@ -60,6 +65,8 @@ class Wish:
     lines: str | None
     password: str | None = field(repr=False)
     reveals: bool
+    fragment: str = field(default="", repr=False)
+    is_foreign: bool = False
 
     @property
     def goes_to_directory(self) -> bool:
@@ -102,37 +109,70 @@ def run(arguments: argparse.Namespace) -> int:
         lines=arguments.lines,
         password=passwords.choose(arguments),
         reveals=arguments.reveal,
+        fragment=target.fragment,
+        is_foreign=target.is_foreign,
     )
     asyncio.run(_get(target.server or environment.choose_server(arguments.server), wish))
     return 0
 
 
 async def _get(server: str, wish: Wish) -> None:
-    token: str | None = None
-    files: list[File] = []
     async with open_session(server) as session:
         try:
             paste, token = await _describe(session, wish.slug)
-            files = choose_files(paste.files, wish)
-            if not (wish.reveals and paste.is_protected):
-                await _download(session, wish, paste, files, token)
-                return
+        except Refused as error:
+            if not (wish.is_foreign and wish.fragment and error.status in (0, 404)):
+                raise
+            await _decrypt(session, wish, None, None)  # it is no server of this project, or it will say so again
+            return
+        sealing = sealed.find(paste.encryption) if len(paste.files) == 1 else None
+        if sealing is not None and wish.fragment:
+            await _decrypt(session, wish, sealing, token, is_limited=paste.is_protected)
+        else:
+            await _fetch(session, wish, paste, token)
+
+
+async def _fetch(session: Session, wish: Wish, paste: Paste, token: str | None) -> None:
+    files = choose_files(paste.files, wish)
+    if not (wish.reveals and paste.is_protected):
+        try:
+            await _download(session, wish, paste, files, token)
         except Refused as error:
             if not error.kind.endswith("/reveal-required"):
                 raise
             if not wish.reveals:
                 raise Refused(f"{error.detail}\n--reveal reads it, which uses up one of its readings") from error
-        await _reveal(session, wish, files, token)
+        else:
+            return
+    await _reveal(session, wish, files, token)
 
 
 async def _download(session: Session, wish: Wish, paste: Paste, files: list[File], token: str | None) -> None:
     if paste.protection == "end-to-end":
-        tell("this paste is encrypted by its author; these are the encrypted bytes")
+        tell("this paste is encrypted by its author, and its link has the key behind #; these are the encrypted bytes")
     for file in files:
         part = Part(path=_path(wish.slug, file, paste), sha256=file.sha256, lines=wish.lines, token=token)
         shown_size = file.size if wish.output and not wish.lines else 0
         with open_sink(wish.output, file.name or wish.slug) as sink, show_progress(shown_size) as progress:
             await Download(session, part, sink, progress).run()
+
+
+async def _decrypt(
+    session: Session, wish: Wish, sealing: Sealed | None, token: str | None, *, is_limited: bool = False
+) -> None:
+    """Write what an encrypted paste holds. There may be one chance only, so it is first made sure there is a place."""
+    if wish.lines is not None:
+        raise UsageError("--lines is not for what is encrypted")
+    check_place(wish.output, wish.name or wish.slug)
+    locked = Locked(wish.slug, wish.fragment, wish.password, wish.reveals, token)
+    if sealing is None:
+        message = await encrypted_get.read_foreign(session, locked)
+    else:
+        message = await encrypted_get.read(session, locked, sealing, is_limited=is_limited)
+        if not is_limited:
+            choose_files([File("", file.name or None) for file in message.files], wish)
+    document = encrypted_get.as_document(message)
+    write_revealed(document, wish.name, wish.output, several_to=wish.goes_to_directory)
 
 
 def choose_files(files: list[File], wish: Wish) -> list[File]:
@@ -193,7 +233,7 @@ def _path(slug: str, file: File, paste: Paste) -> str:
 
 async def _reveal(session: Session, wish: Wish, files: list[File], token: str | None) -> None:
     """Read a protected paste. There is one chance only, so it is first made sure that there is a place for it."""
-    names = [file.name or wish.slug for file in files] or [wish.name or wish.slug]
+    names = [file.name or wish.slug for file in files]
     for name in names:
         check_place(wish.output, name)
     content = {} if wish.password is None else {"password": wish.password}

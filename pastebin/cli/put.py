@@ -14,7 +14,7 @@ import orjson
 from aiohttp import MultipartWriter
 from aiohttp.payload import Payload, StringPayload
 
-from pastebin.cli import environment, passwords
+from pastebin.cli import encrypted_cipher, encrypted_put, environment, passwords
 from pastebin.cli.failures import AnswerLost, LocalFileError, Refused, UsageError
 from pastebin.cli.ledger import Entry, Ledger, Moment
 from pastebin.cli.messages import show, tell
@@ -63,6 +63,7 @@ class Parcel:
     options: Mapping[str, str]
     password: str | None = field(repr=False)
     idempotency_key: str
+    fragment: str = field(default="", repr=False)  # with the key of what is encrypted
 
     @property
     def size(self) -> int | None:
@@ -94,6 +95,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reads.add_argument("--max-reads", metavar="N", type=int, help="gone after N readings")
     reads.add_argument("--burn", action="store_true", help="gone after one reading")
     passwords.configure(parser, "protect it with a password, asked for on the terminal")
+    add(
+        "--encrypt",
+        action="store_true",
+        help="encrypt it here, with title and names; the key is in the address only (needs pastebin[encrypt])",
+    )
     add("--slug", help="the last part of its address, of your own choice")
     add("--parent", metavar="SLUG", help="the paste that this one is a fork of")
     add(
@@ -121,6 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
     files = arguments.files or ["-"]
     if arguments.name is not None and len(files) > 1:
         raise UsageError("--name is for a single file")
+    if arguments.encrypt:
+        _check_encryption(arguments)
     key = arguments.idempotency_key or str(uuid.uuid4())
     if not (key.isascii() and key.isprintable()):
         raise UsageError("--idempotency-key: must be printable ASCII")
@@ -131,14 +139,36 @@ def run(arguments: argparse.Namespace) -> int:
     password = passwords.choose(arguments, confirm=True)
     with opened(files) as sources:
         parcel = Parcel(sources, choose_options(arguments, sources), password, key)
+        if arguments.encrypt:
+            parcel = asyncio.run(_encrypted(parcel))
         body = asyncio.run(_send(server, parcel))
     answer = parse_answer(body, server)
     try:
         if ledger is not None and answer.token is not None:
-            keep(ledger, server, answer, answer.token)
+            keep(ledger, server, answer, answer.token, arguments.title)
     finally:
-        show(body.decode().rstrip("\n") if arguments.json else answer.raw_url if arguments.raw else answer.url)
+        address = (answer.raw_url if arguments.raw else answer.url) + parcel.fragment
+        show(_answer(body, address if parcel.fragment else None) if arguments.json else address)
     return 0
+
+
+def _check_encryption(arguments: argparse.Namespace) -> None:
+    """Raises UsageError."""
+    encrypted_cipher.require_library()
+    if arguments.raw:
+        raise UsageError("--raw cannot be used with --encrypt: the bytes alone are of no use")
+    if arguments.idempotency_key:
+        raise UsageError("--idempotency-key cannot be used with --encrypt, which makes something else each time")
+
+
+async def _encrypted(parcel: Parcel) -> Parcel:
+    wrapped = await encrypted_put.wrap(parcel.sources, parcel.options, parcel.password)
+    return Parcel([wrapped.source], wrapped.options, wrapped.password, parcel.idempotency_key, wrapped.fragment)
+
+
+def _answer(body: bytes, address: str | None) -> str:
+    """The server's answer as it came, or with the address that has the key in it."""
+    return orjson.dumps(orjson.loads(body) | {"url": address}).decode() if address else body.decode().rstrip("\n")
 
 
 def choose_options(arguments: argparse.Namespace, sources: Sequence[Source]) -> dict[str, str]:
@@ -172,6 +202,8 @@ async def _send(server: str, parcel: Parcel) -> bytes:
                 async with session.exchange(_request(parcel, progress)) as response:
                     return await read_answer(response)
             except AnswerLost as error:
+                if parcel.fragment:
+                    raise AnswerLost(f"{error.detail}\nthe paste may have been made, but its key is lost") from error
                 raise AnswerLost(
                     f"{error.detail}\nthe paste may have been made; to find out, repeat the command with "
                     f"--idempotency-key {parcel.idempotency_key}"
@@ -225,7 +257,7 @@ def prepare(ledger: Ledger) -> None:
         ) from error
 
 
-def keep(ledger: Ledger, server: str, answer: Answer, token: str) -> None:
+def keep(ledger: Ledger, server: str, answer: Answer, token: str, title: str | None = None) -> None:
     entry = Entry(
         server=server,
         slug=answer.slug,
@@ -233,7 +265,7 @@ def keep(ledger: Ledger, server: str, answer: Answer, token: str) -> None:
         token=token,
         created_at=answer.created_at.astimezone(UTC),
         expires_at=answer.expires_at,
-        title=answer.title,
+        title=answer.title or title,
         name=answer.files[0].name if len(answer.files) == 1 else None,
     )
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from yarl import URL
@@ -13,11 +13,17 @@ from pastebin.slugs import is_reserved, is_slug
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A paste, and one of its files where the address names one. `server` is None for a bare slug."""
+    """A paste, and one of its files where the address names one. `server` is None for a bare slug.
+
+    `fragment` is where links have the key of an encrypted paste; `is_foreign` says that the address has the form that
+    PrivateBin's have.
+    """
 
     slug: str
     server: str | None = None
     name: str | None = None
+    fragment: str = field(default="", compare=False, repr=False)
+    is_foreign: bool = False
 
 
 def parse_server(text: str) -> str:
@@ -34,22 +40,25 @@ def parse_server(text: str) -> str:
 def parse_target(text: str) -> Target:
     """A slug or an address.
 
-    `/{slug}[.{ext}]`, `/{slug}/tail`, `/{slug}/raw[/{name}]`, `/raw/{slug}`, `/api/v1/pastes/{slug}`.
-
-    The fragment, where browsers keep the key of an encrypted paste, is dropped. Raises UsageError.
+    `/{slug}[.{ext}]`, `/{slug}/tail`, `/{slug}/raw[/{name}]`, `/raw/{slug}`, `/api/v1/pastes/{slug}`, and PrivateBin's
+    `/?{id}`. Raises UsageError.
     """
     if "://" not in text:
         if not is_slug(text):
             raise UsageError(f"{text}: is neither a slug nor an address that begins with http:// or https://")
         return Target(text)
     url = _parse_url(text)
-    slug, name = _split([segment for segment in url.raw_parts[1:] if segment])
+    segments = [segment for segment in url.raw_parts[1:] if segment]
+    slug, name = _split(segments)
+    is_foreign = not segments and is_slug(url.raw_query_string.removesuffix("="))
+    if is_foreign:
+        slug = url.raw_query_string.removesuffix("=")
     if slug.endswith((".zip", ".tar.gz")):
         raise UsageError(f"{text}: is an archive; give the paste's own address, and -o DIRECTORY for all its files")
     slug = slug.partition(".")[0]
     if not is_slug(slug) or is_reserved(slug):
         raise UsageError(f"{text}: is not the address of a paste")
-    return Target(slug, _server(url), None if name is None else unquote(name))
+    return Target(slug, _server(url), None if name is None else unquote(name), url.raw_fragment, is_foreign)
 
 
 def _parse_url(text: str) -> URL:

@@ -1,38 +1,19 @@
-/* Encrypts what the create form holds, and sends that instead. What the server must not know is not sent at all. */
+/* Encrypts what the create form holds before it is sent. What the server must not know is not sent at all. */
 
+import { beforeSending } from "./creating.js";
 import { MOST_BYTES, Unfit, canSeal, seal } from "./sealing.js";
 
-/* Options that the server needs. Title, names, syntax and password stay in the browser. */
+/* What the server has to know. Title, names, syntaxes and password stay in the browser. */
 const SENT = ["expires_in", "expires_at", "visibility", "max_reads", "analytics", "slug"];
 
 const place = document.querySelector("[data-encrypting]");
-const form = place.closest("form");
 const choice = place.querySelector("input");
-const told = place.querySelector("[data-told]");
-let isBusy = false;
+let last = null;
 
-function tell(...content) {
-  told.replaceChildren(...content);
-  told.hidden = !content.length;
-  if (content.length) told.focus();
-}
-
-function words(name) {
-  return place.querySelector(`template[data-message=${name}]`).content.cloneNode(true);
-}
-
-async function message(fields) {
-  const text = (fields.get("content") ?? "").replace(/\r\n/g, "\n");
-  const chosen = ["file", "f"].flatMap((name) => fields.getAll(name)).filter((one) => one instanceof File && (one.name || one.size));
-  const most = Math.min(MOST_BYTES, Number(place.dataset.most));
-  if (chosen.reduce((sum, one) => sum + one.size, text.length) > most) throw new Unfit("size");
+async function message(fields, parts) {
+  if (parts.reduce((sum, part) => sum + part.blob.size, 0) > MOST_BYTES) throw new Unfit("size");
   const files = [];
-  const only = fields.get("name")?.trim() ?? "";
-  if (text) files.push({ name: chosen.length ? "" : only, bytes: new TextEncoder().encode(text) });
-  for (const one of chosen) {
-    const name = chosen.length === 1 && !text && only ? only : one.name;
-    files.push({ name, bytes: new Uint8Array(await one.arrayBuffer()) });
-  }
+  for (const { name, blob } of parts) files.push({ name, bytes: new Uint8Array(await blob.arrayBuffer()) });
   if (!files.some((file) => file.bytes.length)) throw new Unfit("empty");
   return { title: fields.get("title")?.trim() ?? "", files };
 }
@@ -42,60 +23,53 @@ function formatter(syntax) {
   return syntax && syntax !== "text" ? "syntaxhighlighting" : "plaintext";
 }
 
-/* Where the paste is, behind the answer that also gives the browser the owner token; or what the server has against it. */
-async function send(fields, sealing) {
-  const sent = new FormData();
-  for (const name of SENT) if (fields.get(name)) sent.set(name, fields.get(name));
+/* The same again, for a second try after a lost connection: it must not become another paste. */
+function isSame(one, other) {
+  const alike = (part, index) => {
+    const before = other.parts[index];
+    const content = part.text === null ? part.blob === before.blob : part.text === before.text;
+    return content && part.name === before.name && part.syntax === before.syntax;
+  };
+  const options = ({ fields }) => JSON.stringify([...fields]);
+  return options(one) === options(other) && one.parts.length === other.parts.length && one.parts.every(alike);
+}
+
+async function encrypted({ fields, parts }) {
+  const typed = fields.get("password") ?? "";
+  const reads = fields.get("max_reads") ?? "";
+  const how = { formatter: formatter(parts[0]?.syntax), burns: reads === "1" };
+  const sealing = await seal(await message(fields, parts), typed.trim() ? typed : "", how);
+  const sent = new Map(SENT.filter((name) => fields.get(name)).map((name) => [name, fields.get(name)]));
   const parameters = { ...sealing.parameters };
-  if (fields.get("max_reads")) {
+  if (reads) {
+    /* proves that the key is known, so that a wrong one uses up no reading; it says nothing about the key */
     parameters.verifier = true;
     sent.set("password", sealing.verifier);
   }
   sent.set("encryption", JSON.stringify(parameters));
-  sent.set("file", new Blob([sealing.ciphertext]), "encrypted");
-  const response = await fetch(form.action, { method: "POST", body: sent, headers: { Accept: "text/html" } });
-  if (response.redirected) return response.url; /* it is made, whatever became of showing it */
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  const problems = [...page.querySelectorAll(".alert li")].map((one) => one.textContent.trim());
-  throw new Error(problems.join("\n") || page.querySelector("main h1")?.textContent.trim() || String(response.status));
+  const part = { name: "", syntax: "", text: null, blob: new Blob([sealing.ciphertext]) };
+  return { fields: sent, parts: [part], fragment: `#${reads ? "-" : ""}${sealing.key}` };
 }
 
-async function publish() {
-  const fields = new FormData(form);
-  const limited = Boolean(fields.get("max_reads"));
-  const password = (fields.get("password") ?? "").trim() ? fields.get("password") : "";
-  const sealing = await seal(await message(fields), password, {
-    formatter: formatter(fields.get("syntax")),
-    burns: fields.get("max_reads") === "1",
-  });
-  const address = await send(fields, sealing);
-  /* others keep what was typed until it is saved */
-  form.dispatchEvent(new CustomEvent("saved", { bubbles: true }));
-  location.assign(`${address}#${limited ? "-" : ""}${sealing.key}`);
-}
-
-async function submitted(event) {
-  if (event.target !== form || !choice.checked) return;
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  if (isBusy) return;
-  isBusy = true;
-  told.classList.replace("wrong", "hint");
-  tell(words("busy"));
+async function change(going) {
+  if (!choice.checked) return null;
+  const input = { fields: new Map(going.fields), parts: [...going.parts] };
+  input.fields.delete("reject_secrets");
+  if (last && isSame(input, last.input)) return last.made;
+  place.setAttribute("aria-busy", "true");
   try {
-    await publish();
+    last = { input, made: await encrypted(input) };
+    return last.made;
   } catch (error) {
-    told.classList.replace("hint", "wrong");
-    if (error instanceof Unfit) tell(words(error.reason === "content" ? "browser" : error.reason));
-    else if (error instanceof TypeError) tell(words("unreachable"));
-    else tell(error.message);
+    const reason = error instanceof Unfit && error.reason !== "content" ? error.reason : "browser";
+    const words = place.querySelector(`template[data-message=${reason}]`).content.textContent;
+    throw Object.assign(error, { told: words });
   } finally {
-    isBusy = false;
+    place.removeAttribute("aria-busy");
   }
 }
 
 if (canSeal()) {
   place.hidden = false;
-  /* before any other module of the form hears of it, and sends what was typed */
-  document.addEventListener("submit", submitted, { capture: true });
+  beforeSending(change);
 }

@@ -20,6 +20,7 @@ const isLimited = page.dataset.limited === "yes";
 /* what has been fetched stays: a wrong password asks for nothing twice */
 let ciphertext = null;
 let isBusy = false;
+const ready = page.querySelector("[data-ready]");
 
 function tell(name, kind = "alert") {
   told.replaceChildren(page.querySelector(`template[data-message=${name}]`).content.cloneNode(true));
@@ -46,6 +47,7 @@ async function begin() {
     tell(location.hash.length > 1 ? "cut" : "missing");
     return ask({ key: true });
   }
+  if (ready && isLimited) return undefined; /* who has just made it wants the link, not the only reading */
   if (isLimited || location.hash.startsWith("#-")) {
     form.hidden = false;
     page.querySelector("[data-before]").hidden = false;
@@ -225,8 +227,7 @@ function size(count) {
 }
 
 /* The one who has made it needs the whole link, which the server does not know. */
-const ready = page.querySelector("[data-ready]");
-if (ready && key()) {
+function greet() {
   const link = `${page.dataset.url}${location.hash}`;
   const shownLink = ready.querySelector("a");
   [shownLink.href, shownLink.textContent] = [link, link];
@@ -240,4 +241,5 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(false);
 });
+if (ready && key()) greet();
 begin();
