@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
+from pastebin.http.drawn import Drawn
 from pastebin.models import File
 from pastebin.sections import SiteSection
 
@@ -23,6 +24,9 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+
+# For pages of pastes, which hold sounds, films and documents of the reader's own choice.
+WITH_MEDIA = "media-src 'self' data:; frame-src 'self'"
 
 # For pages that a module of ours keeps fresh; they say everything without it.
 SCRIPTED = f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"
@@ -58,6 +62,7 @@ class PageFile:
     download_url: str | None = None
     lines_count: int = 0
     is_numbered: bool = True
+    drawn: Drawn | None = None
 
 
 class Pages:

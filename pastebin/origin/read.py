@@ -18,6 +18,7 @@ from pastebin.http.payloads import ReadQuery
 from pastebin.http.representations import Representations
 from pastebin.models import Paste
 from pastebin.origin import heat, openapi, tokens
+from pastebin.origin.members import MemberHandlers
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsHandlers
 from pastebin.resources import Resources
@@ -48,6 +49,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             web.get("/raw/{slug}", handlers.raw),
             web.get("/{slug}/raw", handlers.raw),
             web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
+            *MemberHandlers(resources.reading, config.doors.body_idle_seconds).routes(),
             web.get("/api/v1/pastes/{slug}", handlers.show),
             *StatsHandlers(resources.reading, resources.statistics).routes(),
             web.get("/api/v1/limits", handlers.limits),
