@@ -11,12 +11,15 @@ from urllib.parse import urlencode
 from aiohttp import web
 from markupsafe import Markup
 
+from pastebin.http import folders
 from pastebin.http.addresses import raw_path
 from pastebin.http.drawn import Drawn, Tab, Window
-from pastebin.http.pages import SHOWN_IMAGES
+from pastebin.http.folders import Entry
+from pastebin.http.pages import SHOWN_IMAGES, filesize
 from pastebin.models import File, Paste
 from pastebin.services import listing, syntaxes
 from pastebin.services.jobs import What
+from pastebin.services.listing import Listing
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Drawing, Rendering
 from pastebin.services.renderings import hexadecimal, kinds, placing
@@ -120,13 +123,20 @@ class Views:
         if view == "media":
             return Plan(drawn)
         if view == "archive":
-            drawing = await self.rendering.once(
-                file.sha256, "archive", lambda: listing.drawing(self.reading, file, self._seconds), self._seconds
-            )
+            drawing = await self.rendering.once(file.sha256, "archive", lambda: self._archive(file), self._seconds)
             if drawing.lack is None:
                 return Plan(_filled(drawn, self._linked(file, drawing.html), drawing))
             drawn = replace(drawn, view="hex", lack=drawing.lack, tabs=self._tabs(file, views, "hex"))
         return Plan(await self._dump(file, drawn))
+
+    async def _archive(self, file: File) -> Drawing:
+        """The tree of an archive's files, each with its place where its bytes can be found."""
+        found = await listing.members_of(self.reading, file, self._seconds)
+        if found is None:
+            return Drawing("", lack="malformed")
+        html = await asyncio.to_thread(_tree, found)
+        shown = len(found.members)
+        return Drawing(html, shown, shown if found.is_complete else shown + 1)
 
     async def _dump(self, file: File, drawn: Drawn) -> Drawn:
         is_asked = self.asked.view_of(file) == "hex"
@@ -187,6 +197,19 @@ class Views:
     async def _part(self, file: File, start: int, length: int) -> bytes:
         chunks = self.reading.stream(file, start, min(length, file.size - start))
         return b"".join([chunk async for chunk in chunks])
+
+
+def _tree(found: Listing) -> str:
+    entries = [
+        Entry(
+            one.name,
+            None if found.is_packed or one.kind != "file" else f"{placing.SIBLING}{one.at}",
+            filesize(one.size) if one.kind == "file" else "\u2192",
+        )
+        for one in found.members
+        if one.kind != "folder"
+    ]
+    return folders.markup(folders.gather(entries, (one.name for one in found.members if one.kind == "folder")))
 
 
 def _filled(drawn: Drawn, html: str, drawing: Drawing, *, text_follows: bool = False) -> Drawn:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from aiohttp import hdrs, web
 from markupsafe import Markup
 
-from pastebin.http import caching, representations, streaming
+from pastebin.http import caching, folders, representations, streaming
 from pastebin.http.addresses import Addresses, raw_path
+from pastebin.http.folders import Entry
 from pastebin.http.pages import SCRIPTED, WITH_MEDIA, PageFile, Pages, filesize, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
@@ -24,8 +25,6 @@ from pastebin.sections import LimitsSection
 from pastebin.services import media, plaintext, rendering, syntaxes
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendered, Rendering
-from pastebin.services.renderings import folders
-from pastebin.services.renderings.folders import Entry
 from pastebin.services.syntaxes import Syntax
 
 # A page shows so much text in all; what comes after it has its links only.

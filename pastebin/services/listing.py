@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
-from pastebin.http.pages import filesize
 from pastebin.models import File
 from pastebin.services.reading import Reading
-from pastebin.services.rendering import Drawing
-from pastebin.services.renderings import folders, tarballs
-from pastebin.services.renderings.folders import Entry
-from pastebin.services.renderings.placing import SIBLING
-from pastebin.services.renderings.tarballs import Scan, Unpacking
+from pastebin.services.renderings.tarballs import Member, Scan, Unpacking
 
 # Of an archive that is packed everything has to be unpacked up to the last name that is wanted.
 _UNPACKED_BYTES = 32 * 1024**2
@@ -22,11 +18,20 @@ _LEAST, _MOST = 128 * 1024, 4 * 1024**2
 _GZIP = b"\x1f\x8b"
 
 
-async def drawing(reading: Reading, file: File, seconds: float) -> Drawing:
-    """The tree of the archive's files; of one that is not packed each with a link to where its bytes begin.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The entries of an archive as far as it was read: `is_complete` says that this is to its end.
 
-    `total` is more than `shown` where it could not be read to its end.
+    Only of one that is not packed the bytes of a member can be found.
     """
+
+    members: tuple[Member, ...]
+    is_complete: bool
+    is_packed: bool
+
+
+async def members_of(reading: Reading, file: File, seconds: float) -> Listing | None:
+    """What is in the archive, after so many seconds at most; None if it is none."""
     scan = Scan()
     head = await _part(reading, file, 0, len(_GZIP))
     is_packed = head == _GZIP
@@ -36,10 +41,8 @@ async def drawing(reading: Reading, file: File, seconds: float) -> Drawing:
     except TimeoutError:
         scan.end(is_whole=False)
     if not scan.members and not (scan.is_complete and scan.is_sound):
-        return Drawing("", lack="malformed")
-    html = await asyncio.to_thread(_tree, scan, is_packed)
-    shown = len(scan.members)
-    return Drawing(html, shown, shown if scan.is_complete else shown + 1)
+        return None
+    return Listing(tuple(scan.members), scan.is_complete, is_packed)
 
 
 async def _skim(reading: Reading, file: File, scan: Scan) -> None:
@@ -87,16 +90,3 @@ def _feed(scan: Scan, unpacking: Unpacking, chunk: bytes, held: bytes, start: in
 async def _part(reading: Reading, file: File, start: int, length: int) -> bytes:
     chunks: AsyncIterator[bytes] = reading.stream(file, start, min(length, file.size - start))
     return b"".join([chunk async for chunk in chunks])
-
-
-def _tree(scan: Scan, is_packed: bool) -> str:
-    entries = [
-        Entry(one.name, None if is_packed or one.kind != "file" else f"{SIBLING}{one.at}", _about(one))
-        for one in scan.members
-        if one.kind != "folder"
-    ]
-    return folders.markup(folders.gather(entries, (one.name for one in scan.members if one.kind == "folder")))
-
-
-def _about(one: tarballs.Member) -> str:
-    return filesize(one.size) if one.kind == "file" else "\u2192"

@@ -13,7 +13,7 @@ Colour = tuple[int, int, int]
 
 PAPER: Colour = (0x14, 0x18, 0x1B)
 INK: Colour = (0xE4, 0xE7, 0xE9)
-_BLACK: Colour = (0x0B, 0x0D, 0x0E)
+_BLACK: Colour = (0, 0, 0)
 _WHITE: Colour = (0xFF, 0xFF, 0xFF)
 _ENOUGH = 4.5  # WCAG 2.2, 1.4.3
 
@@ -73,12 +73,12 @@ def contrast(one: Colour, other: Colour) -> float:
 
 def stylesheet() -> str:
     """The rules of `static/terminal.css` for colours: `.f1` is the second as text, `.b1` as background."""
-    lines = [f".f{number} {{ color: {_hex(ink(number))}; }}" for number in range(256)]
     rules = [
         f".b{number} {{ background: {_hex(colour)}; color: {_hex(ink_on(number))}; }}"
         for number, colour in enumerate(PALETTE)
     ]
-    return "\n".join([*rules, *lines, ""])
+    rules += [f".f{number} {{ color: {_hex(ink(number))}; }}" for number in range(256)]
+    return "".join(" ".join(rules[start : start + 4]) + "\n" for start in range(0, len(rules), 4))
 
 
 def _step(value: int) -> int:

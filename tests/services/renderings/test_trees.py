@@ -7,7 +7,6 @@ import json
 import re
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +61,8 @@ def test_one_value_on_each_line() -> None:
 
 def test_only_so_many_values_are_shown() -> None:
     tree = draw("[" + ",".join(["[1]"] * VALUES) + "]")
-    assert (tree.shown, tree.total) == (pytest.approx(VALUES, rel=0.01), 2 * VALUES + 1)
+    assert VALUES <= tree.shown <= VALUES * 1.01
+    assert tree.total == 2 * VALUES + 1
     assert tree.html.count("<li>") < VALUES + 10
 
 
