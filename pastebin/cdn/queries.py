@@ -12,6 +12,7 @@ ANY = "*"
 # What the routes of this project's own origin read of a GET. Whatever else stands in a query changes no answer of its.
 OWN = frozenset({"back", "content", "created", "done", "download", "lines", "name", "syntax"}) | {
     *("file", "ignore_case", "line", "q", "regex"),
+    *("ansi", "at", "view"),
 }
 # Where others are read, or refused, so that the origin has to see all of them. Nothing of that may be kept. Where
 # letters are written as %61 the path may be any.

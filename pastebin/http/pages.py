@@ -17,6 +17,7 @@ from markupsafe import Markup
 from pastebin import catalogues, languages
 from pastebin.errors import Problem
 from pastebin.http.assets import Assets
+from pastebin.http.drawn import Drawn
 from pastebin.http.windows import WindowView
 from pastebin.models import File, Paste
 from pastebin.phrases import forms
@@ -26,6 +27,9 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+
+# For pages of pastes, which hold sounds, films and documents of the reader's own choice.
+WITH_MEDIA = "media-src 'self' data:; frame-src 'self'"
 
 # For pages, which modules of ours make handier; they say everything without them.
 SCRIPTED = f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"
@@ -68,6 +72,7 @@ class PageFile:
     lines_count: int = 0
     is_numbered: bool = True
     window: WindowView | None = None
+    drawn: Drawn | None = None
 
 
 class Pages:

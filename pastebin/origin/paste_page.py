@@ -12,16 +12,18 @@ from dataclasses import dataclass, replace
 from aiohttp import hdrs, web
 from markupsafe import Markup
 
-from pastebin.http import caching, representations, streaming
+from pastebin.http import caching, folders, representations, streaming
 from pastebin.http.addresses import Addresses, raw_path
-from pastebin.http.pages import SCRIPTED, SHOWN_IMAGES, PageFile, Pages, page_body, page_headers
+from pastebin.http.folders import Entry
+from pastebin.http.pages import SCRIPTED, WITH_MEDIA, PageFile, Pages, filesize, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
 from pastebin.origin import paste_tools, tokens
+from pastebin.origin.file_views import Asked, Plan, Views
 from pastebin.origin.window import Windows, page_file
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
-from pastebin.services import plaintext, rendering, syntaxes
+from pastebin.services import media, plaintext, rendering, syntaxes
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendered, Rendering
 from pastebin.services.syntaxes import Syntax
@@ -111,7 +113,7 @@ class PastePage:
             response = await self._kept(request, paste, syntax)
         else:
             text, _ = await self._render(request, paste, syntax, revealed=revealed, created=created)
-            headers = {**_page_headers(), **caching.of_secret(paste), hdrs.VARY: hdrs.ACCEPT}
+            headers = {**_headers(), **caching.of_secret(paste), hdrs.VARY: hdrs.ACCEPT}
             response = web.Response(body=page_body(text), headers=headers)
         body = response.body
         if not isinstance(body, bytes) or len(body) <= _STREAMED_BYTES:
@@ -125,7 +127,7 @@ class PastePage:
         # how `?created` looks depends on who asks
         is_personal = tokens.brings_token(request) or "created" in request.query
         headers = {
-            **_page_headers(),
+            **_headers(),
             **caching.of_paste(paste, is_personal=is_personal, now=time.monotonic()),
         }
         variant = self._representations.variant(request, headers)
@@ -153,13 +155,17 @@ class PastePage:
         room = Room(
             self._limits.page_bytes * _PAGE_FILES,
             PAGE_CHARACTERS,
-            asyncio.get_running_loop().time() + self._rendering.timeout_seconds,
+            asyncio.get_running_loop().time() + self._rendering.page_seconds,
         )
-        shown = [await self._show(paste, file, syntax, room, revealed=revealed) for file in paste.files]
+        views = Views(self._reading, self._rendering, paste, Asked.of(request), room.highlighting_ends, revealed)
+        shown = [await self._show(views, file, syntax, room) for file in paste.files]
         base = self._addresses.base(request)
         files = [one.view for one in shown]
         tools = paste_tools.of(paste, syntax, revealed=revealed)
-        text = self._pages.render("paste.html", paste=paste, files=files, tools=tools, site_url=base, created=created)
+        tree = await asyncio.to_thread(_tree, paste) if any("/" in (file.name or "") for file in paste.files) else None
+        text = self._pages.render(
+            "paste.html", paste=paste, files=files, tools=tools, tree=tree, site_url=base, created=created
+        )
         return text, all(one.stable for one in shown)
 
     def etag(self, request: web.Request, paste: Paste, syntax: str | None) -> str:
@@ -174,22 +180,31 @@ class PastePage:
             paste.parent,
             paste.analytics,
         )
-        of_page = (self._addresses.base(request), syntax, self._pages.version, rendering.RENDERER_VERSION)
+        of_page = (
+            self._addresses.base(request),
+            syntax,
+            Asked.of(request),
+            self._pages.version,
+            rendering.RENDERER_VERSION,
+        )
         return f'W/"{hashlib.sha256(repr((of_paste, of_page)).encode()).hexdigest()[:24]}"'
 
-    async def _show(self, paste: Paste, file: File, syntax: str | None, room: Room, *, revealed: bool) -> Shown:
+    async def _show(self, views: Views, file: File, syntax: str | None, room: Room) -> Shown:
         chosen = syntaxes.find(syntax or file.syntax or "")
         shown: Shown | None = None
         if file.is_text and file.size <= min(self._limits.page_bytes, room.size):
-            shown = await self._text(paste, file, chosen, room)
+            content = await self._reading.content(file)
+            plan = await views.of_text(file, content, chosen, is_override=syntax is not None)
+            shown = await self._text(views.paste, file, content, plan, chosen, room)
         if shown is None and file.is_text and not paste.needs_reveal and paste.encryption is None:
             shown = await self._window(paste, file, room)
         if shown is None and file.is_text:
             shown = Shown(PageFile(file, chosen.label if chosen else "Text", None, _TOO_LARGE), stable=True)
         elif shown is None:
-            label = file.media_type if file.media_type in SHOWN_IMAGES else "Binary"
-            shown = Shown(PageFile(file, label), stable=True)
-        return await self._linked(paste, shown, revealed=revealed)
+            plan = await views.of_bytes(file)
+            label = file.media_type if file.media_type in media.SHOWN else "Binary"
+            shown = Shown(PageFile(file, label, drawn=plan.drawn), stable=plan.is_stable)
+        return await self._linked(views.paste, shown, revealed=views.is_revealed)
 
     async def _window(self, paste: Paste, file: File, room: Room) -> Shown | None:
         """The first lines of a file that the page has no room for; None where there were enough of those."""
@@ -202,13 +217,22 @@ class PastePage:
         room.characters -= len(window.view.html)
         return Shown(page_file(paste, file, window), stable=window.is_stable)
 
-    async def _text(self, paste: Paste, file: File, chosen: Syntax | None, room: Room) -> Shown | None:
-        """The lines of a file with their numbers, else without, as far as the page has room; None where it has none."""
-        content = await self._reading.content(file)
+    async def _text(
+        self, paste: Paste, file: File, content: bytes, plan: Plan, chosen: Syntax | None, room: Room
+    ) -> Shown | None:
+        """A view of a text, or its lines with numbers, else without, as far as the page has room; None without any."""
+        drawing = plan.drawn.html or Markup()
+        if len(drawing) > room.characters:
+            return None
+        room.characters -= len(drawing)
+        if not plan.is_text:
+            room.size -= file.size
+            label = chosen.label if chosen else "Text"
+            return Shown(PageFile(file, label, drawn=plan.drawn), stable=plan.is_stable)
         rendered = await self._rendering.render(
             content,
             sha256=file.sha256,
-            syntax=chosen.name if chosen else None,
+            syntax=plan.syntax.name if plan.syntax else None,
             name=file.name,
             seconds=room.highlighting_ends - asyncio.get_running_loop().time(),
         )
@@ -223,8 +247,16 @@ class PastePage:
         room.size -= file.size
         room.characters -= len(html)
         markup = Markup(html)  # noqa: S704  (every byte of the user's is escaped)
-        view = PageFile(file, rendered.label, markup, note, lines_count=rendered.line_count, is_numbered=is_numbered)
-        return Shown(view, stable=rendered.note is None)
+        view = PageFile(
+            file,
+            rendered.label,
+            markup,
+            note,
+            lines_count=rendered.line_count,
+            is_numbered=is_numbered,
+            drawn=plan.drawn,
+        )
+        return Shown(view, stable=rendered.note is None and plan.is_stable)
 
     async def _linked(self, paste: Paste, shown: Shown, *, revealed: bool) -> Shown:
         """With the addresses of the bytes; on a revealed page only where the page does not show them as text."""
@@ -236,18 +268,28 @@ class PastePage:
             download_url = raw_url + ("&download" if "?" in raw_url else "?download")
         elif shown.view.html is None:
             download_url = await self._inside(file)
-            raw_url = download_url if file.media_type in SHOWN_IMAGES else None
+            raw_url = download_url if file.media_type in media.SHOWN - {media.PDF} else None
         return replace(shown, view=replace(shown.view, raw_url=raw_url, download_url=download_url))
 
     async def _inside(self, file: File) -> str:
         """The file as an address that needs no request (RFC 2397); see `REVEAL_BYTES` for how large it can be."""
         content = await self._reading.content(file)
-        kind = file.media_type if file.media_type in SHOWN_IMAGES else "application/octet-stream"
+        kind = file.media_type if file.media_type in media.SHOWN - {media.PDF} else "application/octet-stream"
         return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _page_headers() -> dict[str, str]:
-    return {**page_headers("no-referrer"), "Content-Security-Policy": SCRIPTED}
+def _headers() -> dict[str, str]:
+    return {**page_headers("no-referrer"), "Content-Security-Policy": f"{SCRIPTED}; {WITH_MEDIA}"}
+
+
+def _tree(paste: Paste) -> Markup:
+    """The files of a paste whose names are paths, each with a link to where the page shows it."""
+    return folders.markup(
+        folders.gather(
+            Entry(file.name or f"{file.position + 1}", f"#file-{file.position + 1}", filesize(file.size))
+            for file in paste.files
+        )
+    )
 
 
 async def _page_html(rendered: Rendered, prefix: str) -> str:

@@ -16,12 +16,11 @@ from pastebin.http.lines import parse_lines
 from pastebin.http.representations import Representations
 from pastebin.models import File, Paste
 from pastebin.origin import tokens
+from pastebin.services import media
 from pastebin.services.lines import Lines
 from pastebin.services.lines_window import LineWindow
 from pastebin.services.reading import Reading
-
-# Browsers show these; everything else textual is text/plain, the rest is a download.
-_INLINE_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+from pastebin.services.renderings.escapes import Stripper
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -29,6 +28,10 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
+# A player is a document that loads what it plays. Chromium's viewer takes no document that is in a sandbox; scripts in
+# one have no origin and no network, and a page of ours may frame it.
+_PLAYED = "default-src 'none'; media-src 'self'; sandbox; frame-ancestors 'none'"
+_VIEWED = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
 
 
 def choose(paste: Paste, name: str | None) -> File:
@@ -45,8 +48,12 @@ def headers_of(file: File, *, download: bool) -> dict[str, str]:
     fallback = "paste.txt" if file.is_text else "paste.bin"
     if file.is_text:
         headers["Content-Type"] = "text/plain; charset=utf-8"
-    elif file.media_type in _INLINE_IMAGES:
+    elif file.media_type in media.SHOWN:
         headers["Content-Type"] = file.media_type
+        if file.media_type == media.PDF:
+            headers["Content-Security-Policy"] = _VIEWED
+        elif not file.media_type.startswith("image/"):
+            headers["Content-Security-Policy"] = _PLAYED
     else:
         headers["Content-Type"] = "application/octet-stream"
         download = True
@@ -68,13 +75,16 @@ class RawAnswers:
         self, request: web.Request, paste: Paste, file: File, *, vary: tuple[str, ...] = ()
     ) -> web.StreamResponse:
         """`vary` names the request headers that decided that the bytes are asked for, and not the page."""
-        headers = {**headers_of(file, download="download" in request.query), **_caching(request, paste)}
+        headers = {**headers_of(file, download="download" in request.query), **caching_of(request, paste)}
         window, suffix = _window(request, file)
-        etag = f'"{file.sha256.hex()}{suffix}"'
-        if window is None:
+        stripper = Stripper() if file.is_text and request.query.get("ansi") == "strip" else None
+        is_cut = window is not None or stripper is not None
+        etag = f'"{file.sha256.hex()}{suffix}{"-plain" if stripper else ""}"'
+        if not is_cut:
             headers[hdrs.ACCEPT_RANGES] = "bytes"
-        if file.body is not None and (window or hdrs.RANGE not in request.headers):
+        if file.body is not None and (is_cut or hdrs.RANGE not in request.headers):
             body = LineWindow(*window).feed(file.body) if window else file.body
+            body = stripper.feed(body) + stripper.end() if stripper else body
             return await self._representations.answer(
                 request, body, headers, etag=etag, modified=paste.revised_at, vary=vary
             )
@@ -82,8 +92,9 @@ class RawAnswers:
         headers |= representations.described(variant, etag, paste.revised_at, vary)
         if (known := representations.unchanged(request, headers, paste.revised_at)) is not None:
             return known
-        if window:
-            chunks = self._lines.chunks(file, *window)
+        if is_cut:
+            chunks = self._lines.chunks(file, *window) if window else self._reading.stream(file)
+            chunks = _stripped(chunks, stripper) if stripper else chunks
             return await streaming.send(request, web.StreamResponse(headers=headers), chunks, self._idle_seconds)
         return await self._send_part(request, file, etag, headers)
 
@@ -95,7 +106,7 @@ class RawAnswers:
         headers = {
             **SECURITY_HEADERS,
             hdrs.CONTENT_TYPE: "text/plain; charset=utf-8",
-            **_caching(request, paste),
+            **caching_of(request, paste),
         }
         etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
         return await self._representations.answer(request, body, headers, etag=etag, vary=vary)
@@ -124,7 +135,8 @@ class RawAnswers:
         return await streaming.send(request, response, self._reading.stream(file, start, length), self._idle_seconds)
 
 
-def _caching(request: web.Request, paste: Paste) -> dict[str, str]:
+def caching_of(request: web.Request, paste: Paste) -> dict[str, str]:
+    """What caches may do with the bytes of a paste."""
     return caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic())
 
 
@@ -140,3 +152,11 @@ def _window(request: web.Request, file: File) -> tuple[tuple[int, int | None] | 
     except ValueError as error:
         raise InvalidPaste([Problem("lines", str(error))]) from None
     return (first, last), f"-L{first}-{last or ''}"
+
+
+async def _stripped(chunks: AsyncIterator[bytes], stripper: Stripper) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        if kept := stripper.feed(chunk):
+            yield kept
+    if kept := stripper.end():
+        yield kept

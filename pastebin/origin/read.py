@@ -19,6 +19,7 @@ from pastebin.http.representations import Representations
 from pastebin.models import Paste
 from pastebin.origin import heat, live, openapi, tokens
 from pastebin.origin.live import LiveReader
+from pastebin.origin.members import MemberHandlers
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.search import SearchHandlers
 from pastebin.origin.stats import StatsHandlers
@@ -57,6 +58,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.get("/raw/{slug}", handlers.raw),
                 web.get("/{slug}/raw", handlers.raw),
                 web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
+                *MemberHandlers(resources.reading, config.doors.body_idle_seconds).routes(),
                 *growing.routes(),
                 web.get("/api/v1/pastes/{slug}", handlers.show),
                 *SearchHandlers(resources.reading, resources.searching).routes(),

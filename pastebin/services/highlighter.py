@@ -1,19 +1,14 @@
-"""The program of a highlighting worker: Jobs from standard input, Answers to standard output, one at a time.
+"""Source with its syntax in colours.
 
-Pygments' expressions can be made to run for ever, so the node may kill this process at any moment; nothing is lost with
-it. It ends by itself when its input does, and the operating system ends it with its parent.
+Pygments' expressions can be made to run for ever, so only a process that may be killed uses this.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cache
-from typing import Any, BinaryIO
+from typing import Any
 
-import msgspec
 from pygments.lexers import find_lexer_class_by_name
 from pygments.token import (
     Comment,
@@ -26,11 +21,8 @@ from pygments.token import (
     String,
 )
 
-from pastebin.services import confinement, jobs, plaintext, signatures
-from pastebin.services.jobs import Answer, Job, Trouble
-
-LINE_CHARACTERS = 20_000  # longer lines are data or minified code: slow here and in every browser
-HTML_CHARACTERS = 16 * 1024**2  # a page with more is of no use to anybody
+from pastebin.services import plaintext, signatures
+from pastebin.services.jobs import HTML_CHARACTERS, LINE_CHARACTERS, Answer, CannotRender
 
 # The token types that have a colour in highlight.css, by its class; a type that is not here looks like its parent, and
 # what has no coloured ancestor stays without markup.
@@ -73,14 +65,6 @@ CLASSES = {
 }
 
 
-class CannotHighlight(Exception):
-    """This file is to be shown plain."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble)
-        self.trouble = trouble
-
-
 def highlight(content: bytes, syntax: str | None) -> Answer:
     """Highlight one file as `syntax`, or as what its content proves to be."""
     text = plaintext.decode(content)
@@ -91,7 +75,7 @@ def highlight(content: bytes, syntax: str | None) -> Answer:
         return Answer(syntax, trouble="long-line")
     try:
         html = "".join(markup(tokens(text, syntax)))
-    except CannotHighlight as reason:
+    except CannotRender as reason:
         return Answer(syntax, trouble=reason.trouble)
     return Answer(syntax, html[:-1], html.count("\n"))
 
@@ -105,11 +89,11 @@ def tokens(text: str, syntax: str) -> Iterator[tuple[Any, str]]:
     position = 0
     for kind, value in _lex(text, syntax):
         if not text.startswith(value, position):
-            raise CannotHighlight("lexer")
+            raise CannotRender("lexer")
         position += len(value)
         yield kind, value
     if position != len(text):
-        raise CannotHighlight("lexer")
+        raise CannotRender("lexer")
 
 
 def markup(stream: Iterable[tuple[Any, str]]) -> Iterator[str]:
@@ -119,7 +103,7 @@ def markup(stream: Iterable[tuple[Any, str]]) -> Iterator[str]:
         html = "\n".join(_span(style, line) for line in text.split("\n"))
         written += len(html)
         if written > HTML_CHARACTERS:
-            raise CannotHighlight("markup")
+            raise CannotRender("markup")
         yield html
 
 
@@ -131,7 +115,7 @@ def _lex(text: str, syntax: str) -> Iterator[tuple[Any, str]]:
     except MemoryError:
         raise
     except Exception as error:  # 600 lexers by as many authors raise whatever they like
-        raise CannotHighlight("lexer") from error
+        raise CannotRender("lexer") from error
 
 
 def _options(text: str, syntax: str) -> dict[str, Any]:
@@ -163,35 +147,3 @@ def _style(kind: Any) -> str:
 def _span(style: str, line: str) -> str:
     html = plaintext.escape(line)
     return f'<span class="{style}">{html}</span>' if style and line and not line.isspace() else html
-
-
-def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
-    """Answer Jobs until the input ends, or one has taken all memory."""
-    outgoing.write(jobs.frame(None))
-    outgoing.flush()
-    decoder = msgspec.msgpack.Decoder(Job)
-    while (body := jobs.read(incoming)) is not None:
-        job = decoder.decode(body)
-        confinement.limit_cpu(job.cpu_seconds)
-        try:
-            answer = highlight(job.content, job.syntax)
-        except MemoryError:
-            answer = Answer(job.syntax, trouble="memory")
-        outgoing.write(jobs.frame(answer))
-        outgoing.flush()
-        if answer.trouble == "memory":
-            return
-
-
-def main() -> None:
-    confinement.confine(int(sys.argv[1]))
-    with os.fdopen(os.dup(1), "wb") as outgoing:
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 1)  # a lexer that prints must speak neither to the node nor to its log
-        os.close(sink)
-        with suppress(BrokenPipeError):
-            serve(sys.stdin.buffer, outgoing)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Files as HTML: highlighted by a worker within its limits, else plain, always harmless, never on the event loop."""
+"""Files as HTML: made by a worker within its limits, else plain, always harmless, never on the event loop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import logging
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal, TypeVar, cast
 
 import pygments
 
@@ -17,14 +18,14 @@ from pastebin.errors import Unavailable
 from pastebin.metrics import Metrics
 from pastebin.sections import RenderingSection
 from pastebin.services import plaintext, syntaxes
-from pastebin.services.jobs import Trouble
+from pastebin.services.jobs import Trouble, What
 from pastebin.services.syntaxes import Syntax
 from pastebin.services.workers import NoWorker, WorkerLost, Workers, task_group
 
 logger = logging.getLogger(__name__)
 
 # Two nodes with the same version make the same HTML of the same bytes: for validators of pages.
-RENDERER_VERSION = f"2-{pygments.__version__}"
+RENDERER_VERSION = f"3-{pygments.__version__}"
 
 HIGHLIGHT_BYTES = 2 * 1024**2  # no lexer is fast enough for more
 LOOP_BYTES = 16 * 1024  # larger files are escaped in a thread
@@ -38,7 +39,10 @@ _NOTES: dict[Trouble, str | None] = {
     "memory": "Highlighting took too much memory, so this is shown as plain text.",
 }
 
-Key = tuple[bytes, str | None]
+# Why a drawing is not there: the page says so and shows the source.
+Lack = Literal["timeout", "crashed", "overloaded", "large", "memory", "markup", "malformed"]
+
+Key = tuple[bytes, str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,18 @@ class Rendered:
         """Whether the text holds characters that could have made it read differently from what it is."""
         return plaintext.BIDI_MARK in self.html
 
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What a file means as HTML, with the first `shown` of its `total` rows or values; empty where it has a `lack`."""
+
+    html: str
+    shown: int = 0
+    total: int = 0
+    lack: Lack | None = None
+
+
+Made = TypeVar("Made", Rendered, Drawing)
 
 _OPENING, _LINK = '<span class="line" id="{}L', '"><a class="n" href="#{}L'
 _REST = '" aria-hidden="true" tabindex="-1"></a>'
@@ -93,6 +109,9 @@ def page_html(rendered: Rendered, prefix: str = "") -> str:
     )
 
 
+Flight = asyncio.Task[Rendered | Exception] | asyncio.Task[Drawing | Exception]
+
+
 class Rendering:
     """The service: a cache, one flight for identical files, and the workers behind them."""
 
@@ -102,7 +121,7 @@ class Rendering:
         self.workers = workers
         self._tasks = tasks
         self._cache = RenderedCache(section.cache_bytes)
-        self._flights: dict[Key, asyncio.Task[Rendered | Exception]] = {}
+        self._flights: dict[Key, Flight] = {}
 
     @classmethod
     @asynccontextmanager
@@ -117,9 +136,9 @@ class Rendering:
                     flight.cancel()
 
     @property
-    def timeout_seconds(self) -> float:
-        """What highlighting may take, a file or a page."""
-        return self._section.timeout_seconds
+    def page_seconds(self) -> float:
+        """What a page waits for all that has to be made for it; a single file may take longer, for the next reader."""
+        return self._section.page_seconds
 
     async def render(
         self, content: bytes, *, sha256: bytes, syntax: str | None, name: str | None, seconds: float | None = None
@@ -133,33 +152,61 @@ class Rendering:
         """
         chosen = syntaxes.find(syntax) if syntax else None
         chosen = chosen or syntaxes.guess(name, content[: syntaxes.HEAD_BYTES])
-        if len(content) <= LOOP_BYTES and (chosen is syntaxes.PLAIN or not content):
+        if len(content) <= LOOP_BYTES and (not content or (chosen is not None and chosen.is_plain)):
             return self._count("plain", _plain(content, chosen))
-        key = (sha256, chosen.name if chosen else None)
-        rendered = self._cache.get(key, time.monotonic())
-        if rendered is not None:
-            return self._count("cached", rendered)
-        flight = self._flights.get(key)
-        if chosen is syntaxes.PLAIN or len(content) > HIGHLIGHT_BYTES:
+        key: Key = (sha256, chosen.name if chosen else None, "source")
+        if chosen is not None and (chosen.is_plain or len(content) > HIGHLIGHT_BYTES):
             seconds = None  # no worker has to be waited for
-        elif seconds is not None and seconds <= 0 and flight is None:
-            return await self._out_of_time(content, chosen)
+        made = await self._get(key, seconds, lambda: self._render(key, content, chosen))
+        return made if made is not None else await self._out_of_time(content, chosen)
+
+    async def draw(self, content: bytes, *, sha256: bytes, what: What, syntax: str, seconds: float) -> Drawing:
+        """Show what a file means. Trouble is never raised: the drawing has a lack then.
+
+        As to `seconds` and what is raised see `render`.
+        """
+        if len(content) > HIGHLIGHT_BYTES:
+            return Drawing("", lack="large")
+        key: Key = (sha256, syntax, what)
+        return await self._get(key, seconds, lambda: self._draw(key, what, content)) or Drawing("", lack="timeout")
+
+    async def once(self, sha256: bytes, what: str, make: Callable[[], Awaitable[Drawing]], seconds: float) -> Drawing:
+        """A drawing that needs no worker, kept and shared as those of workers are."""
+        key: Key = (sha256, None, what)
+
+        async def kept() -> Drawing:
+            drawing = await make()
+            is_whole = drawing.lack is None and drawing.shown >= drawing.total
+            self._cache.put(key, drawing, float("inf") if is_whole else time.monotonic() + TROUBLE_SECONDS)
+            return drawing
+
+        return await self._get(key, seconds, kept) or Drawing("", lack="timeout")
+
+    async def _get(self, key: Key, seconds: float | None, make: Callable[[], Awaitable[Made]]) -> Made | None:
+        """From the cache, or from the one flight that makes it; None if that takes longer than `seconds`."""
+        kept = self._cache.get(key, time.monotonic())
+        if kept is not None:
+            self._metrics.renders.labels("cached").inc()
+            return cast("Made", kept)
+        flight = self._flights.get(key)
+        if seconds is not None and seconds <= 0 and flight is None:
+            return None
         if flight is None:
-            flight = self._tasks.create_task(self._fly(key, content, chosen), name="rendering")
+            flight = self._tasks.create_task(self._fly(key, make), name="rendering")
             self._flights[key] = flight
         else:
             self._metrics.renders.labels("cached").inc()
         try:
             async with asyncio.timeout(seconds):
-                return await self._landed(flight)
+                return cast("Made", await self._landed(flight))
         except TimeoutError:
-            return await self._out_of_time(content, chosen)
+            return None
 
     async def _out_of_time(self, content: bytes, chosen: Syntax | None) -> Rendered:
-        note = f"Highlighting this page took longer than {self.timeout_seconds:g} seconds, so this file is plain text."
+        note = f"Highlighting this page took longer than {self.page_seconds:g} seconds, so this file is plain text."
         return self._count("timeout", await self._show_plain(content, chosen, note))
 
-    async def _landed(self, flight: asyncio.Task[Rendered | Exception]) -> Rendered:
+    async def _landed(self, flight: Flight) -> Rendered | Drawing:
         try:
             result = await asyncio.shield(flight)
         except asyncio.CancelledError:
@@ -171,9 +218,9 @@ class Rendering:
             raise result
         return result
 
-    async def _fly(self, key: Key, content: bytes, chosen: Syntax | None) -> Rendered | Exception:
+    async def _fly(self, key: Key, make: Callable[[], Awaitable[Made]]) -> Made | Exception:
         try:
-            return await self._render(key, content, chosen)
+            return await make()
         except Exception as error:  # belongs to the callers; raised here it would end the TaskGroup and the node
             return error
         finally:
@@ -191,9 +238,35 @@ class Rendering:
             self._cache.put(key, rendered)
         return self._count(outcome, rendered)
 
+    async def _draw(self, key: Key, what: What, content: bytes) -> Drawing:
+        drawing = await self._drawing(key[1], what, content)
+        if drawing.lack in ("timeout", "crashed"):
+            logger.warning("a file was not drawn", extra={"outcome": drawing.lack, "what": what})
+            self._cache.put(key, drawing, time.monotonic() + TROUBLE_SECONDS)
+        elif drawing.lack != "overloaded":
+            self._cache.put(key, drawing)
+        outcome = drawing.lack if drawing.lack in ("timeout", "crashed", "overloaded") else "drawn"
+        self._metrics.renders.labels(outcome).inc()
+        return drawing
+
+    async def _drawing(self, syntax: str | None, what: What, content: bytes) -> Drawing:
+        try:
+            answer = await self.workers.ask(content, syntax, what)
+        except TimeoutError:
+            return Drawing("", lack="timeout")
+        except WorkerLost:
+            return Drawing("", lack="crashed")
+        except NoWorker as reason:
+            logger.warning("no rendering worker: %s", reason)
+            return Drawing("", lack="overloaded")
+        if answer.html is None:
+            known = answer.trouble if answer.trouble in ("memory", "markup") else "malformed"
+            return Drawing("", lack=known)
+        return Drawing(answer.html, answer.shown, answer.total)
+
     async def _highlight(self, content: bytes, chosen: Syntax | None) -> tuple[Rendered, str]:
         """The file, and the word for the metric."""
-        if chosen is syntaxes.PLAIN:
+        if chosen is not None and chosen.is_plain:
             return await self._show_plain(content, chosen), "plain"
         if len(content) > HIGHLIGHT_BYTES:
             note = f"Files over {HIGHLIGHT_BYTES // 1024**2} MiB are not highlighted."
@@ -235,10 +308,10 @@ class RenderedCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[Key, tuple[Rendered, float]] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[Rendered | Drawing, float]] = OrderedDict()
         self.size_bytes = 0
 
-    def get(self, key: Key, now: float) -> Rendered | None:
+    def get(self, key: Key, now: float) -> Rendered | Drawing | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -249,7 +322,7 @@ class RenderedCache:
         self._entries.move_to_end(key)
         return rendered
 
-    def put(self, key: Key, rendered: Rendered, forget_at: float = float("inf")) -> None:
+    def put(self, key: Key, rendered: Rendered | Drawing, forget_at: float = float("inf")) -> None:
         """Keep a file until `forget_at` (of `time.monotonic`); one that would fill the cache alone is not kept."""
         if key in self._entries:
             self._forget(key)
@@ -265,7 +338,7 @@ class RenderedCache:
         self.size_bytes -= _cost(rendered)
 
 
-def _cost(rendered: Rendered) -> int:
+def _cost(rendered: Rendered | Drawing) -> int:
     return sys.getsizeof(rendered.html) + 512  # the rest of an entry, roughly
 
 

@@ -26,10 +26,23 @@ class Syntax:
     patterns: tuple[str, ...]
 
     @property
+    def is_plain(self) -> bool:
+        """Whether its source has no colours."""
+        return self.name in _PLAIN
+
+    @property
     def extensions(self) -> tuple[str, ...]:
         """The patterns that are plain extensions, without the dot."""
         return tuple(pattern[2:] for pattern in self.patterns if _is_extension(pattern))
 
+
+# What Pygments has no lexer for; pages have other views of it.
+_OWN = (
+    Syntax("csv", "CSV", ("csv",), ("*.csv",)),
+    Syntax("tsv", "Tab-separated values", ("tsv", "tab"), ("*.tsv", "*.tab")),
+    Syntax("ansi", "Terminal output", ("ansi", "terminal"), ("*.ansi", "*.ans")),
+)
+_PLAIN = frozenset({"csv", "text", "tsv"})
 
 # Better known under another of its aliases, or another label, than Pygments' first.
 _RENAMED = {
@@ -42,14 +55,14 @@ _RENAMED = {
 }
 
 _MORE_ALIASES = {
-    "text": ("plain", "plaintext", "txt", "none", "log", "csv", "tsv"),
+    "text": ("plain", "plaintext", "txt", "none", "log"),
     "javascript": ("jsonp", "node"),
     "markdown": ("mkd",),
     "diff": ("patch",),
 }
 
 _MORE_PATTERNS = {
-    "text": "*.log *.log.[0-9]* *.csv *.tsv *.out README LICENSE COPYING AUTHORS NEWS ChangeLog INSTALL TODO",
+    "text": "*.log *.log.[0-9]* *.out README LICENSE COPYING AUTHORS NEWS ChangeLog INSTALL TODO",
     "apacheconf": "httpd.conf",
     "bash": ".profile .env *.env .envrc *.bats",
     "docker": "Dockerfile.* Containerfile *.dockerfile",
@@ -300,6 +313,7 @@ def _load() -> Iterator[Syntax]:
             aliases=(*aliases, *_MORE_ALIASES.get(name, ())),
             patterns=tuple(dict.fromkeys(p for p in (*patterns, *extra) if (name, p) not in _DROPPED)),
         )
+    yield from _OWN
 
 
 def _index_patterns(syntaxes: Iterable[Syntax]) -> dict[str, Syntax]:
@@ -328,3 +342,4 @@ _ODD_PATTERNS = [
     if not _is_extension(pattern) and any(letter in pattern for letter in "*?[")
 ]
 PLAIN = _BY_ALIAS["text"]
+TERMINAL = _BY_ALIAS["ansi"]

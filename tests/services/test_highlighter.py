@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pygments.token import Keyword
 
 import pastebin
-from pastebin.services import highlighter, jobs, plaintext
-from pastebin.services.highlighter import CLASSES, LINE_CHARACTERS, highlight
-from pastebin.services.jobs import Answer, Job
+from pastebin.services import highlighter, jobs, plaintext, renderer
+from pastebin.services.highlighter import CLASSES, highlight
+from pastebin.services.jobs import LINE_CHARACTERS, Answer, Job
 
 OURS = re.compile(r'<span class="[a-z]{1,4}">|<span class="bidi" title="U\+[0-9A-F]{4}">|</span>')
 STYLES = (Path(pastebin.__file__).parent / "static" / "highlight.css").read_text()
@@ -130,7 +130,7 @@ def processor_time() -> Iterator[None]:
 def test_a_conversation() -> None:
     said = io.BytesIO(jobs.frame(Job(b"x = 1\n", "python", 60)) + jobs.frame(Job(b"hello\n", None, 60)))
     heard = io.BytesIO()
-    highlighter.serve(said, heard)
+    renderer.serve(said, heard)
     heard.seek(0)
     assert jobs.read(heard) == b"", "it says first that it is ready"
     answers = [msgspec.msgpack.decode(jobs.read(heard) or b"", type=Answer) for _ in range(2)]
@@ -141,7 +141,7 @@ def test_a_conversation() -> None:
 @pytest.mark.usefixtures("processor_time")
 def test_half_a_job_is_the_end_of_the_conversation() -> None:
     heard = io.BytesIO()
-    highlighter.serve(io.BytesIO(jobs.frame(Job(b"x = 1\n", "python", 60))[:-1]), heard)
+    renderer.serve(io.BytesIO(jobs.frame(Job(b"x = 1\n", "python", 60))[:-1]), heard)
     assert heard.getvalue() == jobs.frame(None)
 
 

@@ -25,7 +25,8 @@ def test_names_are_unique_and_find_themselves() -> None:
     assert len({syntax.name for syntax in syntaxes.ALL}) == len(syntaxes.ALL)
     for syntax in syntaxes.ALL:
         assert syntaxes.find(syntax.name) is syntax
-        assert find_lexer_class_by_name(syntax.name) is find_lexer_class_by_name(syntax.aliases[0])
+        if syntax.name not in ("ansi", "csv", "tsv"):
+            assert find_lexer_class_by_name(syntax.name) is find_lexer_class_by_name(syntax.aliases[0])
 
 
 @pytest.mark.parametrize(
