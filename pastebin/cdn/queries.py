@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 ANY = "*"
 # What the routes of this project's own origin read of a GET. Whatever else stands in a query changes no answer of its.
-OWN = frozenset({"content", "created", "download", "lines", "name"})
+OWN = frozenset({"before", "content", "created", "download", "from", "layout", "lines", "name", "saved", "to", "with"})
 # Where others are read, or refused, so that the origin has to see all of them. Nothing of that may be kept. Where
 # letters are written as %61 the path may be any.
 _STRICT = re.compile(r"/api/|/admin/|/[^/?]+/stats\?|[^?]*%")

@@ -107,6 +107,23 @@ class ReadQuery(Payload, frozen=True):
     content: bool = False
 
 
+class RevisionsQuery(Payload, frozen=True):
+    """Query of the list of revisions."""
+
+    before: Annotated[int | None, Meta(ge=1, le=2**31 - 1, description="Only revisions with smaller numbers")] = None
+
+
+class DiffQuery(Payload, frozen=True):
+    """Which revisions are compared."""
+
+    old: Annotated[int | None, Meta(ge=1, le=2**31 - 1, description="A revision; left out: the one before `to`")] = (
+        msgspec.field(default=None, name="from")
+    )
+    new: Annotated[int | None, Meta(ge=1, le=2**31 - 1, description="A revision; left out: the current one")] = (
+        msgspec.field(default=None, name="to")
+    )
+
+
 # What `?burn` stands for by itself.
 FLAGS = frozenset({"burn", "reject_secrets"})
 _ONLY_ONCE = frozenset(PasteOptions.__struct_fields__) - frozenset(PasteChanges.__struct_fields__)

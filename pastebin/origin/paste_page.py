@@ -160,6 +160,7 @@ class PastePage:
         of_paste = (
             paste.id,
             paste.revision,
+            paste.latest,
             paste.revised_at,
             paste.title,
             paste.visibility,

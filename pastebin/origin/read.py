@@ -19,6 +19,7 @@ from pastebin.http.representations import Representations
 from pastebin.models import Paste
 from pastebin.origin import heat, openapi, tokens
 from pastebin.origin.raw import RawAnswers, choose
+from pastebin.origin.revisions import RevisionHandlers
 from pastebin.origin.stats import StatsHandlers
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
@@ -50,6 +51,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
             web.get("/{slug}/raw/{name:[^/]+}", handlers.raw),
             web.get("/api/v1/pastes/{slug}", handlers.show),
             *StatsHandlers(resources.reading, resources.statistics).routes(),
+            *RevisionHandlers.of(resources, raw, JSON_HEADERS).routes(),
             web.get("/api/v1/limits", handlers.limits),
             web.get("/api/v1/syntaxes", handlers.syntaxes),
             web.get("/api/v1/openapi.json", handlers.openapi),

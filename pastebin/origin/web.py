@@ -17,7 +17,9 @@ from pastebin.http.pages import Pages, page_body, page_headers
 from pastebin.http.representations import Representations
 from pastebin.origin import heat, tokens, topology
 from pastebin.origin.create_form import create_context
+from pastebin.origin.edit_page import EditPage
 from pastebin.origin.forms import reveal_page
+from pastebin.origin.history import HistoryPages
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import RawAnswers, choose
 from pastebin.origin.stats import StatsPages
@@ -47,6 +49,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.get("/", handlers.front),
                 web.get("/problems/{problem}", handlers.problem),
                 *StatsPages.of(resources).routes(),
+                *HistoryPages.of(resources, page).routes(),
+                *EditPage.of(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
                 web.get("/{slug:[A-Za-z0-9_-]+}", handlers.paste),
