@@ -107,20 +107,23 @@ class ReadQuery(Payload, frozen=True):
     content: bool = False
 
 
+Number = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
 class RevisionsQuery(Payload, frozen=True):
     """Query of the list of revisions."""
 
-    before: Annotated[int | None, Meta(ge=1, le=2**31 - 1, description="Only revisions with smaller numbers")] = None
+    before: Annotated[Number | None, Meta(description="Only revisions with smaller numbers")] = None
 
 
 class DiffQuery(Payload, frozen=True):
     """Which revisions are compared."""
 
-    old: Annotated[int | None, Meta(ge=1, le=2**31 - 1, description="A revision; left out: the one before `to`")] = (
-        msgspec.field(default=None, name="from")
+    old: Annotated[Number | None, Meta(description="A revision; left out: the one before `to`")] = msgspec.field(
+        default=None, name="from"
     )
-    new: Annotated[int | None, Meta(ge=1, le=2**31 - 1, description="A revision; left out: the current one")] = (
-        msgspec.field(default=None, name="to")
+    new: Annotated[Number | None, Meta(description="A revision; left out: the current one")] = msgspec.field(
+        default=None, name="to"
     )
 
 

@@ -100,6 +100,8 @@ class HistoryPages:
         """The page of the paste as it was, or a way to its bytes."""
         slug, token = request.match_info["slug"], tokens.presented(request)
         number = _number(request.match_info["number"])
+        if number is None:
+            raise PasteNotFound("This paste has no such revision.")
         paste = await self._recalling.revision(slug, token, number)
         if not prefers_html(request.headers.get(hdrs.ACCEPT)):
             raise web.HTTPFound(f"/{slug}/rev/{number}/raw", headers=_varying())
