@@ -62,7 +62,7 @@ class AmendHandlers:
         return [
             web.put("/{slug}/raw", self.put),
             web.put("/{slug}/raw/{name:[^/]+}", self.put),
-            web.post("/api/v1/pastes/{slug}/restore/{number:[0-9]{1,9}}", self.restore),
+            web.post("/api/v1/pastes/{slug}/restore/{number:[0-9]+}", self.restore),
             web.post("/api/v1/pastes/{slug}/burn", self.burn),
         ]
 
@@ -87,7 +87,7 @@ class AmendHandlers:
 
     async def restore(self, request: web.Request) -> web.Response:
         slug, token = request.match_info["slug"], asking.bearer(request)
-        number = int(request.match_info["number"])
+        number = int(request.match_info["number"][:10])
         paste, purge = await self._revising.restore(slug, token, number, if_match(request))
         return self._answer(request, paste, purge)
 

@@ -54,7 +54,7 @@ class EditPage:
         return [
             web.get(f"/{_SLUG}/edit", self.edit),
             web.get(f"/{_SLUG}/fork", self.fork),
-            web.get(f"/{_SLUG}/restore/{{number:[0-9]{{1,9}}}}", self.restore),
+            web.get(f"/{_SLUG}/restore/{{number:[0-9]+}}", self.restore),
             web.get(f"/{_SLUG}/burn", self.burn),
         ]
 
@@ -76,7 +76,7 @@ class EditPage:
         paste = await self._reading.find(slug, token)
         if not tokens.is_of(paste, token):
             return self.locked(request, slug, place="history")
-        number = int(request.match_info["number"])
+        number = int(request.match_info["number"][:10])
         if not 1 <= number < paste.revision:
             raise PasteNotFound("This paste has no such revision before its current one.")
         base = self._addresses.base(request)

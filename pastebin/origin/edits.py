@@ -56,7 +56,7 @@ class Edits:
         return [
             web.post(f"/{_SLUG}/edit", self.edit),
             web.post(f"/{_SLUG}/fork", self.fork),
-            web.post(f"/{_SLUG}/restore/{{number:[0-9]{{1,9}}}}", self.restore),
+            web.post(f"/{_SLUG}/restore/{{number:[0-9]+}}", self.restore),
             web.post(f"/{_SLUG}/burn", self.burn),
         ]
 
@@ -116,7 +116,7 @@ class Edits:
         slug, base = request.match_info["slug"], self._checked(request)
         fields = bodies.urlencoded(await bodies.whole(request, _FORM_BYTES, self._idle_seconds))
         token = fields.get("token") or tokens.presented(request)
-        number = int(request.match_info["number"])
+        number = int(request.match_info["number"][:10])
         paste, _ = await self._revising.restore(slug, token, number, fields.get("base") or None)
         return self._done(request, paste, token, base)
 

@@ -26,13 +26,23 @@ _DRAFT_TYPES = (
     *("interval[]", "bytea[]", "bytea[]", "bool[]", "bigint[]", "text[]", "text[]"),
 )
 
-_KEYS = "select f.blob_key from content f join paste using (slug) where f.blob_key is not null"
-_ARRIVED = f"""kept as (
-    update blobs set state = 'live', changed_at = now() where state = 'pending' and key in ({_KEYS}) returning key
+_ARRIVED = """kept as (
+    update blobs set state = 'live', changed_at = now()
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    returning key
 )"""
 # A fork has blobs of its parent as well: nobody ends them before the fork has its files.
-_SHARED = f"""{_ARRIVED.replace("kept as", "arrived as")}, shared as (
-    select key from blobs where state = 'live' and key in ({_KEYS}) for key share
+_SHARED = """arrived as (
+    update blobs set state = 'live', changed_at = now()
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    returning key
+), shared as (
+    select key from blobs
+    where state = 'live'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    for key share
 ), kept as (
     select key from arrived union all select key from shared
 )"""
