@@ -76,6 +76,8 @@ class Paste:
     ends_at: float | None = field(default=None, compare=False)
     # The transaction that has just made it what it is; None for what was merely read.
     change: int | None = field(default=None, compare=False)
+    # The current revision, where this is an earlier one.
+    latest: int | None = None
 
     @property
     def size(self) -> int:
@@ -95,6 +97,25 @@ class Paste:
     @property
     def reads_left(self) -> int | None:
         return None if self.max_reads is None else max(self.max_reads - self.reads, 0)
+
+
+@model
+class RevisionNote:
+    """One revision of a paste, without its content."""
+
+    number: int
+    created_at: datetime
+    files_count: int
+    size: int
+
+
+@model
+class Fork:
+    """A public paste that names another one as its parent."""
+
+    slug: str
+    title: str | None
+    created_at: datetime
 
 
 @model
@@ -150,6 +171,8 @@ class Draft:
     fingerprint: bytes | None = field(default=None, repr=False)
     is_named: bool = False
     analytics: Analytics = "owner"
+    # Some of its blobs belong to another paste, which is live.
+    shares_blobs: bool = False
 
     @property
     def size(self) -> int:

@@ -13,6 +13,7 @@ ANY = "*"
 OWN = frozenset({"back", "content", "created", "done", "download", "lines", "name", "syntax"}) | {
     *("file", "ignore_case", "line", "q", "regex"),
     *("ansi", "at", "view"),
+    *("before", "from", "layout", "saved", "to", "with"),
 }
 # Where others are read, or refused, so that the origin has to see all of them. Nothing of that may be kept. Where
 # letters are written as %61 the path may be any.

@@ -35,8 +35,9 @@ class Addresses:
 
 def raw_path(paste: Paste, file: File) -> str:
     """Path of the bytes of one file; a paste with a single file has the short one."""
+    base = f"/{paste.slug}" if paste.latest is None else f"/{paste.slug}/rev/{paste.revision}"
     if len(paste.files) == 1 or file.name is None:
-        return f"/{paste.slug}/raw"
+        return f"{base}/raw"
     name = quote(file.name, safe="")
     # user agents take a dot segment out of a path before they send it (RFC 3986, 5.2.4)
-    return f"/{paste.slug}/raw?name={name}" if name in (".", "..") else f"/{paste.slug}/raw/{name}"
+    return f"{base}/raw?name={name}" if name in (".", "..") else f"{base}/raw/{name}"

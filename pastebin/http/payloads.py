@@ -128,6 +128,26 @@ class SearchQuery(Payload, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=1000, description="How many lines are enough")] = 100
 
 
+Number = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+
+
+class RevisionsQuery(Payload, frozen=True):
+    """Query of the list of revisions."""
+
+    before: Annotated[Number | None, Meta(description="Only revisions with smaller numbers")] = None
+
+
+class DiffQuery(Payload, frozen=True):
+    """Which revisions are compared."""
+
+    old: Annotated[Number | None, Meta(description="A revision; left out: the one before `to`")] = msgspec.field(
+        default=None, name="from"
+    )
+    new: Annotated[Number | None, Meta(description="A revision; left out: the current one")] = msgspec.field(
+        default=None, name="to"
+    )
+
+
 # What `?burn` stands for by itself.
 FLAGS = frozenset({"burn", "reject_secrets"})
 _ONLY_ONCE = frozenset(PasteOptions.__struct_fields__) - frozenset(PasteChanges.__struct_fields__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-READ = re.compile(r"/(?:raw/|api/v1/(?!topology(?:\?|\Z))|[^/?]+/(?:raw|tail)(?:[/?]|\Z))")
+READ = re.compile(r"/(?:raw/|api/v1/(?!topology(?:\?|\Z))|[^/?]+/(?:(?:rev/[0-9]+/)?raw|tail)(?:[/?]|\Z))")
 """Matches the beginning of what readers answer: bytes and the API. Everything else is a page."""
 
 # PrivateBin's form of an address, where its clients read, by GET, also what burns: such a request is passed on once.

@@ -113,6 +113,57 @@ class SearchView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionView:
+    """One revision of a paste."""
+
+    revision: int
+    url: str
+    created_at: datetime
+    files_count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionsView:
+    """The revisions of a paste, the latest first; `next` is the address of those before them."""
+
+    revisions: list[RevisionView]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideView:
+    """One side of a comparison."""
+
+    slug: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChangeView:
+    """What became of one file. `patch` is null where it is not shown: see `trouble`, or it is too long or not UTF-8."""
+
+    change: Literal["added", "removed", "changed", "renamed"]
+    old_name: str | None
+    new_name: str | None
+    added: int
+    removed: int
+    trouble: Literal["binary", "large"] | None
+    patch: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffView:
+    """What leads from one revision to another, file by file; numbers are of lines."""
+
+    old: SideView
+    new: SideView
+    added: int
+    removed: int
+    files: list[FileChangeView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyntaxView:
     """One syntax that pastes can be highlighted in."""
 
@@ -156,7 +207,7 @@ def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None
         files = [_file_view(paste, file, base) for file in paste.files]
     else:
         files = [_content_view(paste, file, base, contents.get(file.position)) for file in paste.files]
-    url = f"{base}/{paste.slug}"
+    url = f"{base}/{paste.slug}" if paste.latest is None else f"{base}/{paste.slug}/rev/{paste.revision}"
     return {
         "slug": paste.slug,
         "url": url,

@@ -217,7 +217,7 @@ class Embedding:
             sha256=file.sha256,
             syntax=chosen.name if chosen else None,
             name=file.name,
-            seconds=self._rendering.timeout_seconds,
+            seconds=self._rendering.page_seconds,
         )
         shown = rendered.lines[window.first - 1 : window.last]
         html = "".join(

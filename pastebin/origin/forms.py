@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from pastebin.errors import EditForbidden, InvalidPaste, Problem, WrongPassword
@@ -13,6 +11,7 @@ from pastebin.http.app import Routes
 from pastebin.http.pages import Pages, html_response
 from pastebin.models import Paste
 from pastebin.origin import tokens
+from pastebin.origin.managing import manage_page
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
 from pastebin.sections import LimitsSection
@@ -73,7 +72,7 @@ class FormHandlers:
         slug = request.match_info["slug"]
         token = tokens.remembered(request)
         paste = await self._reading.find(slug, token)
-        return self._manage_page(request, slug, token if tokens.is_of(paste, token) else None, [])
+        return self._manage_page(request, paste, token if tokens.is_of(paste, token) else None, [])
 
     async def delete(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
@@ -85,28 +84,22 @@ class FormHandlers:
             paste = await self._reading.find(slug, token)
             kept = tokens.remembered(request)
             known = kept if tokens.is_of(paste, kept) else None
-            return self._manage_page(request, slug, known, [Problem("confirm", "Please tick the box first.")], 422)
+            return self._manage_page(request, paste, known, [Problem("confirm", "Please tick the box first.")], 422)
         try:
             await self._publishing.delete(slug, token)
         except EditForbidden as error:
-            return self._manage_page(request, slug, None, [Problem("token", error.detail)], 403)
+            paste = await self._reading.find(slug, token)
+            return self._manage_page(request, paste, None, [Problem("token", error.detail)], 403)
         response = html_response(self._pages.render("deleted.html", slug=slug, site_url=base))
         tokens.forget(response, slug)
         return response
 
     def _manage_page(
-        self, request: web.Request, slug: str, token: str | None, problems: list[Problem], status: int = 200
+        self, request: web.Request, paste: Paste, token: str | None, problems: list[Problem], status: int = 200
     ) -> web.Response:
         base = self._addresses.base(request)
-        context: dict[str, Any] = {
-            "slug": slug,
-            "token": token,
-            "url": f"{base}/{slug}",
-            "problems": problems,
-            "done": "created" in request.query,
-            "site_url": base,
-        }
-        return html_response(self._pages.render("manage.html", **context), status, caching.secret())
+        news = "created" if "created" in request.query else "saved" if "saved" in request.query else ""
+        return manage_page(self._pages, self._limits, paste, token, base, problems, status, news=news)
 
     async def _fields(self, request: web.Request) -> dict[str, str]:
         """A small form, urlencoded or multipart. Raises InvalidPaste, PasteTooLarge, UnreadableRequest."""

@@ -13,12 +13,14 @@ from pastebin import __version__, reports
 from pastebin.http import problems, views
 from pastebin.http.payloads import (
     CreatePaste,
+    DiffQuery,
     PasteChanges,
     PasteOptions,
     ReadQuery,
     ReportPaste,
     RevealPaste,
     RevisePaste,
+    RevisionsQuery,
     SearchQuery,
 )
 from pastebin.services.judging import REVEAL_BYTES
@@ -43,6 +45,7 @@ class Operation:
     query: type | None = None
     takes_content: bool = False
     gives_bytes: bool = False
+    gives_patch: bool = False
     owner: bool = False
     admin: bool = False
     gives_table: bool = False
@@ -62,6 +65,7 @@ _WRITE_REFUSALS = (
 )
 _OWNER_REFUSALS = ("token-required", "edit-forbidden", "paste-not-found", "paste-taken-down")
 
+_PAST_REFUSALS = ("paste-not-found", "paste-taken-down", "reveal-required", "invalid-paste", "precondition-failed")
 _ADMIN_REFUSALS = ("admin-required", "admin-refused", "rate-limited")
 _REPORTS: tuple[tuple[str, str, type, type], ...] = (
     ("overview", "Sums over all visits, and those of the time before", reports.ReportQuery, reports.OverviewReport),
@@ -170,6 +174,59 @@ OPERATIONS = (
     ),
     Operation(
         "POST",
+        "/api/v1/pastes/{slug}/burn",
+        "End a paste with a read limit, as its last reading would",
+        status=204,
+        body=RevealPaste,
+        headers_out=("Pastebin-Purge",),
+        refusals=(
+            *("invalid-paste", "paste-too-large", "upload-too-slow", "wrong-password", "paste-not-found"),
+            "paste-taken-down",
+        ),
+    ),
+    Operation(
+        "GET",
+        "/api/v1/pastes/{slug}/revisions",
+        "The revisions of a paste, the latest first; those of a protected one are for its owner",
+        answers=(views.RevisionsView,),
+        query=RevisionsQuery,
+        headers_in=("If-None-Match",),
+        headers_out=("ETag", "Link"),
+        refusals=_PAST_REFUSALS,
+    ),
+    Operation(
+        "GET",
+        "/api/v1/pastes/{slug}/revisions/{number}",
+        "Show a revision of a paste",
+        answers=(views.PasteView, views.PasteContentView),
+        query=ReadQuery,
+        headers_in=("If-None-Match",),
+        headers_out=("ETag",),
+        refusals=(*_PAST_REFUSALS, "content-unavailable"),
+    ),
+    Operation(
+        "GET",
+        "/api/v1/pastes/{slug}/diff",
+        "What changed from one revision to another; with Accept: text/x-diff a patch",
+        answers=(views.DiffView,),
+        query=DiffQuery,
+        gives_patch=True,
+        headers_in=("If-None-Match",),
+        headers_out=("ETag",),
+        refusals=(*_PAST_REFUSALS, "content-unavailable"),
+    ),
+    Operation(
+        "POST",
+        "/api/v1/pastes/{slug}/restore/{number}",
+        "Make an earlier revision the current one, as a new revision",
+        answers=(views.PasteView,),
+        owner=True,
+        headers_in=("If-Match",),
+        headers_out=("ETag", "Pastebin-Purge"),
+        refusals=(*_OWNER_REFUSALS, "invalid-paste", "revision-conflict", "storage-full"),
+    ),
+    Operation(
+        "POST",
         "/api/v1/pastes/{slug}/report",
         "Complain about a paste, to those who run this instance",
         status=204,
@@ -274,8 +331,9 @@ def _operation(operation: Operation, by_type: dict[str, Any], components: dict[s
 
 def _parameters(operation: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    if "{slug}" in operation.path:
-        found.append({"name": "slug", "in": "path", "required": True, "schema": {"type": "string"}})
+    for name, kind in (("slug", "string"), ("number", "integer")):
+        if f"{{{name}}}" in operation.path:
+            found.append({"name": name, "in": "path", "required": True, "schema": {"type": kind}})
     for name in operation.headers_in:
         found.append({"name": name, "in": "header", "required": False, "schema": {"type": "string"}})
     if operation.query is not None:
@@ -308,6 +366,8 @@ def _responses(operation: Operation, by_type: dict[str, Any]) -> dict[str, Any]:
     if operation.gives_bytes:
         answer["content"]["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
         answer["content"]["text/plain"] = {"schema": {"type": "string"}}
+    if operation.gives_patch:
+        answer["content"]["text/x-diff"] = {"schema": {"type": "string", "format": "binary"}}
     if operation.gives_table:
         answer["content"]["text/csv"] = {"schema": {"type": "string"}}
     if operation.gives_events:

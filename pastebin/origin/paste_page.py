@@ -173,6 +173,7 @@ class PastePage:
         of_paste = (
             paste.id,
             paste.revision,
+            paste.latest,
             paste.revised_at,
             paste.title,
             paste.visibility,
@@ -196,8 +197,8 @@ class PastePage:
             content = await self._reading.content(file)
             plan = await views.of_text(file, content, chosen, is_override=syntax is not None)
             shown = await self._text(views.paste, file, content, plan, chosen, room)
-        if shown is None and file.is_text and not paste.needs_reveal and paste.encryption is None:
-            shown = await self._window(paste, file, room)
+        if shown is None and file.is_text and not views.paste.needs_reveal and views.paste.encryption is None:
+            shown = await self._window(views.paste, file, room)
         if shown is None and file.is_text:
             shown = Shown(PageFile(file, chosen.label if chosen else "Text", None, _TOO_LARGE), stable=True)
         elif shown is None:

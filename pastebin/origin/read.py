@@ -21,6 +21,7 @@ from pastebin.origin import heat, live, openapi, tokens
 from pastebin.origin.live import LiveReader
 from pastebin.origin.members import MemberHandlers
 from pastebin.origin.raw import RawAnswers, choose
+from pastebin.origin.revisions import RevisionHandlers
 from pastebin.origin.search import SearchHandlers
 from pastebin.origin.stats import StatsHandlers
 from pastebin.resources import Resources
@@ -63,6 +64,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.get("/api/v1/pastes/{slug}", handlers.show),
                 *SearchHandlers(resources.reading, resources.searching).routes(),
                 *StatsHandlers(resources.reading, resources.statistics).routes(),
+                *RevisionHandlers.of(resources, raw, JSON_HEADERS).routes(),
                 web.get("/api/v1/limits", handlers.limits),
                 web.get("/api/v1/syntaxes", handlers.syntaxes),
                 web.get("/api/v1/openapi.json", handlers.openapi),

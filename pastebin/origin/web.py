@@ -18,8 +18,10 @@ from pastebin.http.representations import Representations
 from pastebin.origin import encrypted, heat, live, paste_tools, tokens, topology
 from pastebin.origin.archives import ArchiveHandlers
 from pastebin.origin.create_form import create_context
+from pastebin.origin.edit_page import EditPage
 from pastebin.origin.embedding import Embedding
 from pastebin.origin.forms import reveal_page
+from pastebin.origin.history import HistoryPages
 from pastebin.origin.keys_page import KeysPage
 from pastebin.origin.language_page import LanguagePage
 from pastebin.origin.live import LiveReader
@@ -72,6 +74,8 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *KeysPage(resources.pages, resources.addresses).routes(),
                 *WindowPages(resources).routes(),
                 *Embedding.of(resources).routes(),
+                *HistoryPages.of(resources, page).routes(),
+                *EditPage.of(resources).routes(),
                 *resources.admin_door.routes(),
                 *planet,
                 *LookHandlers.of(resources).routes(),

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import hdrs, web
 
-from pastebin.errors import InvalidPaste, Problem
 from pastebin.http import asking, bodies, caching, payloads, streaming, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_html, prefers_json
 from pastebin.http.offer import Offer
 from pastebin.http.payloads import RevealPaste, RevisePaste
 from pastebin.http.short import Said, Short, Tell
-from pastebin.models import Published, Purge
+from pastebin.models import Published
 from pastebin.origin import keeping, live, privatebin
+from pastebin.origin.amending import AmendHandlers
 from pastebin.origin.complaints import ComplaintHandlers
 from pastebin.origin.content import ContentReader
 from pastebin.origin.creating import CreateHandlers
+from pastebin.origin.edits import Edits
 from pastebin.origin.forms import FormHandlers
 from pastebin.origin.look import LookHandlers
+from pastebin.origin.managing import Managing
 from pastebin.origin.mine import MineHandlers
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.privatebin import PrivateBinWrites
 from pastebin.origin.raw import headers_of
 from pastebin.origin.read import JSON_HEADERS, json_answer
+from pastebin.origin.receipts import if_match, purge_headers
 from pastebin.positions import Position
 from pastebin.resources import Resources
 from pastebin.services.changes import Telling
@@ -35,8 +37,6 @@ from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
 
 _REVEAL_BODY_BYTES = 64 * 1024
-# `3` and `"3"`, and what ReadHandlers.show gives: `"3.7.0123456789abcdef"`
-_REVISION = re.compile(r'"?([0-9]+(?:\.[0-9]+)?)(?:\.[0-9a-f]{16}(?:-gzip-[0-9a-f]{8})?)?"?')
 
 
 @asynccontextmanager
@@ -81,6 +81,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 web.post("/api/v1/pastes/{slug}/reveal", handlers.reveal),
                 *forms.routes(),
                 *LookHandlers.of(resources).changing(),
+                *AmendHandlers.of(resources).routes(),
+                *Edits(resources).routes(),
+                *Managing.of(resources).routes(),
                 *ComplaintHandlers(resources.moderating, idle).routes(),
             ]
         )
@@ -160,14 +163,14 @@ class WriteHandlers:
         await self._publishing.authorise(slug, token)  # before a large body is taken from a stranger
         async with self._publishing.intake() as taken:
             options = await self._content.read(request, taken, struct=RevisePaste)
-            paste, purge = await self._publishing.revise(slug, token, taken, options, _if_match(request))
+            paste, purge = await self._publishing.revise(slug, token, taken, options, if_match(request))
         return json_answer(
-            views.paste_view(paste, base), headers={"ETag": f'"{paste.revision}"', **_purge_headers(purge)}
+            views.paste_view(paste, base), headers={"ETag": f'"{paste.revision}"', **purge_headers(purge)}
         )
 
     async def delete(self, request: web.Request) -> web.Response:
         purge = await self._publishing.delete(request.match_info["slug"], asking.bearer(request))
-        return web.Response(status=204, headers={**_purge_headers(purge), "Cache-Control": "no-store"})
+        return web.Response(status=204, headers={**purge_headers(purge), "Cache-Control": "no-store"})
 
     async def reveal(self, request: web.Request) -> web.StreamResponse:
         """JSON with the content inside, or the bytes themselves of a single file that was asked for as bytes.
@@ -214,27 +217,4 @@ def _created_headers(published: Published, url: str) -> dict[str, str]:
     headers = {"Location": url, "Pastebin-Token": published.token, "Cache-Control": "no-store"}
     if published.paste.expires_at is not None:
         headers["Pastebin-Expires"] = published.paste.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return headers | (_purge_headers(published.purge) if published.purge is not None else {})
-
-
-def _purge_headers(purge: Purge) -> dict[str, str]:
-    """How many caches know of the change, and the milliseconds that were waited for them."""
-    told = (
-        f"confirmed; edges={purge.known}" if purge.is_confirmed else f"partial; edges={purge.confirmed}/{purge.known}"
-    )
-    return {"Pastebin-Purge": f"{told}; ms={round(purge.seconds * 1000)}"}
-
-
-def _if_match(request: web.Request) -> str | None:
-    """The revision inside `If-Match: "3"`, or revision and version of the tag that showing the paste gave; `*` matches
-    any.
-    """
-    given = request.headers.get("If-Match")
-    if given is None or given.strip() == "*":
-        return None
-    found = _REVISION.fullmatch(given.strip())
-    if found is None:
-        raise InvalidPaste(
-            [Problem("If-Match", 'must be the ETag of the paste, or its revision in quotes such as "3"')]
-        )
-    return found[1]
+    return headers | (purge_headers(published.purge) if published.purge is not None else {})

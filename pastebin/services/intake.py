@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from pastebin.errors import InvalidPaste, PastebinError, PasteTooLarge, Problem, Unavailable
@@ -72,6 +73,8 @@ class Intake:
         self._tasks: asyncio.TaskGroup | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._may_be_committed = False
+        self._held = 0
+        self.shares_blobs = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,13 +145,30 @@ class Intake:
         self._keep(content, name, syntax, kind)
         return True
 
+    def hold(self, kept: Iterable[File]) -> None:
+        """Count files that a change leaves as they are: limits are those of the whole paste. Raises PasteTooLarge."""
+        for file in kept:
+            self._held += 1
+            self.size += file.size
+            self._inline_left = max(self._inline_left - (0 if file.blob_key else file.size), 0)
+        if self.size > self._limits.max_paste_bytes:
+            raise too_large(self._limits)
+
+    def adopt(self, file: File) -> None:
+        """Take a file of another paste, with its inline body; its blob is shared. Raises as `add` does."""
+        self._admit(file.name)
+        self.hold([file])
+        self._held -= 1
+        self.shares_blobs = self.shares_blobs or file.blob_key is not None
+        self.files.append(replace(file, position=len(self.files)))
+
     @property
     def _longest_inline(self) -> int:
         return min(self._inline_max_bytes, self._inline_left)
 
     def _admit(self, name: str | None) -> None:
         position = len(self.files)
-        if position >= self._limits.max_files:
+        if position + self._held >= self._limits.max_files:
             raise InvalidPaste(
                 [Problem("files", Phrase("a paste has at most %(num)s files", num=self._limits.max_files))]
             )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import orjson
 from prometheus_client import Counter
 
 from pastebin import slugs
@@ -30,6 +28,7 @@ from pastebin.phrases import Phrase
 from pastebin.positions import Position
 from pastebin.sections import LimitsSection
 from pastebin.services import intake, judging, syntaxes
+from pastebin.services.idempotence import fingerprint
 from pastebin.services.intake import Intake
 from pastebin.services.passwords import Passwords
 from pastebin.services.purging import Purging
@@ -51,6 +50,8 @@ _WAITED_FOR = frozenset({"password", "expires_at", "slug"})
 
 # Hears what became of a create, and where in the history of the database.
 Tell = Callable[[Published | Exception, Position | None], None]
+# The files of a new revision of a paste as it is now.
+Arrange = Callable[[Paste], Awaitable[tuple[File, ...]]]
 
 
 class Publishing:
@@ -96,6 +97,7 @@ class Publishing:
         await self._blobs.require_room()
         hashed = await self._passwords.hash(options.password) if options.password else None
         draft, token = self.drafted(files, options, hashed)
+        draft = replace(draft, shares_blobs=taken.shares_blobs)
         with taken.committing():
             paste = await self._insert(draft, own_slug=options.slug is not None)
         if taken.blob_keys and {file.blob_key for file in paste.files}.isdisjoint(taken.blob_keys):
@@ -138,7 +140,7 @@ class Publishing:
             encryption=options.encryption,
             parent=options.parent,
             idempotency_hash=slugs.hash_token(key) if key else None,
-            fingerprint=_fingerprint(files, options, self._secret) if key else None,
+            fingerprint=fingerprint(files, options, self._secret) if key else None,
             is_named=options.slug is not None,
             analytics=options.analytics or "owner",
         )
@@ -155,10 +157,17 @@ class Publishing:
         raise SlugTaken
 
     async def revise(
-        self, slug: str, token: str | None, taken: Intake, options: Options, if_match: str | None
+        self,
+        slug: str,
+        token: str | None,
+        taken: Intake,
+        options: Options,
+        if_match: str | None,
+        arrange: Arrange | None = None,
     ) -> tuple[Paste, Purge]:
         """Change a paste, and say how many caches know it; new content makes a new revision, the old ones are kept.
 
+        `arrange` makes the files out of those of the paste, again if somebody else was faster; none: they stay.
         `if_match` is the revision, or `revision.version`, that the caller believes to be current. What was judged on
         an earlier look is judged again when somebody else was faster; only who lost a race about the content, or
         insists on a revision, hears of it. Raises TokenRequired, EditForbidden, PasteNotFound, RevisionConflict,
@@ -167,7 +176,7 @@ class Publishing:
         paste = await self.authorise(slug, token)
         if if_match not in (None, str(paste.revision), f"{paste.revision}.{paste.version}"):
             raise RevisionConflict(revision=paste.revision)
-        files = judging.named(taken.files, options)
+        files = judging.named(taken.files, options) if arrange is None else await arrange(paste)
         if files:
             await self._blobs.require_room()
         mistakes = await self.problems(options) + judging.unless_named(taken.problems, options, taken.files)
@@ -180,8 +189,11 @@ class Publishing:
                     revised = await self._pastes.revise(paste, changes)
             except RevisionConflict:
                 seen, paste = paste, await self.authorise(slug, token)
-                if if_match is not None or (files and paste.revision != seen.revision):
+                if if_match is not None or (files and arrange is None and paste.revision != seen.revision):
                     raise RevisionConflict(revision=paste.revision) from None
+                if arrange is not None:
+                    files = await arrange(paste)
+                    changes = replace(changes, files=files or None)
                 self._judge_change(paste, files, options, mistakes)
             else:
                 self._revised.inc()
@@ -373,31 +385,3 @@ def _merged(paste: Paste, options: Options) -> Options:
     max_reads = options.max_reads if options.asked & {"max_reads", "burn"} else paste.max_reads
     password = options.password if "password" in options.asked else paste.password_hash
     return Options(max_reads=max_reads, password=password)
-
-
-def _fingerprint(files: tuple[File, ...], options: Options, secret: bytes) -> bytes:
-    """What must be equal for two requests with one Idempotency-Key to be the same request.
-
-    The password is in it only under the secret: the database must not give a fast way to guess it.
-    """
-    parts = [
-        [[file.name, file.syntax, file.sha256.hex()] for file in files],
-        [
-            options.title,
-            options.visibility,
-            options.max_reads,
-            options.slug,
-            options.parent,
-            options.encryption,
-            *([options.analytics] if options.analytics else []),
-        ],
-        [options.lifetime.total_seconds() if options.lifetime else None, options.expires_at],
-        _sealed(options.password, secret) if options.password else None,
-    ]
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).digest()
-
-
-def _sealed(password: str, secret: bytes) -> str:
-    return hmac.new(
-        secret, b"password of a paste\0" + password.encode("utf-8", "surrogatepass"), hashlib.sha256
-    ).hexdigest()

@@ -26,6 +26,26 @@ _DRAFT_TYPES = (
     *("interval[]", "bytea[]", "bytea[]", "bool[]", "bigint[]", "text[]", "text[]"),
 )
 
+_ARRIVED = """kept as (
+    update blobs set state = 'live', changed_at = now()
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    returning key
+)"""
+# A fork has blobs of its parent as well: nobody ends them before the fork has its files.
+_SHARED = """arrived as (
+    update blobs set state = 'live', changed_at = now()
+    where state = 'pending'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    returning key
+), shared as (
+    select key from blobs
+    where state = 'live'
+      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
+    for key share
+), kept as (
+    select key from arrived union all select key from shared
+)"""
 _CREATE = f"""
 with draft as (
     select * from unnest({rows.placeholders(_DRAFT_TYPES)}) as d ({_DRAFT_COLUMNS})
@@ -42,12 +62,7 @@ with draft as (
     returning *
 ), revision as (
     insert into revisions (paste_id, number) select id, 1 from paste
-), kept as (
-    update blobs set state = 'live', changed_at = now()
-    where state = 'pending'
-      and key in (select f.blob_key from content f join paste using (slug) where f.blob_key is not null)
-    returning key
-), file as (
+), {_ARRIVED}, file as (
     insert into files (paste_id, revision, {rows.CONTENT_COLUMNS})
     select paste.id, 1, {rows.CONTENT_VALUES}
     from paste join content f using (slug) left join kept on kept.key = f.blob_key
@@ -57,6 +72,8 @@ with draft as (
 )
 select id, slug, created_at, expires_at, encryption, pg_current_xact_id() as change from paste
 """
+
+_FORK = _CREATE.replace(_ARRIVED, _SHARED)
 
 # Why did some drafts become no rows? Also finds what earlier requests with the same Idempotency-Key made.
 _REFUSALS = f"""
@@ -127,7 +144,7 @@ async def _insert(connection: Connection, drafts: Sequence[Draft]) -> dict[str, 
     files = [file for draft in drafts for file in draft.files]
     with all_or_nothing():
         found = await connection.fetch(
-            _CREATE,
+            _FORK if any(draft.shares_blobs for draft in drafts) else _CREATE,
             *_arrays(drafts),
             [draft.slug for draft in drafts for _ in draft.files],
             *rows.arrays_of(files),

@@ -56,6 +56,17 @@ select {rows.PASTE}, {rows.FILE}, f.body
 from paste p join files f on f.paste_id = p.id and f.revision = p.revision
 order by f.position
 """
+# The readings that are left, all at once and by nobody.
+_BURN = f"""
+with paste as (
+    update pastes p set state = 'burned', ended_at = now()
+    where p.id = $1 and p.version = $2 and {rows.LIVE} and p.reads < p.max_reads
+    returning p.id, p.slug
+), news as (
+    insert into outbox (kind, slug, paste_id) select 'burn', slug, id from paste
+)
+select pg_current_xact_id() as change from paste
+"""
 _IS_LIVE = f"select {rows.LIVE} from pastes p where p.id = $1"
 
 
@@ -184,6 +195,21 @@ class Pastes:
         if is_live:
             raise RevisionConflict
         raise PasteNotFound
+
+    async def burn(self, paste: Paste) -> int:
+        """End a read-limited paste as its last read would, and return the transaction that did.
+
+        Raises RevisionConflict if it was changed since it was looked at, PasteNotFound.
+        """
+        async with self._database.primary() as connection:
+            change: int | None = await connection.fetchval(_BURN, paste.id, paste.version)
+            if change is None and await connection.fetchval(_IS_LIVE, paste.id):
+                raise RevisionConflict
+            if change is None:
+                raise PasteNotFound
+            note(await position_after(connection))
+        self._database.changes.ring()
+        return change
 
 
 def _paste(found: Sequence[asyncpg.Record]) -> Paste:

@@ -49,11 +49,16 @@ with change as (
     returning p.*, c.has_content
 ), revision as (
     insert into revisions (paste_id, number) select id, revision from paste where has_content
-), kept as (
+), arrived as (
     update blobs set state = 'live', changed_at = now()
     where state = 'pending'
       and key in (select f.blob_key from content f join paste using (id) where f.blob_key is not null)
     returning key
+), kept as (
+    -- what a revision before has is there as long as the paste is
+    select key from arrived
+    union select f.blob_key from content f join paste using (id)
+    where exists (select from files o where o.paste_id = paste.id and o.blob_key = f.blob_key)
 ), file as (
     insert into files (paste_id, revision, {rows.CONTENT_COLUMNS})
     select paste.id, paste.revision, {rows.CONTENT_VALUES}

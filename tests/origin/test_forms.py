@@ -379,8 +379,6 @@ async def test_every_page_forbids_scripts_frames_and_strangers(node: Node, path:
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     assert page.headers["Referrer-Policy"] in ("same-origin", "no-referrer")
-    assert not re.search(
-        r"<script(?! type=\"module\" src=\"/static/[a-z_]+\.[0-9a-f]{16}\.js\"(?: integrity=\"sha256-[A-Za-z0-9+/=]+\")?></script>)",
-        page.text,
-    )
+    ours = r"<script(?! type=\"module\" src=\"/static/[a-z_]+\.[0-9a-f]{16}\.js\"(?: integrity=\"[^\"]+\")?></script>)"
+    assert not re.search(ours, page.text)
     assert not re.search(r"<[^>]*\s(on\w+|style)=", page.text)
