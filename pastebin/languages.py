@@ -128,6 +128,11 @@ def decimal(value: float) -> str:
     return catalogues.decimal(value, current(), is_grouped=False)
 
 
+def isolated(text: str) -> str:
+    """A text of numbers and Latin letters, so that it stays in its order among those that run from right to left."""
+    return f"\u2066{text}\u2069" if direction(current()) == "rtl" else text
+
+
 def choose(accept_language: str) -> str:
     """The language for an Accept-Language header: RFC 4647, section 3.4, by primary subtag; English at last."""
     if len(accept_language) > _MOST_CHARACTERS:

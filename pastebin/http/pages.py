@@ -188,11 +188,11 @@ def page_body(text: str) -> bytes:
 def filesize(size: int) -> str:
     """Bytes in IEC units with one decimal at most: `17 B`, `1.5 KiB`, `2 GiB`."""
     if size < 1024:
-        return f"{size} B"
+        return languages.isolated(f"{size} B")
     amounts = [(size / 1024**power, unit) for power, unit in enumerate(_UNITS, 1)]
     # what would be rounded to 1024 is one of the next unit
     amount, unit = next((one for one in amounts if round(one[0], 1) < 1024), amounts[-1])
-    return f"{languages.decimal(round(amount, 1))} {unit}"
+    return languages.isolated(f"{languages.decimal(round(amount, 1))} {unit}")
 
 
 def moment(at: datetime) -> Markup:

@@ -33,7 +33,8 @@ const files = () => [...document.querySelectorAll("section.file")];
 
 function move(step) {
   const all = files();
-  const at = all.findLastIndex((one) => one.getBoundingClientRect().top < 24);
+  const here = all.indexOf(document.activeElement);
+  const at = here >= 0 ? here : all.findLastIndex((one) => one.getBoundingClientRect().top < 24);
   const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
   next.scrollIntoView();
   next.tabIndex = -1;

