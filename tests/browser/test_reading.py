@@ -311,7 +311,8 @@ async def test_another_syntax_and_the_code(browse: Browse, node: Node, *, script
         await page.get_by_text("QR code", exact=True).click()
         picture = page.get_by_role("img", name="QR code")
         await expect(picture).to_be_visible()
-        await page.wait_for_function("document.querySelector('.qr img').naturalWidth > 100") if scripts else None
+        await expect(picture).to_have_js_property("complete", True)
+        assert await picture.evaluate("picture => picture.naturalWidth") > 100
         await page.get_by_label("Show as").select_option("ruby")
         await page.get_by_role("button", name="Show", exact=True).click()
         assert page.url == f"{node.url}/{slug}.ruby"
