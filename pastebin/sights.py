@@ -88,6 +88,8 @@ def sight(path: str, query: str, media_type: str) -> Sight | None:
         case [first]:
             slug, _, extension = first.partition(".")
             return _of(slug, "", "download" if extension in _ARCHIVES else _form(media_type))
+        case [slug, "files.zip" | "files.tar.gz"]:
+            return _of(slug, "", "download")
         case [slug, "raw"] | [slug, "rev", _, "raw"]:
             return _bytes(slug, _parameter(query, "name"), query)
         case [slug, "raw", name] | [slug, "rev", _, "raw", name]:

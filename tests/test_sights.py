@@ -21,6 +21,7 @@ HTML, TEXT, JSON = "text/html; charset=utf-8", "text/plain; charset=utf-8", "app
         ("/abc123.py", HTML, ("", "page")),
         ("/abc123.zip", "application/zip", ("", "download")),
         ("/abc123.tar.gz", "application/gzip", ("", "download")),
+        ("/abc123/files.tar.gz", "application/gzip", ("", "download")),
         ("/abc123/raw", TEXT, ("", "raw")),
         ("/raw/abc123?name=a%20b.py", TEXT, ("a b.py", "raw")),
         ("/abc123/raw/a%2Fb.py", TEXT, ("a/b.py", "raw")),

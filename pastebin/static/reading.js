@@ -18,7 +18,8 @@ function show(ranges) {
   for (const [prefix, first, last] of picked) {
     for (let number = first, one; number <= last && (one = line(prefix, number)); number += 1) one.classList.add("picked");
   }
-  root.classList.toggle("picking", picked.length > 0);
+  /* what the browser went to stays its target, whatever is chosen afterwards */
+  document.querySelector(".line:target")?.classList.add("left");
   picks.hidden = picked.length === 0;
   if (picks.hidden) return;
   const isOne = picked.length === 1 && picked[0][1] === picked[0][2];

@@ -180,6 +180,33 @@ async def test_a_file_is_copied_as_it_is(watched: Watched, node: Node) -> None:
         assert (await copied(page)).replace("\r\n", "\n") == content.replace("\r\n", "\n")
 
 
+async def test_copying_without_a_secure_connection(watched: Watched, node: Node) -> None:
+    """A browser gives its clipboard to pages that came by TLS, or from the same machine; others have an older way."""
+    page = watched.page
+    await page.add_init_script(
+        "window.kept = navigator.clipboard; Object.defineProperty(navigator, 'clipboard', {value: undefined});"
+    )
+    slug = (await node.paste("one\n\ttwo\n three\n", name="a.txt"))["slug"]
+    await page.goto(f"/{slug}#L1-L2")
+    await page.get_by_role("button", name="Copy text").click()
+    await expect(page.locator("[data-said]")).to_have_text("Copied")
+    assert await page.evaluate("kept.readText()") == "one\n\ttwo"
+    await page.evaluate("document.execCommand = () => false")
+    button = page.locator(".tools").get_by_role("button", name="Copy link")
+    await button.click()
+    await expect(page.locator("[data-said]")).to_have_text("This could not be copied")
+    await expect(button).to_have_text("Copy link")
+
+
+async def test_copying_when_the_server_is_away(watched: Watched, node: Node) -> None:
+    page = watched.page
+    await page.goto((await node.paste("one\n<two>\n", name="a.txt"))["url"])
+    await page.context.set_offline(True)
+    await page.locator("[data-copy-file]").click()
+    await expect(page.locator("[data-said]")).to_have_text("Copied")
+    assert await copied(page) == "one\n<two>"
+
+
 async def test_the_link_is_copied(watched: Watched, node: Node) -> None:
     url = (await node.paste(CODE))["url"]
     await watched.page.goto(f"{url}#L4")
@@ -311,7 +338,8 @@ async def test_another_syntax_and_the_code(browse: Browse, node: Node, *, script
         await page.get_by_text("QR code", exact=True).click()
         picture = page.get_by_role("img", name="QR code")
         await expect(picture).to_be_visible()
-        await page.wait_for_function("document.querySelector('.qr img').naturalWidth > 100") if scripts else None
+        await expect(picture).to_have_js_property("complete", True)
+        assert await picture.evaluate("picture => picture.naturalWidth") > 100
         await page.get_by_label("Show as").select_option("ruby")
         await page.get_by_role("button", name="Show", exact=True).click()
         assert page.url == f"{node.url}/{slug}.ruby"
