@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import SCREENSHOTS, Browse, Watched
+from tests.browser.payloads import TEXTS
+from tests.browser.test_hostile import cut
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
@@ -145,6 +148,26 @@ async def test_lines_that_cannot_be_had_are_tried_again(browse: Browse, slug: st
         await page.keyboard.press("Enter")
         await expect(page.locator(".line.at")).to_have_attribute("id", "L50000")
         await expect(page.get_by_text("cannot be had at the moment")).to_have_count(0)
+
+
+async def test_hostile_lines_names_and_questions(browse: Browse, node: Node) -> None:
+    lines = "".join(f"{' '.join(text.splitlines())}\n" for text in TEXTS)
+    content = (lines * (1_200_000 // len(lines.encode()) + 1)).encode()
+    name = cut(TEXTS[0], 200)
+    slug = (await node.paste(content, name=name, title=name))["slug"]
+    async with browse() as watched:
+        page = watched.page
+        await page.goto(f"/{slug}")
+        await page.get_by_role("link", name="Last", exact=True).click()
+        await expect(page.get_by_text(re.compile(r"of [\d,]+$"))).to_be_visible()
+        await page.wait_for_function("Number(document.querySelector('[data-n]').dataset.n) > 1")
+        for text in TEXTS:
+            for options in ({}, {"regex": "true"}):
+                query = urlencode({"q": cut(text, 400).replace("\0", ""), **options}, errors="replace")
+                await page.goto(f"/{slug}/lines?{query}")
+                assert await page.evaluate("window.pwned") is None
+                assert watched.offences == []
+        assert not any("evil" in url.partition("?")[0] for url in watched.requests)
 
 
 @pytest.fixture(params=["light", "dark"])
