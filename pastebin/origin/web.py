@@ -111,7 +111,7 @@ class WebHandlers:
             return await self._bytes(request, slug, token)
         paste = await self._reading.find(slug, token, bodies="all")
         heat.note(self._warming, request, paste)
-        if paste.is_live:
+        if paste.is_growing:
             return await self._live.page(request, paste)
         if paste.needs_reveal:
             return reveal_page(self._pages, paste, self._addresses.base(request))
@@ -121,7 +121,7 @@ class WebHandlers:
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:
         paste = await self._reading.open(slug, token, bodies="sole")
         heat.note(self._warming, request, paste)
-        if paste.is_live:
+        if paste.is_growing:
             return await self._live.raw(request, paste)
         if len(paste.files) > 1:
             return await self._raw.answer_list(request, paste, self._addresses.base(request), vary=("Accept",))

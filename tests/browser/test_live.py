@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from importlib import resources
 
 import pytest
 from aiohttp import web
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.browser.conftest import SCREENSHOTS, Browse
 from tests.browser.test_screens import check
@@ -17,6 +18,13 @@ from tests.origin.test_live import writing
 pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b]8;;javascript:alert(2)\x07link\x1b]8;;\x07 \x1b[31mred\x1b[0m\n"
+
+
+async def violations(page: Page) -> list[str]:
+    """The rules of axe-core that the page breaks."""
+    await page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    found: list[str] = await page.evaluate("axe.run().then((run) => run.violations.map((rule) => rule.help))")
+    return found
 
 
 async def test_a_page_grows_with_its_paste(node: Node, browse: Browse) -> None:
@@ -40,6 +48,7 @@ async def test_a_page_grows_with_its_paste(node: Node, browse: Browse) -> None:
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             await check(page, "live")
+            assert await violations(page) == []
         await writer.end()
         await expect(status).to_have_text("It is complete")
         await page.get_by_role("link", name="Show it as a paste").click()
@@ -105,3 +114,5 @@ async def test_another_site_shows_a_paste(node: Node, browse: Browse, elsewhere:
             await watched.page.goto(site)
             await expect(watched.page.frame_locator("iframe").locator(".line")).to_have_count(3)
             await watched.page.screenshot(path=SCREENSHOTS / f"embed-{theme}.png")
+            await watched.page.goto(f"/{slug}/embed?theme={theme}")
+            assert await violations(watched.page) == []

@@ -224,5 +224,5 @@ async def test_a_node_that_stops_ends_what_is_written_there(database_dsn: str) -
             assert said == b"The server is about to stop.\n"
             with suppress(aiohttp.ClientPayloadError):
                 await tail.content.read()
-        rows = await node.sql("select f.body, p.is_live from files f join pastes p on p.id = f.paste_id")
+        rows = await node.sql("select f.body, p.is_growing from files f join pastes p on p.id = f.paste_id")
         assert [tuple(row) for row in rows] == [(b"last words\n", False)]
