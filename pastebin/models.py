@@ -72,7 +72,7 @@ class Paste:
     version: int = 1
     analytics: Analytics = "owner"
     # It is being written: its one file is empty until that has ended.
-    is_live: bool = False
+    is_growing: bool = False
     ends_at: float | None = field(default=None, compare=False)
     # The transaction that has just made it what it is; None for what was merely read.
     change: int | None = field(default=None, compare=False)

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _send(server: str, source: Source, options: Mapping[str, str], ledger: Ledger | None) -> None:
     """Standard input to its end. The address is shown at once."""
     request = Request(
-        method="PUT",
+        method="POST",
         path="/live",
         params=options,
         headers={"Accept": "application/json"},

@@ -54,7 +54,7 @@ def of_paste(paste: Paste, *, is_personal: bool, now: float, is_stable: bool = T
 
 def is_for_all(paste: Paste) -> bool:
     """Whether whoever knows the name of the paste may see it with a plain GET, and always the same."""
-    return not paste.needs_reveal and paste.visibility != "private" and not paste.is_live
+    return not paste.needs_reveal and paste.visibility != "private" and not paste.is_growing
 
 
 def _uncounted(paste: Paste) -> Headers:

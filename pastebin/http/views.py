@@ -51,7 +51,7 @@ class PasteView:
     parent: str | None
     encryption: dict[str, Any] | None
     analytics: Analytics
-    is_live: bool
+    is_growing: bool
     revision: int
     size: int
     files: list[FileView]
@@ -223,7 +223,7 @@ def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None
         "parent": paste.parent,
         "encryption": paste.encryption,
         "analytics": paste.analytics,
-        "is_live": paste.is_live,
+        "is_growing": paste.is_growing,
         "revision": paste.revision,
         "size": paste.size,
         "files": files,

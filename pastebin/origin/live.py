@@ -48,6 +48,7 @@ async def writing(resources: Resources) -> AsyncIterator[Routes]:
     config = resources.config
     async with Living.running(
         resources.publishing,
+        resources.blobs,
         resources.database,
         resources.notifier,
         resources.purging,

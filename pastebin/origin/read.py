@@ -98,7 +98,7 @@ class ReadHandlers:
         name = request.match_info.get("name", request.query.get("name"))
         paste = await self._reading.open(slug, tokens.presented(request), bodies="sole", body_of=name)
         heat.note(self._warming, request, paste)
-        if paste.is_live:
+        if paste.is_growing:
             return await self._live.raw(request, paste)
         if name is None and len(paste.files) > 1:
             return await self._raw.answer_list(request, paste, self._addresses.base(request))

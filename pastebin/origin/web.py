@@ -138,7 +138,7 @@ class WebHandlers:
         paste = await self._reading.find(slug, token, bodies="all")
         heat.note(self._warming, request, paste)
         base = self._addresses.base(request)
-        if paste.is_live:
+        if paste.is_growing:
             return await self._live.page(request, paste)
         created = "created" in request.query and tokens.is_of(paste, token)
         if (sealing := encrypted.sealing_of(paste)) is not None:
@@ -155,7 +155,7 @@ class WebHandlers:
     async def _bytes(self, request: web.Request, slug: str, token: str | None) -> web.StreamResponse:
         paste = await self._reading.open(slug, token, bodies="sole")
         heat.note(self._warming, request, paste)
-        if paste.is_live:
+        if paste.is_growing:
             return await self._live.raw(request, paste)
         if len(paste.files) > 1:
             return await self._raw.answer_list(request, paste, self._addresses.base(request), vary=("Accept",))

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import Context
 
 from pastebin.errors import Overloaded, PastebinError, PasteNotFound, Unavailable
 from pastebin.models import Paste
@@ -109,7 +110,7 @@ class Following:
         Raises PasteNotFound where it is gone before its end, Unavailable while the node stops, Overloaded.
         """
         final: Paste | None = paste
-        if paste.is_live:
+        if paste.is_growing:
             with self._followed(paste) as tail:
                 while (piece := await self._next(tail, at)) is not None:
                     yield piece
@@ -159,7 +160,8 @@ class Following:
         tail = self._tails.get(paste.id)
         if tail is None:
             tail = self._tails[paste.id] = _Tail(paste)
-            keeping = self._tasks.create_task(self._keep(tail), name=f"following {paste.id}")
+            # for all who follow: neither the deadline nor the session of this one
+            keeping = self._tasks.create_task(self._keep(tail), name=f"following {paste.id}", context=Context())
             self._keeping.add(keeping)
             keeping.add_done_callback(self._keeping.discard)
         tail.followers += 1
@@ -219,7 +221,7 @@ class Following:
             tail.take(tail.end, arrived.body)
         with suppress(PasteNotFound):
             tail.final = await self._pastes.find(tail.slug, bodies="sole", from_primary=True)
-            if tail.final.is_live and tail.final.id == tail.paste_id:
+            if tail.final.is_growing and tail.final.id == tail.paste_id:
                 tail.final = None  # what is over there has begun here: look again
                 return
         tail.is_over = True

@@ -94,7 +94,7 @@ def content_problems(files: tuple[File, ...]) -> list[Problem]:
 
 def live_problems(paste: Paste, options: Options, files: tuple[File, ...]) -> list[Problem]:
     """What cannot be changed of a paste while it is being written: its readers are there already."""
-    if not paste.is_live:
+    if not paste.is_growing:
         return []
     found = [Problem("files", "cannot be changed while the paste is being written")] if files else []
     asked = sorted(options.asked & {"burn", "max_reads", "password"})

@@ -30,6 +30,7 @@ from pastebin.sections import LiveSection
 from pastebin.services import judging, syntaxes
 from pastebin.services.publishing import Publishing
 from pastebin.services.purging import Purging
+from pastebin.store.blobs import Blobs
 from pastebin.store.database import Database
 from pastebin.store.lives import Appends, Lives, Piece, Unfinished
 from pastebin.store.wakeups import Notifier
@@ -70,6 +71,7 @@ class Living:
     def __init__(
         self,
         publishing: Publishing,
+        blobs: Blobs,
         lives: Lives,
         appends: Appends,
         notifier: Notifier,
@@ -79,6 +81,7 @@ class Living:
         draining: asyncio.Event,
     ) -> None:
         self._publishing = publishing
+        self._blobs = blobs
         self._lives = lives
         self._appends = appends
         self._notifier = notifier
@@ -93,6 +96,7 @@ class Living:
     async def running(
         cls,
         publishing: Publishing,
+        blobs: Blobs,
         database: Database,
         notifier: Notifier,
         purging: Purging | None,
@@ -103,14 +107,14 @@ class Living:
     ) -> AsyncIterator[Living]:
         """Take writers while the block lasts, and end what others have left."""
         async with Appends.opened(database, section.lease_seconds) as appends:
-            living = cls(publishing, Lives(database), appends, notifier, purging, section, most_bytes, draining)
+            living = cls(publishing, blobs, Lives(database), appends, notifier, purging, section, most_bytes, draining)
             async with loops.running(living.run(), name="ending live pastes"):
                 yield living
 
     async def start(self, options: Options) -> Published:
         """A paste that is being written from now on.
 
-        Raises InvalidPaste with all problems, SlugTaken, Overloaded, Unavailable.
+        Raises InvalidPaste with all problems, SlugTaken, StorageFull, Overloaded, Unavailable.
         """
         if self._draining.is_set():
             raise Unavailable("This node is about to stop; ask again.")
@@ -118,6 +122,7 @@ class Living:
             raise Overloaded(f"{MOST_WRITERS} live pastes are being written here already, which is all that may.")
         if problems := await self._publishing.problems(options) + judging.unfit_for_live(options):
             raise InvalidPaste(problems)
+        await self._blobs.require_room()
         (file,) = judging.named([_EMPTY], options)
         if file.syntax is None and options.name:
             guessed = syntaxes.guess(options.name, b"")

@@ -26,7 +26,7 @@ _PIECES = 16
 
 _START = f"""
 with paste as (
-    insert into pastes (slug, visibility, title, token_hash, parent, expires_at, analytics, is_live)
+    insert into pastes (slug, visibility, title, token_hash, parent, expires_at, analytics, is_growing)
     select $1, $2, $3, $4, $5, coalesce($6::timestamptz, now() + $7::interval), $8, true
     where $6::timestamptz is null or $6 > now()
     on conflict do nothing
@@ -101,8 +101,8 @@ _FINISH = f"""
 with ended as (
     delete from lives where paste_id = $1 returning paste_id
 ), paste as (
-    update pastes p set is_live = false, version = p.version + 1, revised_at = now()
-    from ended where p.id = ended.paste_id and p.is_live and {rows.LIVE}
+    update pastes p set is_growing = false, version = p.version + 1, revised_at = now()
+    from ended where p.id = ended.paste_id and p.is_growing and {rows.LIVE}
     returning p.*
 ), kept as (
     update blobs set state = 'live', changed_at = now()

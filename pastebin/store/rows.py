@@ -11,7 +11,7 @@ from pastebin.models import File, Paste
 
 PASTE = """p.id, p.slug, p.title, p.visibility, p.created_at, p.revised_at, p.expires_at, p.max_reads, p.reads,
     p.parent, p.encryption, p.token_hash, p.password_hash, p.revision, p.version,
-    p.analytics, p.is_live"""
+    p.analytics, p.is_growing"""
 PASTE_COLUMNS = 17
 # Those that the model has behind its files.
 _BEHIND = 3

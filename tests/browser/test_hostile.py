@@ -11,6 +11,7 @@ from playwright.async_api import Error, Response, expect
 from tests.browser.conftest import Browse, Watched
 from tests.browser.payloads import JS, POLYGLOTS, TEXTS
 from tests.nodes import Node
+from tests.origin.test_live import writing
 
 pytestmark = pytest.mark.browser
 
@@ -85,6 +86,30 @@ async def test_content_names_and_titles(browse: Browse, node: Node) -> None:
             shown = await watched.page.locator("pre.code").first.inner_text()
             assert "".join(text.split())[:20] in "".join(shown.split()) or not text.isprintable(), "it is shown as text"
             await visit(created["files"][0]["raw_url"])
+
+
+async def test_frames_and_what_is_being_written(browse: Browse, node: Node) -> None:
+    """In frames of other sites, in answers to programs that look at links, and while it comes."""
+    async with browse() as watched:
+        visit = Visit(watched)
+        for text in TEXTS:
+            options = {"title": cut(text, 200), "name": cut(text, 200)}
+            created = await paste(
+                node, {"title": options["title"], "files": [{"name": options["name"], "content": text}]}
+            )
+            await visit(f"{created['url']}/embed")
+            await visit(f"{created['url']}/tail")
+            query = {name: value for name, value in options.items() if value and value.isprintable()}
+            async with writing(node, params=query) as writer:
+                await writer.write(text)
+                url = f"{node.url}/{writer.slug}"
+                watched.requests.clear()
+                await watched.page.goto(url)
+                await expect(watched.page.locator("[data-status]")).to_have_attribute("data-state", "following")
+                assert await watched.page.evaluate("window.pwned") is None
+                assert watched.offences == []
+                others = [asked for asked in watched.requests if "/static/" not in asked]
+                assert all(asked == url or asked.startswith(f"{url}/tail?") for asked in others), others
 
 
 @pytest.mark.parametrize("name", ["page.html", "image.svg"])

@@ -209,3 +209,20 @@ async def test_limits(database_dsn: str) -> None:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await writer.response.content.read()
             assert (await ask(node, f"/{writer.slug}/raw")).body == b"then nothing\n"
+
+
+async def test_a_node_that_stops_ends_what_is_written_there(database_dsn: str) -> None:
+    async with directory() as path, started(database_dsn, path) as node:
+        async with writing(node) as writer, node.http.get(f"{node.url}/{writer.slug}/tail", headers=EVENTS) as tail:
+            await writer.write("last words\n")
+            await read_until(tail, b'words\\n"\n\n')
+            node.stopping.ask()
+            said = b""
+            with suppress(aiohttp.ClientPayloadError):
+                async for chunk in writer.response.content.iter_any():
+                    said += chunk
+            assert said == b"The server is about to stop.\n"
+            with suppress(aiohttp.ClientPayloadError):
+                await tail.content.read()
+        rows = await node.sql("select f.body, p.is_growing from files f join pastes p on p.id = f.paste_id")
+        assert [tuple(row) for row in rows] == [(b"last words\n", False)]

@@ -23,7 +23,7 @@ async def read(lives: Lives, paste_id: int, start: int = 0) -> bytes:
 async def test_a_piece_is_taken_once_however_often_it_is_sent(stored: Stored) -> None:
     lives = Lives(stored.database)
     paste = await lives.start(draft(b""), 30.0)
-    assert paste.is_live
+    assert paste.is_growing
     async with Appends.opened(stored.database, 30.0) as appends:
         for _ in range(2):
             await appends.take(Piece(paste.id, 0, b"one "))
@@ -70,7 +70,7 @@ async def test_what_a_writer_has_left_is_claimed_by_one(stored: Stored) -> None:
     assert claimed == {left.id: True, gone.id: False}
     assert sum(len(claim) for claim in claims) == 2
     ended = await lives.finish(left.id, file(b"what had arrived"))
-    assert (ended.is_live, ended.revision, ended.size) == (False, 1, 16)
+    assert (ended.is_growing, ended.revision, ended.size) == (False, 1, 16)
     found = await stored.pastes.find(left.slug, bodies="all")
     assert found.files[0].body == b"what had arrived"
     for paste in (left, gone):

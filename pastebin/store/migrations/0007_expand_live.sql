@@ -1,6 +1,6 @@
 -- Pastes that are read while they are written: what has arrived of them, until it becomes their content.
 
-alter table pastes add column is_live boolean not null default false;
+alter table pastes add column is_growing boolean not null default false;
 
 create table lives (
     paste_id    bigint primary key references pastes on delete cascade,
