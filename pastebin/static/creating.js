@@ -127,12 +127,12 @@ function options(publishes) {
   return fields;
 }
 
-/* Names go with the files, where every browser writes them alike; else, and syntaxes, in fields before them. */
+/* Names go with the files, where every program reads them alike; else, and syntaxes, in fields before them. */
 function written({ fields, parts: files }) {
   const data = new FormData();
   for (const [name, value] of fields) data.append(name, value);
   files.forEach((part, index) => {
-    if (/["\r\n]|%(22|0d|0a)/i.test(part.name)) data.append(`name-${index + 1}`, part.name);
+    if (/["\\\r\n]|%(22|0d|0a)/i.test(part.name)) data.append(`name-${index + 1}`, part.name);
     if (part.syntax) data.append(`syntax-${index + 1}`, part.syntax);
   });
   files.forEach((part, index) => data.append(`file-${index + 1}`, part.blob, part.name));

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.async_api import Error, Response
+from playwright.async_api import Error, Response, expect
 
 from tests.browser.conftest import Browse, Watched
 from tests.browser.payloads import JS, POLYGLOTS, TEXTS
@@ -109,11 +109,12 @@ async def test_pages_about_a_paste(browse: Browse, node: Node) -> None:
             await page.get_by_label("File name").fill(text)
             await page.get_by_label("Text", exact=True).fill(text)
             await page.get_by_role("button", name="Create paste").click()
-            assert await page.get_by_role("alert").count() == 1
+            await expect(page.get_by_role("alert")).to_have_count(1)
             await page.get_by_label("Title").fill(cut(text, 150))
             await page.get_by_label("File name").fill(cut(text, 200))
             await page.locator("[name=max_reads]").select_option("1")
             await page.get_by_role("button", name="Create paste").click()
+            await page.wait_for_url("**/manage?created")
             slug = page.url.split("/")[3].partition("?")[0]
             await page.goto(f"/{slug}")
             await page.get_by_role("button", name="Open and delete").click()

@@ -27,8 +27,8 @@ def upload(name: str, content: bytes) -> FilePayload:
     return {"name": name, "mimeType": "application/octet-stream", "buffer": content}
 
 
-async def create(page: Page, text: str = "", **choices: str) -> str:
-    """Fill in the form and send it; the slug of the paste."""
+async def fill_in(page: Page, text: str = "", **choices: str) -> None:
+    """Fill in the form and send it."""
     await page.goto("/")
     await page.get_by_label("Text", exact=True).fill(text)
     for name, value in choices.items():
@@ -38,7 +38,18 @@ async def create(page: Page, text: str = "", **choices: str) -> str:
         else:
             await field.fill(value)
     await page.get_by_role("button", name="Create paste").click()
+
+
+async def arrived(page: Page) -> str:
+    """Wait for the page that a new paste leads to; its slug."""
+    await page.wait_for_url(re.compile(r"\?created$"))
     return page.url.split("/")[3].partition("?")[0]
+
+
+async def create(page: Page, text: str = "", **choices: str) -> str:
+    """Make a paste with the form; its slug."""
+    await fill_in(page, text, **choices)
+    return await arrived(page)
 
 
 async def raw(node: Node, slug: str) -> bytes:
@@ -74,6 +85,7 @@ async def test_uploading_several_files(page: Page, node: Node) -> None:
     files = [upload("a b.py", b"import os\r\n"), upload("ü.bin", b"\0\xff" * 1000), upload("c.md", b"# c\n")]
     await page.get_by_label("Files").set_input_files(files)
     await page.get_by_role("button", name="Create paste").click()
+    await arrived(page)
     headings = page.locator("section.file h2")
     assert await headings.all_inner_texts() == ["a b.py", "ü.bin", "c.md"]
     await page.get_by_role("link", name=re.compile("Raw.*a b.py")).click()
@@ -184,7 +196,7 @@ async def test_files_revealed_together_are_inside_their_page(page: Page, node: N
 
 
 async def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:
-    await create(page, TYPED, title="t" * 201, name="f.py", expires_in="1h", visibility="public", max_reads="5")
+    await fill_in(page, TYPED, title="t" * 201, name="f.py", expires_in="1h", visibility="public", max_reads="5")
     await expect(page.get_by_role("alert")).to_contain_text("Nothing was saved yet")
     assert await page.get_by_label("Text", exact=True).input_value() == TYPED
     assert await page.get_by_label("Title").input_value() == "t" * 201
@@ -195,7 +207,7 @@ async def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:
     assert await page.get_by_label("Title").get_attribute("aria-invalid") == "true"
     await page.get_by_label("Title").fill("shorter")
     await page.get_by_role("button", name="Create paste").click()
-    assert page.url.endswith("/manage?created")
+    await page.wait_for_url(re.compile(r"/manage\?created$"))
 
 
 async def test_a_private_paste_is_for_the_browser_that_made_it(page: Page, browse: Browse) -> None:

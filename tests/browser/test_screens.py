@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.browser.conftest import SCREENSHOTS, Browse, Watched
 from tests.nodes import Node
@@ -52,6 +52,7 @@ async def addresses(node: Node) -> dict[str, str]:
     burn = await node.paste("secret\n", burn=True, password="open sesame")
     return {
         "create": "/",
+        "mine": "/mine",
         "paste": f"/{code['slug']}",
         "files": f"/{files['slug']}",
         "reveal": f"/{burn['slug']}",
@@ -86,12 +87,14 @@ async def test_pages_as_they_are_come_to(watched: Watched, node: Node) -> None:
     await page.goto("/")
     await page.get_by_label("Title").fill(LONG)
     await page.get_by_role("button", name="Create paste").click()
+    await expect(page.get_by_role("alert")).to_be_visible()
     await check(page, "create-refused")
     await page.get_by_label("Title").fill("A secret")
     await page.get_by_label("Text", exact=True).fill(PYTHON.decode())
     await page.locator("[name=password]").fill("open sesame")
     await page.locator("[name=max_reads]").select_option("1")
     await page.get_by_role("button", name="Create paste").click()
+    await page.wait_for_url("**/manage?created")
     await check(page, "manage-created")
     slug = page.url.split("/")[3].partition("?")[0]
     await page.goto(f"/{slug}")

@@ -1,0 +1,121 @@
+"""My pastes in a browser, with scripts and without: kept, taken along, and found again when a cookie is lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import SCREENSHOTS, Browse
+from tests.browser.test_pages import create, upload
+from tests.nodes import Node
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(params=[False, True], ids=["without scripts", "with scripts"])
+async def page(browse: Browse, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
+    async with browse(java_script_enabled=request.param) as watched:
+        yield watched.page
+
+
+async def slugs(page: Page, count: int) -> list[str]:
+    await expect(page.locator("ul.kept li")).to_have_count(count)
+    found = [await row.get_attribute("data-slug") for row in await page.locator("ul.kept li").all()]
+    return [slug or "" for slug in found]
+
+
+async def test_what_was_made_is_listed_opened_managed_and_forgotten(page: Page) -> None:
+    await page.goto("/")
+    await page.get_by_role("link", name="My pastes").click()
+    await expect(page.get_by_text("No paste was made with this browser yet.")).to_be_visible()
+    made = [
+        await create(page, "one\n", title="The first <b>"),
+        await create(page, "two\n", visibility="private", title="The second"),
+        await create(page, "three\n", max_reads="5", name="three.py"),
+    ]
+    await page.goto("/mine")
+    assert await slugs(page, 3) == made[::-1]
+    for width in (1280, 360):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.screenshot(path=SCREENSHOTS / f"mine-filled-{width}.png")
+        assert await page.evaluate("document.scrollingElement.scrollWidth") <= width
+    await page.get_by_role("button", name="Open The second").click()
+    await expect(page.locator("pre.code")).to_contain_text("two")
+    await page.goto("/mine")
+    await page.get_by_role("link", name="The first <b>").click()
+    await expect(page.locator("pre.code")).to_contain_text("one")
+    await page.goto("/mine")
+    await page.get_by_role("button", name="Manage The first <b>").click()
+    await page.get_by_label("Yes, delete this paste for good").check()
+    await page.get_by_role("button", name="Delete paste").click()
+    await page.goto("/mine")
+    await expect(page.locator(f"li[data-slug='{made[0]}']")).to_contain_text("no longer there")
+    await page.get_by_role("button", name="Forget those that are over").click()
+    assert await slugs(page, 2) == made[:0:-1]
+    await page.get_by_role("button", name=f"Forget {made[1]}").click()
+    assert await slugs(page, 1) == [made[2]]
+    await page.reload()
+    assert await slugs(page, 1) == [made[2]]
+
+
+async def test_the_list_moves_to_another_browser(page: Page, browse: Browse, node: Node) -> None:
+    made = [await create(page, "one\n"), await create(page, "two\n", visibility="private")]
+    await page.goto("/mine")
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Save as a file").click()
+    saved = Path(await (await download.value).path()).read_bytes()  # type: ignore[arg-type]
+    assert (await download.value).suggested_filename == "pastes.jsonl"
+    for scripted in (False, True):
+        async with browse(java_script_enabled=scripted) as other:
+            await other.page.goto("/mine")
+            await other.page.get_by_label("Saved list").set_input_files([upload("pastes.jsonl", saved + b"nonsense\n")])
+            await other.page.get_by_role("button", name="Add").click()
+            await expect(other.page.get_by_role("status")).to_contain_text("2 pastes were added.")
+            assert await slugs(other.page, 2) == made[::-1]
+            await other.page.get_by_role("button", name=f"Manage {made[1]}").click()
+            await expect(other.page.locator("code.secret")).to_have_count(1)
+            await other.page.goto("/mine")
+            await other.page.get_by_label("Saved list").set_input_files([upload("<b>.jsonl", b"nonsense\n")])
+            await other.page.get_by_role("button", name="Add").click()
+            await expect(other.page.get_by_role("alert")).to_contain_text("names no paste of this site")
+
+
+async def test_storage_knows_more_than_the_cookie_and_gives_back_what_it_lost(browse: Browse, node: Node) -> None:
+    async with browse() as watched:
+        page = watched.page
+        made = [await create(page, "mine\n", visibility="private", title=f"number {index}") for index in range(2)]
+        await page.goto("/mine")
+        await slugs(page, 2)
+        entries = [await node.paste(f"{index}") for index in range(60)]
+        await page.evaluate(
+            """(more) => {
+                const key = "pastebin.mine";
+                localStorage.setItem(key, JSON.stringify([...JSON.parse(localStorage.getItem(key)), ...more]));
+            }""",
+            [{name: entry[name] for name in ("slug", "token", "url", "created_at")} for entry in entries],
+        )
+        await page.context.clear_cookies()
+        await page.reload()
+        await slugs(page, 50)
+        await page.get_by_role("button", name="Show more").click()
+        assert set(await slugs(page, 62)) == {*made, *(entry["slug"] for entry in entries)}
+        await page.get_by_role("button", name="Manage number 0").click()
+        await expect(page.locator("code.secret")).to_have_count(1)
+
+
+async def test_storage_that_somebody_has_spoiled_is_passed_over(browse: Browse, node: Node) -> None:
+    async with browse() as watched:
+        page = watched.page
+        await page.goto("/mine")
+        for spoiled in ("nonsense", "{}", '[1, null, {"slug": "<img src=x onerror=alert(1)>", "token": 1}]'):
+            await page.evaluate("(text) => localStorage.setItem('pastebin.mine', text)", spoiled)
+            await page.evaluate("(text) => localStorage.setItem('pastebin.drafts', text)", spoiled)
+            await page.goto("/")
+            await page.goto("/mine")
+            await expect(page.get_by_text("No paste was made with this browser yet.")).to_be_visible()
+        slug = await create(page, "x\n")
+        await page.goto("/mine")
+        assert await slugs(page, 1) == [slug]
