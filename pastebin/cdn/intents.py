@@ -14,6 +14,7 @@ from pastebin.cdn import directives, forwarding, variants
 from pastebin.cdn.directives import Directives
 from pastebin.cdn.queries import Queries
 from pastebin.http.forwarding import target_of
+from pastebin.http.targets import SPOKEN
 
 Reason = Literal["body", "host", "target", "query", "cookie", "precondition"]
 
@@ -141,6 +142,8 @@ def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: fr
         return "host"
     if not _TARGET.fullmatch(target):
         return "target"
+    if headers.get("X-Requested-With") == SPOKEN:
+        return "query"
     # what only an origin can weigh (RFC 9111, section 4.3.2)
     if hdrs.IF_MATCH in headers or hdrs.IF_UNMODIFIED_SINCE in headers:
         return "precondition"

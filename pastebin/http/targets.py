@@ -9,3 +9,5 @@ READ = re.compile(r"/(?:raw/|api/v1/(?!topology(?:\?|\Z))|[^/?]+/raw(?:[/?]|\Z))
 
 # PrivateBin's form of an address, where its clients read, by GET, also what burns: such a request is passed on once.
 ONCE = re.compile(r"/\?(?:[A-Za-z0-9_-]{3,64}=?\Z|(?:jsonld|pasteid)=)")
+# How they say, in X-Requested-With, that they are such clients.
+SPOKEN = "JSONHttpRequest"
