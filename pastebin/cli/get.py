@@ -121,9 +121,12 @@ async def _get(server: str, wish: Wish) -> None:
         try:
             paste, token = await _describe(session, wish.slug)
         except Refused as error:
-            if not (wish.is_foreign and wish.fragment and error.status in (0, 404)):
-                raise
-            await _decrypt(session, wish, None, None)  # it is no server of this project, or it will say so again
+            if wish.is_foreign and wish.fragment and error.status in (0, 404):
+                # it is no server of this project, or it will say so again
+                await _decrypt(session, wish, None, None)
+            else:
+                _check_reveals(wish, error)
+                await _reveal(session, wish, [], None)
             return
         sealing = sealed.find(paste.encryption) if len(paste.files) == 1 else None
         if sealing is not None and wish.fragment:
@@ -138,13 +141,18 @@ async def _fetch(session: Session, wish: Wish, paste: Paste, token: str | None) 
         try:
             await _download(session, wish, paste, files, token)
         except Refused as error:
-            if not error.kind.endswith("/reveal-required"):
-                raise
-            if not wish.reveals:
-                raise Refused(f"{error.detail}\n--reveal reads it, which uses up one of its readings") from error
+            _check_reveals(wish, error)
         else:
             return
     await _reveal(session, wish, files, token)
+
+
+def _check_reveals(wish: Wish, error: Refused) -> None:
+    """Raise the refusal again unless it asks for the reveal that is wished for."""
+    if not error.kind.endswith("/reveal-required"):
+        raise error
+    if not wish.reveals:
+        raise Refused(f"{error.detail}\n--reveal reads it, which uses up one of its readings") from error
 
 
 async def _download(session: Session, wish: Wish, paste: Paste, files: list[File], token: str | None) -> None:
@@ -233,7 +241,7 @@ def _path(slug: str, file: File, paste: Paste) -> str:
 
 async def _reveal(session: Session, wish: Wish, files: list[File], token: str | None) -> None:
     """Read a protected paste. There is one chance only, so it is first made sure that there is a place for it."""
-    names = [file.name or wish.slug for file in files]
+    names = [file.name or wish.slug for file in files] or [wish.name or wish.slug]
     for name in names:
         check_place(wish.output, name)
     content = {} if wish.password is None else {"password": wish.password}

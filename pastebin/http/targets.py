@@ -9,6 +9,8 @@ READ = re.compile(r"/(?:raw/|api/v1/(?!topology(?:\?|\Z))|[^/?]+/(?:(?:rev/[0-9]
 
 # PrivateBin's form of an address, where its clients read, by GET, also what burns: such a request is passed on once.
 ONCE = re.compile(r"/\?(?:[A-Za-z0-9_-]{3,64}=?\Z|(?:jsonld|pasteid)=)")
+# How they say, in X-Requested-With, that they are such clients.
+SPOKEN = "JSONHttpRequest"
 
 _LIVE = re.compile(r"/(?:live|[^/?]+/tail)(?:[/?]|\Z)")
 # Longer than the origin itself waits for a writer (live.idle_seconds).

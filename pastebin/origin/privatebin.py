@@ -23,6 +23,7 @@ from pastebin import sealed, slugs
 from pastebin.errors import EditForbidden, PastebinError, PasteNotFound, TokenRequired, Unavailable
 from pastebin.http import caching, payloads, streaming
 from pastebin.http.app import Routes
+from pastebin.http.targets import SPOKEN
 from pastebin.models import Options, Paste
 from pastebin.origin.content import ContentReader
 from pastebin.origin.encrypted import sealing_of
@@ -59,7 +60,7 @@ HEADERS = {
 
 def is_spoken(request: web.Request) -> bool:
     """Whether the client says that it is one of PrivateBin's."""
-    return request.headers.get("X-Requested-With") == "JSONHttpRequest"
+    return request.headers.get("X-Requested-With") == SPOKEN
 
 
 def named(request: web.Request) -> str | None:

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import privatebin
@@ -42,6 +44,17 @@ async def make_by_client(node: Node, text: str = SECRET, **options: Any) -> str:
             return client.create(text, **options).url.unmask()
 
     return await asyncio.to_thread(made)
+
+
+async def on_the_command_line(*arguments: str, stdin: bytes = b"") -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pastebin", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    out, _ = await asyncio.wait_for(process.communicate(stdin), 60)
+    return out
 
 
 async def stored(node: Node, link: str) -> dict[str, Any]:
@@ -87,6 +100,25 @@ async def test_what_their_client_encrypts_opens_here(browse: Browse, node: Node)
             await page.get_by_role("link", name="Download").last.click()
         path = await (await download.value).path()
         assert path.read_bytes() == attachment.content
+
+
+async def test_the_command_line_and_the_page_open_what_the_other_made(
+    browse: Browse, node: Node, tmp_path: Path
+) -> None:
+    """Also where the server asks for a proof that the key is known."""
+    (tmp_path / "password").write_text("pass wörd\n")
+    password = ("--password-file", str(tmp_path / "password"))
+    put = ("put", "--encrypt", "--forget", "--burn", "--title", "From afar", *password, "--server", node.url)
+    link = (await on_the_command_line(*put, stdin=SECRET.encode())).decode().strip()
+    async with browse() as watched:
+        page = watched.page
+        await page.goto(link)
+        await page.get_by_label("Password").fill("pass wörd")
+        await page.get_by_role("button", name="Open and delete").click()
+        await expect(page.locator("[data-files] code")).to_have_text(SECRET)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("From afar")
+        link = await make(page, max_reads="1", password="pass wörd")
+    assert await on_the_command_line("get", link, "--reveal", *password) == SECRET.encode()
 
 
 async def test_a_password_is_asked_for_until_it_fits(browse: Browse, node: Node) -> None:

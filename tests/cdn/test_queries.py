@@ -53,6 +53,8 @@ def test_what_is_taken_off(target: str, known: str) -> None:
         ("/admin/analytics?since=7d", True),
         ("/%61dmin/analytics?since=7d", True),
         ("/api/v1/analytics/top?by=slug", True),
+        ("/?h8Kq2ZtV0aB", True),
+        ("/?utm=a", False),
     ],
 )
 def test_where_other_parameters_are_read(target: str, is_strict: bool) -> None:

@@ -69,6 +69,7 @@ WANTS = st.builds(
         ("GET", "/api/v1/topology", "web"),
         ("GET", "/api/v1/topology-of-others", "read"),
         ("HEAD", "/uploads/abc", "write"),
+        ("GET", "/?h8Kq2ZtV0aB", "web"),
     ],
 )
 def test_what_a_request_is_for(method: str, target: str, kind: str) -> None:
@@ -80,7 +81,16 @@ def test_requests_of_one_upload_stick_together() -> None:
     assert wanted("POST", "/uploads").sticky == ""
 
 
-@given(st.text(max_size=8), st.text(max_size=40))
+@pytest.mark.parametrize(
+    "target", ["/?h8Kq2ZtV0aB", "/?h8Kq2ZtV0aB=", "/?f468483c313401e8", "/?pasteid=x&deletetoken=y"]
+)
+def test_what_may_use_up_a_reading_is_asked_for_once(target: str) -> None:
+    assert not wanted("GET", target).is_safe
+    assert wanted("GET", f"/x{target}").is_safe
+    assert wanted("GET", "/?utm=a").is_safe
+
+
+@given(st.text(max_size=8), st.text(max_size=40).filter(lambda target: not target.startswith("/?")))
 def test_only_safe_methods_go_to_readers(method: str, target: str) -> None:
     want = wanted(method, target)
     assert want.is_safe == (method in ("GET", "HEAD", "OPTIONS"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import privatebin
 import pytest
 from privatebin import Attachment, Compression, Expiration, Formatter, PrivateBin, PrivateBinError
 
-from tests.nodes import Node
+from tests.nodes import Node, directory, started
 
 SPOKEN = {"X-Requested-With": "JSONHttpRequest"}
 CIPHER = [base64.b64encode(b"i" * 16).decode(), base64.b64encode(b"s" * 8).decode(), 100_000, 256, 128]
@@ -192,3 +192,26 @@ async def test_a_body_has_its_limits(small_node: Node) -> None:
     assert (await post(small_node, []))["status"] == 1
     async with small_node.http.post(f"{small_node.url}/", data=b"{", headers=SPOKEN) as response:
         assert (await response.json())["status"] == 1
+
+
+@pytest.fixture(scope="module")
+async def edge_node(module_database_dsn: str) -> AsyncIterator[Node]:
+    """A node as it is without any configuration, with an edge before it."""
+    async with directory() as path:
+        roles = ["web", "read", "write", "cdn-worker", "edge"]
+        async with started(module_database_dsn, path, node__roles=roles) as node:
+            yield node
+
+
+@pytest.mark.parametrize("burns", [False, True])
+async def test_an_edge_keeps_nothing_of_it(edge_node: Node, burns: bool) -> None:
+    receipt = await by_client(edge_node, lambda client: client.create("x", burn_after_reading=burns))
+    slug = receipt.url.id
+    assert (await look(edge_node, slug, "HEAD"))[0] == 200
+    assert (await look(edge_node, slug, Accept="text/html")) == (303, f"/{slug}")
+    answers = await asyncio.gather(*(look(edge_node, slug) for _ in range(5)))
+    assert sum(answer["status"] == 0 for _, answer in answers) == (1 if burns else 5)
+    async with edge_node.http.get(f"{edge_node.url}/?{slug}", headers=SPOKEN) as response:
+        assert response.headers["Cache-Status"] == "pastebin; fwd=bypass; detail=query"
+    async with edge_node.http.get(f"{edge_node.url}/?jsonld=paste") as response:
+        assert (await response.json(content_type=None))["@context"]["v"]["@value"] == 2
