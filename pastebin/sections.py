@@ -175,7 +175,7 @@ class BlobsSection(Section, frozen=True):
 
 
 class RenderingSection(Section, frozen=True):
-    workers: Count = 1
+    workers: Count = 2
     page_seconds: Seconds = 1.5
     timeout_seconds: Seconds = 5.0
     memory_mb: Annotated[int, Meta(ge=64)] = 512

@@ -209,7 +209,7 @@ def _tree(found: Listing) -> str:
         for one in found.members
         if one.kind != "folder"
     ]
-    return folders.markup(folders.gather(entries, (one.name for one in found.members if one.kind == "folder")))
+    return folders.html(folders.gather(entries, (one.name for one in found.members if one.kind == "folder")))
 
 
 def _filled(drawn: Drawn, html: str, drawing: Drawing, *, text_follows: bool = False) -> Drawn:

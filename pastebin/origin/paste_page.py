@@ -285,12 +285,11 @@ def _headers() -> dict[str, str]:
 
 def _tree(paste: Paste) -> Markup:
     """The files of a paste whose names are paths, each with a link to where the page shows it."""
-    return folders.markup(
-        folders.gather(
-            Entry(file.name or f"{file.position + 1}", f"#file-{file.position + 1}", filesize(file.size))
-            for file in paste.files
-        )
+    entries = (
+        Entry(file.name or f"{file.position + 1}", f"#file-{file.position + 1}", filesize(file.size))
+        for file in paste.files
     )
+    return Markup(folders.html(folders.gather(entries)))  # noqa: S704  (every name is escaped)
 
 
 async def _page_html(rendered: Rendered, prefix: str) -> str:

@@ -29,10 +29,10 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
-# A player is a document that loads what it plays. Chromium's viewer takes no document that is in a sandbox; scripts in
-# one have no origin and no network, and a page of ours may frame it.
+# A player is a document that loads what it plays. Chromium's viewer takes no document that may run no script; one that
+# may has no origin here and no network. A page of ours may frame it.
 _PLAYED = "default-src 'none'; media-src 'self'; sandbox; frame-ancestors 'none'"
-_VIEWED = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
+_VIEWED = "default-src 'none'; object-src 'self'; sandbox allow-scripts; frame-ancestors 'self'"
 
 
 def choose(paste: Paste, name: str | None) -> File:

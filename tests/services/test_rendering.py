@@ -61,7 +61,7 @@ class Shop:
 @asynccontextmanager
 async def opened(**options: float) -> AsyncIterator[Shop]:
     # convert() would refuse the small limits that keep these tests short
-    section = RenderingSection(**{"timeout_seconds": 30.0, **options})  # type: ignore[arg-type]
+    section = RenderingSection(**{"workers": 1, "timeout_seconds": 30.0, **options})  # type: ignore[arg-type]
     metrics = Metrics()
     async with Rendering.running(section, metrics) as rendering:
         yield Shop(rendering, metrics)

@@ -23,7 +23,7 @@ BOMB = b"\t\n" * 100_000
 
 @asynccontextmanager
 async def hired(**options: float) -> AsyncIterator[Workers]:
-    section = RenderingSection(**{"timeout_seconds": 30.0, **options})  # type: ignore[arg-type]
+    section = RenderingSection(**{"workers": 1, "timeout_seconds": 30.0, **options})  # type: ignore[arg-type]
     async with Workers.running(section) as workers:
         yield workers
 

@@ -157,7 +157,7 @@ def _pictures(children: Sequence[Token]) -> Iterator[Token]:
             yield token
             continue
         title = "".join(child.content for child in token.children or ()) or source
-        text = Token("text", "", 0, content=f"\U0001f5bc {title}")
+        text = Token("text", "", 0, content=title)
         yield from (
             (text,)
             if depth
