@@ -181,13 +181,13 @@ async def rows(files: Sequence[File], first: int, reading: Reading, limits: Limi
 
 
 def again(files: Sequence[File], typed: Typed) -> list[EditedFile]:
-    """The rows of a form that is shown once more, with everything that was typed."""
+    """The rows of a form that is shown once more, with everything that was typed; an empty new file is none."""
     known = {str(file.position + 1): file for file in files}
     for key, row in typed.files.items():
         if (file := known.get(key)) is not None:
             row.size = file.size
             row.obstacle = "binary" if row.content is None else None
-    return list(typed.files.values())
+    return [row for row in typed.files.values() if not row.is_new or row.name or row.content]
 
 
 def edits(typed: Typed) -> list[Edit]:

@@ -63,7 +63,7 @@ class EditPage:
         slug, token = request.match_info["slug"], tokens.presented(request)
         paste = await self._reading.find(slug, token, bodies="all")
         if not tokens.is_of(paste, token):
-            return self.locked(request, slug)
+            return self.locked(request, paste)
         return await self._fresh(request, paste, "edit")
 
     async def fork(self, request: web.Request) -> web.Response:
@@ -75,7 +75,7 @@ class EditPage:
         slug, token = request.match_info["slug"], tokens.presented(request)
         paste = await self._reading.find(slug, token)
         if not tokens.is_of(paste, token):
-            return self.locked(request, slug, place="history")
+            return self.locked(request, paste, place="history")
         number = int(request.match_info["number"][:10])
         if not 1 <= number < paste.revision:
             raise PasteNotFound("This paste has no such revision before its current one.")
@@ -92,10 +92,10 @@ class EditPage:
         text = self._pages.render("burn.html", slug=slug, paste=paste, wrong="", site_url=self._addresses.base(request))
         return html_response(text, 200, caching.of_secret(paste))
 
-    def locked(self, request: web.Request, slug: str, place: str = "edit") -> web.Response:
+    def locked(self, request: web.Request, paste: Paste, place: str = "edit") -> web.Response:
         """The question for the owner token, which leads to that page."""
-        base = self._addresses.base(request)
-        text = self._pages.render("unlock.html", slug=slug, error="", place=place, site_url=base)
+        context = {"slug": paste.slug, "error": "", "place": place, "is_open": caching.is_for_all(paste)}
+        text = self._pages.render("unlock.html", **context, site_url=self._addresses.base(request))
         return html_response(text, 200, caching.secret())
 
     async def _fresh(self, request: web.Request, paste: Paste, mode: Mode) -> web.Response:

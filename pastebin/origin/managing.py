@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from pastebin.errors import EditForbidden, InvalidPaste, PastebinError, Problem, TokenRequired
+from pastebin.errors import EditForbidden, InvalidPaste, Problem, TokenRequired
 from pastebin.http import asking, bodies, caching, payloads, problems
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
@@ -91,7 +91,8 @@ class Managing:
         try:
             await self._publishing.authorise(slug, token)
         except (EditForbidden, TokenRequired) as error:
-            text = self._pages.render("unlock.html", slug=slug, error=error.detail, place=place, site_url=base)
+            context = {"slug": slug, "error": error.detail, "place": place, "is_open": False}
+            text = self._pages.render("unlock.html", **context, site_url=base)
             return html_response(text, problems.row_of(error).status, caching.secret())
         address = f"/{slug}/{place if place in _PLACES else 'manage'}"
         response = web.Response(status=303, headers={"Location": address, "Cache-Control": "no-store"})
@@ -158,8 +159,3 @@ def lifetimes(limits: LimitsSection) -> list[str]:
     longest = limits.max_lifetime_seconds
     usual = [value for value, seconds in _LIFETIMES.items() if not longest or seconds <= longest]
     return usual if longest else ["never", *usual]
-
-
-def refused(error: PastebinError) -> list[Problem]:
-    """What is to be told of an error."""
-    return error.problems if isinstance(error, InvalidPaste) else [Problem("", error.detail)]
