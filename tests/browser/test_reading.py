@@ -224,6 +224,7 @@ async def test_what_was_revealed_is_copied_from_the_page(watched: Watched, node:
     await expect(page.locator("[data-said]")).to_have_text("Copied")
     await page.click(number(page, "L2"))
     await expect(page.locator("[data-pick=raw]")).to_be_hidden()
+    assert await page.get_by_role("button", name="Copy link").count() == 0, "nobody can open it any more"
     await page.get_by_role("button", name="Copy text").click()
     await expect(page.get_by_role("region", name="Chosen lines").get_by_role("button", name="Copied")).to_be_visible()
     assert await copied(page) == "is &amp; this"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import segno
 from pastebin.origin import qr
 from tests.nodes import Node
 from tests.origin.answers import HTML, ask
+from tests.programs import require
 
 CODE = "def f(x):\n    return x\n"
 
@@ -127,10 +127,9 @@ def test_the_code_is_that_of_the_address_and_nothing_else_is_in_the_picture() ->
     assert ground.get("d") == f"M0 0h{size}v{size}h-{size}z"
 
 
-@pytest.mark.skipif(not (shutil.which("zbarimg") and shutil.which("rsvg-convert")), reason="reads codes, where it can")
 def test_a_camera_reads_it(tmp_path: Path) -> None:
     address = "https://p.example/h8Kq2ZtV0aB"
     (tmp_path / "qr.svg").write_bytes(qr.drawn(address))
-    subprocess.run(["rsvg-convert", "-o", "qr.png", "qr.svg"], cwd=tmp_path, check=True, timeout=30)
-    found = subprocess.run(["zbarimg", "-q", "--raw", "qr.png"], cwd=tmp_path, capture_output=True, timeout=30)
+    subprocess.run([require("rsvg-convert"), "-o", "qr.png", "qr.svg"], cwd=tmp_path, check=True, timeout=30)
+    found = subprocess.run([require("zbarimg"), "-q", "--raw", "qr.png"], cwd=tmp_path, capture_output=True, timeout=30)
     assert found.stdout.decode().strip() == address
