@@ -17,10 +17,11 @@ from dataclasses import replace
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestPayloadError
 
-from pastebin.errors import InvalidPaste, Problem, UnreadableRequest
+from pastebin.errors import InvalidPaste, Problem, RateLimited, UnreadableRequest
 from pastebin.http import bodies, caching, counted, payloads, streaming, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
+from pastebin.http.capacity import Capacity
 from pastebin.http.negotiation import parse_accept, prefers_json
 from pastebin.http.pages import SCRIPTED, Pages, html_response
 from pastebin.models import Paste, Published
@@ -38,6 +39,7 @@ from pastebin.store.lives import Unfinished
 log = logging.getLogger(__name__)
 
 _OFFSET = re.compile(r"[0-9]{1,15}", re.ASCII)
+MOST_WRITERS, _MOST_PER_ADDRESS = 512, 64
 _HEARING_SECONDS = 0.25
 _PLAIN = "text/plain; charset=utf-8"
 
@@ -78,6 +80,7 @@ class LiveWriter:
         self._living = living
         self._addresses = addresses
         self._limits = limits
+        self._writers = Capacity(MOST_WRITERS, _MOST_PER_ADDRESS)
 
     def routes(self) -> Routes:
         return [
@@ -87,6 +90,16 @@ class LiveWriter:
         ]
 
     async def write(self, request: web.Request) -> web.StreamResponse:
+        """Raises RateLimited."""
+        address = request.remote or ""
+        if not self._writers.admit(address):
+            raise RateLimited("Too many live pastes are being written here, or by you; try again when one has ended.")
+        try:
+            return await self._write(request)
+        finally:
+            self._writers.release(address)
+
+    async def _write(self, request: web.Request) -> web.StreamResponse:
         """The address at once, as a line or as JSON; the answer ends with the paste. One that ends too early says why,
         and is broken off.
         """

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pastebin import slugs
 from pastebin.errors import (
     InvalidPaste,
-    Overloaded,
     PastebinError,
     PasteNotFound,
     SlugTaken,
@@ -37,7 +36,6 @@ from pastebin.store.wakeups import Notifier
 
 log = logging.getLogger(__name__)
 
-MOST_WRITERS = 512
 _TICK_SECONDS = 1.0
 # What arrives in so short a time travels together, unless it is much.
 _PAUSE_SECONDS = 0.05
@@ -89,7 +87,6 @@ class Living:
         self._section = section
         self._most_bytes = min(section.max_bytes, most_bytes)
         self._draining = draining
-        self._writers = 0
 
     @classmethod
     @asynccontextmanager
@@ -114,12 +111,10 @@ class Living:
     async def start(self, options: Options) -> Published:
         """A paste that is being written from now on.
 
-        Raises InvalidPaste with all problems, SlugTaken, StorageFull, Overloaded, Unavailable.
+        Raises InvalidPaste with all problems, SlugTaken, StorageFull, Unavailable.
         """
         if self._draining.is_set():
             raise Unavailable("This node is about to stop; ask again.")
-        if self._writers >= MOST_WRITERS:
-            raise Overloaded(f"{MOST_WRITERS} live pastes are being written here already, which is all that may.")
         if problems := await self._publishing.problems(options) + judging.unfit_for_live(options):
             raise InvalidPaste(problems)
         await self._blobs.require_room()
@@ -147,7 +142,6 @@ class Living:
         `receive` returns what has arrived, empty at the end, and raises a PastebinError where the end is none.
         """
         writer = _Writer(unfinished)
-        self._writers += 1
         try:
             reason = await self._kept(writer, receive)
         except PasteNotFound:
@@ -156,8 +150,6 @@ class Living:
             return "The paste is gone."
         except PastebinError as error:
             reason = error.detail
-        finally:
-            self._writers -= 1
         try:
             await self._end(unfinished)
         except PastebinError as error:  # nothing is lost: it is tried again when the lease is over

@@ -86,10 +86,10 @@ from claimed c join pastes p on p.id = c.paste_id
 left join files f on f.paste_id = p.id and f.revision = 1 and f.position = 0
 """
 _FORGET = "delete from lives where paste_id = $1"
-_SIZE = "select size from lives where paste_id = $1"
-_READ = """
+_SIZE = f"select l.size from lives l join pastes p on p.id = l.paste_id and {rows.LIVE} where l.paste_id = $1"
+_READ = f"""
 select l.size, s.start, s.body
-from lives l left join lateral (
+from lives l join pastes p on p.id = l.paste_id and {rows.LIVE} left join lateral (
     select start, body from live_pieces
     where paste_id = l.paste_id
       and start >= coalesce((select max(start) from live_pieces where paste_id = l.paste_id and start <= $2), 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -226,3 +226,13 @@ async def test_a_node_that_stops_ends_what_is_written_there(database_dsn: str) -
                 await tail.content.read()
         rows = await node.sql("select f.body, p.is_growing from files f join pastes p on p.id = f.paste_id")
         assert [tuple(row) for row in rows] == [(b"last words\n", False)]
+
+
+async def test_one_address_writes_so_many_at_a_time(node: Node) -> None:
+    async with AsyncExitStack() as stack:
+        writers = [await stack.enter_async_context(writing(node)) for _ in range(64)]
+        answer = await ask(node, "/live", "PUT", data=b"one more")
+        assert (answer.status, "Retry-After" in answer.headers) == (429, True)
+        for writer in writers:
+            await writer.end()
+    assert (await ask(node, "/live", "PUT", data=b"one more")).status == 201
