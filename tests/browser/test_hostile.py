@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from playwright.async_api import Error, Response
 
-from tests.browser.conftest import Browse, Watched
+from tests.browser.conftest import VIEWER, Browse, Watched
 from tests.browser.payloads import JS, POLYGLOTS, TEXTS
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
+
+VIEWED = "frame-ancestors 'self'"
 
 
 def cut(text: str, size: int) -> str:
@@ -47,8 +49,10 @@ class Visit:
             assert "Download is starting" in str(error), error
         assert await self._watched.page.evaluate("window.pwned") is None, url
         assert self._watched.offences == [], url
-        assert self._policies[url].startswith("default-src 'none'; "), url
-        unexpected = [asked for asked in self._watched.requests if asked != url and "/static/" not in asked]
+        # what Chromium says of PDF is about its own viewer, which it puts in the place of the answer
+        assert self._policies[url].startswith("default-src 'none'; ") or self._policies[url] == VIEWED, url
+        known = (f"{self._watched.origin}/static/", *VIEWER)
+        unexpected = [asked for asked in self._watched.requests if asked != url and not asked.startswith(known)]
         assert unexpected == [], url
 
 
@@ -96,7 +100,8 @@ async def test_polyglots(browse: Browse, node: Node, name: str) -> None:
             await watched.page.goto(created["url"])
             assert await watched.page.evaluate("window.pwned") is None
             allowed = {created["url"], created["raw_url"]}
-            assert {asked for asked in watched.requests if "/static/" not in asked} <= allowed
+            asked = {one for one in watched.requests if "/static/" not in one and not one.startswith(VIEWER)}
+            assert asked <= allowed
 
 
 async def test_pages_about_a_paste(browse: Browse, node: Node) -> None:
