@@ -38,7 +38,7 @@ class Visit:
         watched.page.on("response", self._note)
 
     def _note(self, response: Response) -> None:
-        self._policies[response.url] = response.headers.get("content-security-policy", "")
+        self._policies.setdefault(response.url, response.headers.get("content-security-policy", ""))
 
     async def __call__(self, url: str) -> None:
         self._watched.requests.clear()
