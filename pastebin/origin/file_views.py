@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from markupsafe import Markup
 
+from pastebin.errors import PastebinError
 from pastebin.http import folders
 from pastebin.http.addresses import raw_path
 from pastebin.http.drawn import Drawn, Tab, Window
@@ -27,9 +29,11 @@ from pastebin.services.renderings.kinds import View
 from pastebin.services.renderings.placing import Sibling
 from pastebin.services.syntaxes import Syntax
 
-_HEAD_BYTES = 512
-_DUMPS = 20  # of one page; each may be a request to the store
+log = logging.getLogger(__name__)
+
+_DUMPS = 10  # of one page; each is a request to the store
 _PLACE = re.compile(rf' href="{placing.SIBLING}([0-9]+)"')
+_PASSING = ("timeout", "overloaded")
 _WHATS: dict[View, What] = {"document": "document", "table": "table", "tree": "tree"}
 
 
@@ -58,14 +62,12 @@ class Plan:
 
     drawn: Drawn
     syntax: Syntax | None = None
+    # whether it would look the same the next time
+    is_stable: bool = True
 
     @property
     def is_text(self) -> bool:
         return self.drawn.html is None or self.drawn.text_follows
-
-    @property
-    def is_stable(self) -> bool:
-        return self.drawn.lack not in ("timeout", "overloaded")
 
 
 @dataclass(slots=True)
@@ -104,30 +106,40 @@ class Views:
         )
         if drawing.lack is not None:
             drawn = replace(drawn, view="source", lack=drawing.lack, tabs=self._tabs(file, views, "source"))
-            return Plan(drawn, syntax)
+            return Plan(drawn, syntax, is_stable=drawing.lack not in _PASSING)
         html = drawing.html
         if view == "document":
             html = placing.placed(html, self._prefix(file), self._siblings())
         return Plan(_filled(drawn, html, drawing, text_follows=self.is_revealed), syntax)
 
     async def of_bytes(self, file: File) -> Plan:
-        """The view of a file that is no text."""
-        if not file.size or self.dumps <= 0:
+        """The view of a file that is no text; of one whose bytes cannot be had now, that there is none."""
+        if not file.size:
+            return Plan(Drawn("source"))
+        try:
+            return await self._of_bytes(file)
+        except PastebinError as reason:  # the page has more to show than this file
+            log.warning("a file cannot be shown: %s", reason)
+            return Plan(Drawn("source"), is_stable=False)
+
+    async def _of_bytes(self, file: File) -> Plan:
+        views = kinds.of_bytes(file.media_type, file.name, b"")
+        asked = self.asked.view_of(file)
+        if views[0] == "media" and kinds.choose(views, asked) == "media":
+            return Plan(Drawn("media", self._tabs(file, views, "media")))
+        if self.dumps <= 0:
             return Plan(Drawn("source"))
         self.dumps -= 1
-        views = kinds.of_bytes(file.media_type, file.name, b"")
-        if views == ("hex",):
-            views = kinds.of_bytes(file.media_type, file.name, await self._part(file, 0, _HEAD_BYTES))
-        view = kinds.choose(views, self.asked.view_of(file))
+        head = await self._part(file, 0, hexadecimal.PAGE_BYTES)
+        views = kinds.of_bytes(file.media_type, file.name, head)
+        view = kinds.choose(views, asked)
         drawn = Drawn(view, self._tabs(file, views, view))
-        if view == "media":
-            return Plan(drawn)
         if view == "archive":
             drawing = await self.rendering.once(file.sha256, "archive", lambda: self._archive(file), self._seconds)
             if drawing.lack is None:
                 return Plan(_filled(drawn, self._linked(file, drawing.html), drawing))
             drawn = replace(drawn, view="hex", lack=drawing.lack, tabs=self._tabs(file, views, "hex"))
-        return Plan(await self._dump(file, drawn))
+        return Plan(await self._dump(file, drawn, head), is_stable=drawn.lack not in _PASSING)
 
     async def _archive(self, file: File) -> Drawing:
         """The tree of an archive's files, each with its place where its bytes can be found."""
@@ -138,10 +150,10 @@ class Views:
         shown = len(found.members)
         return Drawing(html, shown, shown if found.is_complete else shown + 1)
 
-    async def _dump(self, file: File, drawn: Drawn) -> Drawn:
+    async def _dump(self, file: File, drawn: Drawn, head: bytes) -> Drawn:
         is_asked = self.asked.view_of(file) == "hex"
         first = hexadecimal.window(file.size, self.asked.at if is_asked else None)
-        content = await self._part(file, first, hexadecimal.PAGE_BYTES)
+        content = await self._part(file, first, hexadecimal.PAGE_BYTES) if first else head
         html = Markup(hexadecimal.rows(content, first))  # noqa: S704  (digits, and text that is escaped)
         links = {} if self.is_revealed else self._pages(file, first)
         return replace(drawn, html=html, window=Window(first, first + len(content), file.size, links))
