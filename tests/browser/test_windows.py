@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlencode
@@ -38,6 +39,13 @@ async def page(browse: Browse) -> AsyncIterator[Page]:
 async def scriptless(browse: Browse) -> AsyncIterator[Page]:
     async with browse(java_script_enabled=False) as watched:
         yield watched.page
+
+
+async def until(page: Page, predicate: str, arg: int | None = None) -> None:
+    """Wait; by calls, since the policy of the page forbids what Playwright's own waiting does in it."""
+    async with asyncio.timeout(15):
+        while not await page.evaluate(predicate, arg):
+            await page.wait_for_timeout(20)
 
 
 async def shown(page: Page) -> list[int]:
@@ -88,8 +96,10 @@ async def test_scrolling_brings_lines_and_lets_go_of_others(page: Page, slug: st
     for _ in range(30):
         last = (await shown(page))[-1]
         await code.evaluate("pre => { pre.scrollTop = pre.scrollHeight }")
-        await page.wait_for_function(
-            "last => Number([...document.querySelectorAll('[data-n]')].at(-1).dataset.n) > last", arg=last
+        await until(
+            page,
+            "last => Number([...document.querySelectorAll('[data-n]')].at(-1).dataset.n) > last",
+            last,
         )
         assert len(await shown(page)) <= 2000
         if last > 6000:
@@ -100,7 +110,7 @@ async def test_scrolling_brings_lines_and_lets_go_of_others(page: Page, slug: st
     assert seen > 0
     while first > 1:
         await code.evaluate("pre => { pre.scrollTop = 0 }")
-        await page.wait_for_function("first => Number(document.querySelector('[data-n]').dataset.n) < first", arg=first)
+        await until(page, "first => Number(document.querySelector('[data-n]').dataset.n) < first", first)
         first = (await shown(page))[0]
         assert len(await shown(page)) <= 2000
 
@@ -110,7 +120,7 @@ async def test_what_is_looked_at_stays_in_place_when_lines_come_above_it(page: P
     marked = page.locator(".line.at")
     await expect(marked).to_have_attribute("id", "L30000")
     place = await marked.evaluate("line => Math.round(line.getBoundingClientRect().top)")
-    await page.wait_for_function("Number(document.querySelector('[data-n]').dataset.n) < 29500")
+    await until(page, "() => Number(document.querySelector('[data-n]').dataset.n) < 29500")
     assert abs(await marked.evaluate("line => Math.round(line.getBoundingClientRect().top)") - place) <= 2
     await expect(marked).to_be_in_viewport()
 
@@ -139,7 +149,7 @@ async def test_lines_that_cannot_be_had_are_tried_again(browse: Browse, slug: st
     async with browse() as watched:
         page = watched.page
         await page.goto(f"/{slug}")
-        await page.wait_for_function("Number([...document.querySelectorAll('[data-n]')].at(-1).dataset.n) >= 500")
+        await until(page, "() => Number([...document.querySelectorAll('[data-n]')].at(-1).dataset.n) >= 500")
         await page.route("**/lines*", lambda route: route.abort())
         await page.get_by_label("Go to line").fill("50000")
         await page.keyboard.press("Enter")
@@ -160,7 +170,7 @@ async def test_hostile_lines_names_and_questions(browse: Browse, node: Node) -> 
         await page.goto(f"/{slug}")
         await page.get_by_role("link", name="Last", exact=True).click()
         await expect(page.get_by_text(re.compile(r"of [\d,]+$"))).to_be_visible()
-        await page.wait_for_function("Number(document.querySelector('[data-n]').dataset.n) > 1")
+        await until(page, "() => Number(document.querySelector('[data-n]').dataset.n) > 1")
         for text in TEXTS:
             for options in ({}, {"regex": "true"}):
                 query = urlencode({"q": cut(text, 400).replace("\0", ""), **options}, errors="replace")

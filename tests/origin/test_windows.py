@@ -226,3 +226,14 @@ async def test_hostile_text_stays_text(node: Node) -> None:
         assert b"\xe2\x80\xae" not in answer.body
     _, found = await search(node, created["slug"], q="script")
     assert json.dumps(found)
+
+
+@pytest.mark.parametrize("syntax", ["python", "html", "yaml", "diff"])
+async def test_only_what_is_shown_is_highlighted(node: Node, syntax: str) -> None:
+    lines = ["", "\t", "def f(x): '''", "<b class='x'>", "key: - value # 1", "+ '''", "\r", " ", ""]
+    content = "\n".join(lines * 40_000).encode() + b"\n\n\n"
+    slug = (await node.paste(content, syntax=syntax))["slug"]
+    for line in (1, 4, 77_777, 359_000):
+        answer = await ask(node, f"/{slug}/lines?line={line}")
+        assert numbers(answer.body) == list(range(line, min(line + 500, content.count(b"\n") + 1)))
+        assert re.search(rb'<span class="[a-z]+">', answer.body.partition(b"<pre")[2])
