@@ -55,7 +55,7 @@ class Typed:
         """The fields that ask for something of the paste; `parts` are the names of those that brought its files.
 
         On a page of ours an exact moment of expiry stands beside the usual choices and goes before them; it has no
-        time zone there, and is in UTC.
+        time zone there, and is in UTC. A second button publishes what looks like a secret all the same.
         """
         is_ours = self.fields.get("newlines") == "lf"
         numbers = {part.partition("-")[2] for part in parts}
@@ -68,6 +68,8 @@ class Typed:
             asked.pop("expires_in", None)
             if found := _MOMENT.fullmatch(moment.strip()):
                 asked["expires_at"] = f"{found[1]}T{found[2]}{found[3] or ':00'}Z"
+        if is_ours and asked.pop("publish", ""):
+            asked.pop("reject_secrets", None)
         return asked
 
 

@@ -16,6 +16,8 @@ const limits = { bytes: Number(form.dataset.maxBytes), files: Number(form.datase
 const field = (name) => form.elements.namedItem(name);
 const text = field("content");
 const exact = field("expires_at");
+/* what is written beside the other options */
+const own = new Set(["name", "content", "syntax", "reject_secrets"]);
 const changes = [];
 let rows = null;
 let total = null;
@@ -115,7 +117,7 @@ function tellTime() {
 function options(publishes) {
   const fields = new Map();
   for (const [name, value] of new FormData(form)) {
-    if (typeof value === "string" && value && !["name", "content", "syntax", "reject_secrets"].includes(name)) {
+    if (typeof value === "string" && value && !own.has(name)) {
       fields.set(name, value);
     }
   }
@@ -149,7 +151,7 @@ async function submit(event) {
   if (!rows.check(text.value ? field("name").value : "")) return;
   const sent = parts();
   try {
-    let going = { fields: options(event.submitter?.value === "false"), parts: sent };
+    let going = { fields: options(event.submitter?.name === "publish"), parts: sent };
     for (const change of changes) going = (await change(going)) ?? going;
     attempt ??= key();
     const answer = await send(form, form.getAttribute("action"), written(going), { "Idempotency-Key": attempt });
@@ -184,9 +186,9 @@ function refused({ body }, sent) {
 }
 
 function offerPublishing() {
-  if (form.querySelector("button[value=false]")) return;
+  if (form.querySelector("button[name=publish]")) return;
   const button = document.createElement("button");
-  Object.assign(button, { type: "submit", name: "reject_secrets", value: "false", textContent: words("publish") });
+  Object.assign(button, { type: "submit", name: "publish", value: "yes", textContent: words("publish") });
   form.querySelector("button.primary").after(button);
 }
 

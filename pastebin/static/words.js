@@ -7,14 +7,15 @@ export function words(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
-/* A copy of what a `<template>` of the page holds. */
+/* What the page holds as HTML for its modules, in a `data-html`: the first element, or all of them. */
 export function made(id) {
-  return document.getElementById(id).content.cloneNode(true).firstElementChild;
+  return allOf(id)[0];
 }
 
-/* Everything that a `<template>` of the page holds. */
 export function allOf(id) {
-  return [...document.getElementById(id).content.cloneNode(true).children];
+  const template = document.createElement("template");
+  template.innerHTML = document.getElementById(id).dataset.html;
+  return [...document.importNode(template.content, true).children];
 }
 
 const units = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -71,14 +71,18 @@ async def test_the_list_moves_to_another_browser(page: Page, browse: Browse, nod
     for scripted in (False, True):
         async with browse(java_script_enabled=scripted) as other:
             await other.page.goto("/mine")
-            await other.page.get_by_label("Saved list").set_input_files([upload("pastes.jsonl", saved + b"nonsense\n")])
+            await other.page.get_by_label("Saved list", exact=True).set_input_files(
+                [upload("pastes.jsonl", saved + b"nonsense\n")]
+            )
             await other.page.get_by_role("button", name="Add").click()
             await expect(other.page.get_by_role("status")).to_contain_text("2 pastes were added.")
             assert await slugs(other.page, 2) == made[::-1]
             await other.page.get_by_role("button", name=f"Manage {made[1]}").click()
             await expect(other.page.locator("code.secret")).to_have_count(1)
             await other.page.goto("/mine")
-            await other.page.get_by_label("Saved list").set_input_files([upload("<b>.jsonl", b"nonsense\n")])
+            await other.page.get_by_label("Saved list", exact=True).set_input_files(
+                [upload("<b>.jsonl", b"nonsense\n")]
+            )
             await other.page.get_by_role("button", name="Add").click()
             await expect(other.page.get_by_role("alert")).to_contain_text("names no paste of this site")
 

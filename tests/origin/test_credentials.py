@@ -78,7 +78,7 @@ async def test_the_form_asks_and_loses_nothing(small_node: Node) -> None:
 async def test_the_form_of_a_browser_asks_for_it(small_node: Node) -> None:
     async with small_node.http.get(small_node.url, headers=HTML) as response:
         text = await response.text()
-    assert 'name="reject_secrets" value="true">Create paste</button>' in text
+    assert 'type="hidden" name="reject_secrets" value="true">' in text
     assert "Publish all the same</button>" not in text
 
 
