@@ -47,7 +47,7 @@ class Terminal:
 
     @property
     def place(self) -> str:
-        """The line of the cursor, and those with something in reverse: a program shows in one of the ways where it is."""
+        """The line of the cursor, and those with something in reverse: programs show where they are in either way."""
         lines = self._screen.display[: _LINES - 3]
         buffer = self._screen.buffer
         marked = [line for y, line in enumerate(lines) if any(buffer[y][x].reverse for x in range(_COLUMNS))]

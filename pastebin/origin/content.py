@@ -25,6 +25,8 @@ _TURN_SECONDS = 5.0
 # from here on a body is taken apart in a thread: the most that is worth holding up everybody else for
 _INLINE_BYTES = 16 * 1024
 
+_BODY = web.RequestKey("body", bytes)
+
 Kind = type[CreatePaste | RevisePaste]
 # What a form or a query can ask for, where JSON has that Struct.
 _OPTIONS: dict[Kind, type[PasteChanges]] = {CreatePaste: PasteOptions, RevisePaste: PasteChanges}
@@ -93,7 +95,14 @@ class ContentReader:
 
     @asynccontextmanager
     async def whole(self, request: web.Request) -> AsyncIterator[bytes]:
-        """A body of JSON, and a turn to take it apart. Raises PasteTooLarge, UploadTooSlow, Overloaded."""
+        """A body of JSON, and a turn to take it apart; inside of the block it can be had again.
+
+        Raises PasteTooLarge, UnsupportedMedia, UploadTooSlow, Overloaded.
+        """
+        if _BODY in request:
+            yield request[_BODY]
+            return
+        bodies.check_length(request, self._limits)
         async with AsyncExitStack() as turn:
 
             async def wait() -> None:
@@ -103,7 +112,9 @@ class ContentReader:
                 except TimeoutError:
                     raise Overloaded("Too many large JSON bodies are on their way; try again shortly.") from None
 
-            yield await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds, on_large=wait)
+            body = await bodies.whole(request, self._limits.max_json_bytes, self._idle_seconds, on_large=wait)
+            request[_BODY] = body
+            yield body
 
     def _take_apart(self, body: bytes, struct: Kind, key: str | None) -> tuple[Options, list[Part]]:
         data = payloads.parse_json(body)

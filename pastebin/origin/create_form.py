@@ -68,7 +68,7 @@ class Typed:
             asked.pop("expires_in", None)
             if found := _MOMENT.fullmatch(moment.strip()):
                 asked["expires_at"] = f"{found[1]}T{found[2]}{found[3] or ':00'}Z"
-        if is_ours and asked.pop("publish", None):
+        if is_ours and asked.pop("publish", ""):
             asked.pop("reject_secrets", None)
         return asked
 

@@ -22,6 +22,7 @@ from pastebin.models import Paste
 from pastebin.origin import keeping, tokens
 from pastebin.origin.keeping import Kept
 from pastebin.resources import Resources
+from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
 
 _FORM_BYTES = 64 * 1024
@@ -54,8 +55,11 @@ class Row:
 class MineHandlers:
     """Everything here is for one browser only, and by the tokens it brings: nothing is told to who lacks them."""
 
-    def __init__(self, reading: Reading, pages: Pages, addresses: Addresses, idle_seconds: float) -> None:
+    def __init__(
+        self, reading: Reading, publishing: Publishing, pages: Pages, addresses: Addresses, idle_seconds: float
+    ) -> None:
         self._reading = reading
+        self._publishing = publishing
         self._pages = pages
         self._addresses = addresses
         self._idle_seconds = idle_seconds
@@ -64,7 +68,7 @@ class MineHandlers:
     def of(cls, resources: Resources) -> MineHandlers:
         """With what a node has."""
         idle = resources.config.doors.body_idle_seconds
-        return cls(resources.reading, resources.pages, resources.addresses, idle)
+        return cls(resources.reading, resources.publishing, resources.pages, resources.addresses, idle)
 
     def pages(self) -> Routes:
         """What is asked for by GET."""
@@ -74,6 +78,7 @@ class MineHandlers:
         """What is posted, but for new pastes."""
         return [
             web.post(f"{keeping.PATH}/open", self.open),
+            web.post(f"{keeping.PATH}/delete", self.delete),
             web.post(f"{keeping.PATH}/forget", self.forget),
             web.post(f"{keeping.PATH}/import", self.take),
             web.post(f"{keeping.PATH}/rows", self.rows),
@@ -104,14 +109,24 @@ class MineHandlers:
         """Lead to a paste's own page, or to where it is managed, with the token in its cookie again."""
         base = self._addresses.base(request)
         fields = await self._fields(request, base)
-        slug = fields.get("slug", "")
-        known = {one.slug: one.token for one in keeping.remembered(request)}
-        token = fields.get("token") or known.get(slug, "")
-        if not keeping.is_kept(slug, token):
-            raise PasteNotFound
+        slug, token = _named(request, fields)
         address = f"/{slug}" if fields.get("to") == "page" else f"/{slug}/manage"
         response = web.Response(status=303, headers={hdrs.LOCATION: address, hdrs.CACHE_CONTROL: "no-store"})
         tokens.remember(response, slug, token, secure=base.startswith("https:"))
+        return response
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """End a paste for everybody; also for browsers that keep no cookie for another address than this one."""
+        base = self._addresses.base(request)
+        fields = await self._fields(request, base)
+        slug, token = _named(request, fields)
+        if fields.get("confirm") != "yes":
+            raise InvalidPaste([Problem("confirm", "please tick the box first")])
+        await self._publishing.delete(slug, token)
+        response = html_response(self._pages.render("deleted.html", slug=slug, site_url=base))
+        kept = [one for one in keeping.remembered(request) if one.slug != slug]
+        keeping.remember(response, kept, secure=base.startswith("https:"))
+        tokens.forget(response, slug)
         return response
 
     async def forget(self, request: web.Request) -> web.Response:
@@ -184,6 +199,16 @@ class MineHandlers:
         response = web.Response(status=303, headers=headers)
         keeping.remember(response, kept, secure=base.startswith("https:"))
         return response
+
+
+def _named(request: web.Request, fields: Mapping[str, str]) -> Kept:
+    """The paste that a row of the list is about, with the token that it brings, or else the list has."""
+    slug = fields.get("slug", "")
+    known = {one.slug: one.token for one in keeping.remembered(request)}
+    token = fields.get("token") or known.get(slug, "")
+    if not keeping.is_kept(slug, token):
+        raise PasteNotFound
+    return Kept(slug, token)
 
 
 def _count(text: str | None) -> int | None:

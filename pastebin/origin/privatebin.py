@@ -23,6 +23,7 @@ from pastebin import sealed, slugs
 from pastebin.errors import EditForbidden, PastebinError, PasteNotFound, TokenRequired, Unavailable
 from pastebin.http import caching, payloads, streaming
 from pastebin.http.app import Routes
+from pastebin.http.negotiation import prefers_json
 from pastebin.http.targets import SPOKEN
 from pastebin.models import Options, Paste
 from pastebin.origin.content import ContentReader
@@ -63,6 +64,11 @@ def is_spoken(request: web.Request) -> bool:
     return request.headers.get("X-Requested-With") == SPOKEN
 
 
+async def is_document(body: bytes) -> bool:
+    """Whether a JSON body is a paste of this format, from a client that does not say what it is."""
+    return b'"adata"' in body and b'"ct"' in body and await asyncio.to_thread(_has_members, body)
+
+
 def named(request: web.Request) -> str | None:
     """The slug that an address of PrivateBin's form, `/?SLUG`, names."""
     text = unquote_plus(request.rel_url.raw_query_string).removesuffix("=")
@@ -88,7 +94,7 @@ class PrivateBinReads:
         if "jsonld" in request.query:
             body = _CONTEXT if request.query["jsonld"] == "paste" else b"{}"
             return web.Response(body=body, headers={**HEADERS, "Content-Type": "application/ld+json"})
-        if not is_spoken(request):
+        if not (is_spoken(request) or prefers_json(request.headers.get("Accept"))):
             return self._led(request)
         slug = named(request)
         if slug is not None and request.method == "GET":
@@ -112,9 +118,11 @@ class PrivateBinReads:
         """Whoever reads what is limited uses up a reading, as with PrivateBin itself. Raises PasteNotFound."""
         paste = await self._reading.find(slug, bodies="all")
         sealing = sealing_of(paste)
-        if sealing is None or "Sec-Purpose" in request.headers:
+        if sealing is None:
             raise PasteNotFound
         if paste.needs_reveal:
+            if not is_spoken(request) or "Sec-Purpose" in request.headers:
+                raise PasteNotFound
             paste = await self._reading.unseal(slug)
         file = paste.files[0]
         head, tail = _document(paste, sealing)
@@ -180,6 +188,13 @@ class PrivateBinWrites:
         except (EditForbidden, TokenRequired):
             return _refused("Wrong deletion token. Paste was not deleted.")
         return _told({"status": 0, "id": slug, "url": f"/?{slug}"})
+
+
+def _has_members(body: bytes) -> bool:
+    try:
+        return payloads.parse_json(body).keys() == _MEMBERS
+    except PastebinError:
+        return False
 
 
 def _taken(said: dict[str, Any]) -> tuple[Sealed, bytes, timedelta | None]:

@@ -119,8 +119,17 @@ class WriteHandlers:
 
     async def drop(self, request: web.Request) -> web.StreamResponse:
         """The same from a terminal: the answer is the address and a newline. A browser's form lands here as well."""
-        if privatebin.is_spoken(request) and request.path == "/":
+        if request.path != "/":
+            return await self._dropped(request)
+        if privatebin.is_spoken(request):
             return await self._foreign.answer(request)
+        if request.content_type != "application/json":
+            return await self._dropped(request)
+        async with self._content.whole(request) as body:
+            is_foreign = await privatebin.is_document(body)
+            return await (self._foreign.answer(request) if is_foreign else self._dropped(request))
+
+    async def _dropped(self, request: web.Request) -> web.StreamResponse:
         if request.method == "POST" and prefers_html(request.headers.get("Accept")):
             return await self._creating.create(request)
         base = self._addresses.base(request)

@@ -162,13 +162,27 @@ async def test_rows_for_what_only_the_storage_of_a_browser_knows(browser: Browse
     json_body = {"Content-Type": "application/json"}
     status, _, text = await browser.ask("POST", "/mine/rows", json.dumps({"pastes": asked}), **json_body)
     assert status == 200
-    assert (text.count("<li"), text.count("Found"), text.count("no longer there")) == (2, 2, 1)
+    assert (text.count("<li"), text.count("Found"), text.count("no longer there")) == (2, 4, 1)
     assert "<html" not in text
     many = {"pastes": asked[:1] * 51}
     assert (await browser.ask("POST", "/mine/rows", json.dumps(many), **json_body))[0] == 422
 
 
-@pytest.mark.parametrize("path", ["", "/open", "/forget", "/import", "/rows"])
+async def test_deleting_from_the_list(browser: Browser) -> None:
+    slugs = [await browser.create(content="x", title="mine") for _ in range(2)]
+    status, _, text = await browser.ask("POST", "/mine/delete", {"slug": slugs[0]})
+    assert (status, "please tick the box first" in text) == (422, True)
+    browser.owners.clear()
+    status, _, text = await browser.ask("POST", "/mine/delete", {"slug": slugs[0], "confirm": "yes"})
+    assert (status, "The paste is deleted" in text) == (200, True)
+    assert await browser.shown() == [slugs[1]]
+    assert (await browser.ask("GET", f"/{slugs[0]}"))[0] == 404
+    wrong = {"slug": slugs[1], "confirm": "yes", "token": "x" * 32}
+    assert (await browser.ask("POST", "/mine/delete", wrong))[0] == 403
+    assert (await browser.ask("GET", f"/{slugs[1]}"))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["", "/delete", "/open", "/forget", "/import", "/rows"])
 async def test_no_other_site_can_change_the_list(browser: Browser, path: str) -> None:
     slug = await browser.create(content="x")
     before = browser.mine

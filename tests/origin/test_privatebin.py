@@ -147,6 +147,25 @@ async def test_every_way_to_ask(node: Node) -> None:
     assert (await post(node, {"pasteid": 7, "deletetoken": []}))["status"] == 1
 
 
+async def test_a_client_that_does_not_say_so_is_known_by_what_it_sends(node: Node) -> None:
+    """But it uses up no reading by GET: that takes the header."""
+    burning = GOOD | {"adata": [ADATA[0], "plaintext", 0, 1]}
+    slugs = []
+    for document in (GOOD, burning):
+        async with node.http.post(f"{node.url}/", json=document) as response:
+            answer = await response.json()
+        assert (response.status, answer["status"]) == (200, 0)
+        slugs.append(answer["id"])
+    read = [(await look(node, slug, Accept="application/json"))[1]["status"] for slug in slugs]
+    assert read == [0, 1]
+    assert (await look(node, slugs[1]))[1]["status"] == 0
+    ours = {"content": '"adata" and "ct"'}
+    async with node.http.post(f"{node.url}/", json=ours) as response:
+        assert (response.status, (await response.text()).startswith(node.url)) == (201, True)
+    async with node.http.post(f"{node.url}/", json=GOOD | {"more": 1}) as response:
+        assert response.status == 422
+
+
 async def test_the_version_is_told_and_other_origins_may_ask(node: Node) -> None:
     async with node.http.get(f"{node.url}/?jsonld=paste") as response:
         assert (response.content_type, response.status) == ("application/ld+json", 200)
