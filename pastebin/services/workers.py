@@ -67,7 +67,7 @@ class Worker:
                 *(sys.executable, "-P", "-m", "pastebin.services.highlighter", str(memory_mb)),
                 stdin=PIPE,
                 stdout=PIPE,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,  # Ctrl+C at the terminal is for the node
                 limit=1024**2,
             )
@@ -219,7 +219,7 @@ class Workers:
                     await seat.clear()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """A worker finds modules where the node finds them, installed or not, and knows little else."""
     known = {name: value for name in _ENVIRONMENT if (value := load_environment(name))}
     return known | {"PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)}
