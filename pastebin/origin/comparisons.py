@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
@@ -22,24 +21,19 @@ from pastebin.models import Paste
 from pastebin.origin import tokens
 from pastebin.origin.raw import SECURITY_HEADERS
 from pastebin.resources import Resources
-from pastebin.services import difference_pages, patches
 from pastebin.services.comparing import Comparing, Comparison, FileChange
-from pastebin.services.difference_pages import Room
 
 PATCH = "text/x-diff"
-_HTML_CHARACTERS = 2 * 1024**2
-_LINES_ON_THE_LOOP = 500
 
 Layout = Literal["unified", "split"]
 
 
 @dataclass(frozen=True, slots=True)
 class ShownChange:
-    """One file's change as `diff.html` shows it; not `is_whole`: its end has no room on the page."""
+    """One file's change as `diff.html` shows it."""
 
     change: FileChange
     html: Markup
-    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,7 @@ class Comparisons:
         """With what a node has; `pages` of a role that shows them."""
         limits = resources.config.limits
         return cls(
-            Comparing(resources.reading, limits),
+            Comparing(resources.reading, limits, resources.config.rendering),
             resources.pages if pages else None,
             resources.representations,
             resources.addresses,
@@ -80,8 +74,8 @@ class Comparisons:
     ) -> web.StreamResponse:
         assert self._pages is not None  # noqa: S101  (the role has them)
         base = self._addresses.base(request)
-        comparison = await self._comparing.compare(old, new)
-        files = await shown(comparison, layout)
+        comparison = await self._comparing.compare(old, new, layout)
+        files = shown(comparison)
         context = {"comparison": comparison, "files": files, "places": places, "layout": layout, "site_url": base}
         text = self._pages.render("diff.html", **context)
         headers = {**page_headers("no-referrer"), **_caching(request, old, new)}
@@ -92,8 +86,8 @@ class Comparisons:
     async def patch(
         self, request: web.Request, old: Paste, new: Paste, vary: tuple[str, ...] = ()
     ) -> web.StreamResponse:
-        comparison = await self._comparing.compare(old, new)
-        body = await asyncio.to_thread(patches.render, comparison)
+        comparison = await self._comparing.compare(old, new, "patch")
+        body = b"".join(change.body for change in comparison.files)
         headers = {
             **SECURITY_HEADERS,
             hdrs.CONTENT_TYPE: f"{PATCH}; charset=utf-8",
@@ -103,8 +97,8 @@ class Comparisons:
         return await self._representations.answer(request, body, headers, etag=_etag(old, new, PATCH), vary=vary)
 
     async def json(self, request: web.Request, old: Paste, new: Paste, headers: dict[str, str]) -> web.StreamResponse:
-        comparison = await self._comparing.compare(old, new)
-        body = await asyncio.to_thread(_encoded, comparison, self._room)
+        comparison = await self._comparing.compare(old, new, "patch")
+        body = _encoded(comparison, self._room)
         headers = {**headers, **_caching(request, old, new)}
         etag = _etag(old, new, "json")
         return await self._representations.answer(request, body, headers, etag=etag, vary=(hdrs.ACCEPT,))
@@ -137,27 +131,16 @@ def _patch_name(old: Paste, new: Paste) -> str:
     return f"{old.slug}-{new.slug}.patch"
 
 
-async def shown(comparison: Comparison, layout: Layout) -> list[ShownChange]:
-    """Its files with their lines as HTML."""
-    if comparison.added + comparison.removed > _LINES_ON_THE_LOOP:
-        return await asyncio.to_thread(_rows, comparison, layout)
-    return _rows(comparison, layout)
-
-
-def _rows(comparison: Comparison, layout: Layout) -> list[ShownChange]:
-    room = Room(_HTML_CHARACTERS)
-    lay_out = difference_pages.side_by_side if layout == "split" else difference_pages.unified
-    found = []
-    for change in comparison.files:
-        html, is_whole = lay_out(change.hunks, room)
-        found.append(ShownChange(change, Markup(html), is_whole))  # noqa: S704  (every byte of the user's is escaped)
-    return found
+def shown(comparison: Comparison) -> list[ShownChange]:
+    """Its files with their lines as HTML, of a comparison in such a form."""
+    # every byte of the user's is escaped
+    return [ShownChange(change, Markup(change.body.decode())) for change in comparison.files]  # noqa: S704
 
 
 def _encoded(comparison: Comparison, room: int) -> bytes:
     files = []
     for change in comparison.files:
-        patch = _text(b"".join(patches.parts(change))) if change.trouble is None else None
+        patch = _text(change.body) if change.trouble is None else None
         if patch is not None and len(patch) > room:
             patch = None
         room -= len(patch or "")

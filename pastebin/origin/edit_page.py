@@ -134,10 +134,10 @@ class EditPage:
             request, slug, mode, values, rows, paste=paste, news=news, told=told, status=status, typed=typed
         )
 
-    async def conflict(self, request: web.Request, now: Paste, typed: Typed, comparison: Comparison) -> web.Response:
+    def conflict(self, request: web.Request, now: Paste, typed: Typed, comparison: Comparison) -> web.Response:
         """What was typed, and how it differs from what was saved meanwhile."""
         rows = edit_form.again(now.files, typed)
-        changes = await shown(comparison, "unified")
+        changes = shown(comparison)
         return self.render(
             request, now.slug, "edit", typed.fields, rows, paste=now, news="conflict", changes=changes, status=412
         )

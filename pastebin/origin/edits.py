@@ -46,7 +46,7 @@ class Edits:
         self._editing = Editing(resources.publishing, resources.reading, history)
         self._revising = Revising(resources.publishing, history)
         self._burning = Burning(resources.reading, resources.pastes, resources.passwords, resources.purging)
-        self._comparing = Comparing(resources.reading, config.limits)
+        self._comparing = Comparing(resources.reading, config.limits, config.rendering)
         self._conflicts = Conflicts(resources.reading)
         self._forms = EditForms(config.limits, config.doors.body_idle_seconds)
         self._page = EditPage.of(resources)
@@ -148,10 +148,10 @@ class Edits:
             now = await self._recalling.open(slug, token, bodies=True)
             base = await self._recalling.revision(slug, token, _revision(typed))
             await self._conflicts.rebase(typed, base, now)
-            comparison = await self._comparing.compare(now, await self._conflicts.mine(typed, now))
+            comparison = await self._comparing.compare(now, await self._conflicts.mine(typed, now), "unified")
         except PastebinError as other:
             return await self._page.again(request, slug, "edit", typed, other)
-        return await self._page.conflict(request, now, typed, comparison)
+        return self._page.conflict(request, now, typed, comparison)
 
     async def _parent(self, request: web.Request, slug: str, typed: Typed) -> Paste | None:
         """The revision that the form was made of; None if the paste has ended since, which takes nothing away."""

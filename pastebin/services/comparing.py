@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from pastebin.errors import Overloaded
+import msgspec
+
+from pastebin.errors import Overloaded, Unavailable
 from pastebin.models import File, Paste
-from pastebin.sections import LimitsSection
-from pastebin.services import differences
-from pastebin.services.differences import Effort, Hunk
+from pastebin.sections import LimitsSection, RenderingSection
+from pastebin.services import differ, patches
+from pastebin.services.differ import Form, Job, Side, Told
+from pastebin.services.patches import Header
 from pastebin.services.reading import Reading
+from pastebin.services.workers import END_SECONDS, environment
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["added", "removed", "changed", "renamed"]
 # Why the lines of a change are not shown.
 Trouble = Literal["binary", "large"]
 
 _FILES = 4  # together the texts of one side are this many times as large as a single one may be
-_LINES = 200_000  # of one file
-_LOOP_BYTES = 16 * 1024  # more is compared in a thread
+# more is not for the event loop: some milliseconds
+_LOOP_BYTES = 16 * 1024
+_LOOP_LINES = 800
 _AT_ONCE = 2
 _TURN_SECONDS = 5.0
 
@@ -29,13 +40,17 @@ _TURN_SECONDS = 5.0
 class FileChange:
     """What became of one file; a file that was neither changed nor renamed has none.
 
-    `hunks` are empty where only the name changed, and where there is `trouble`.
+    `body` tells the changed lines in the form that was asked for; those of a patch only where there is no `trouble`.
+    Not `is_whole`: the rest of them had no room.
     """
 
     old: File | None
     new: File | None
-    hunks: tuple[Hunk, ...] = ()
     trouble: Trouble | None = None
+    added: int = 0
+    removed: int = 0
+    body: bytes = b""
+    is_whole: bool = True
 
     @property
     def kind(self) -> Kind:
@@ -44,14 +59,6 @@ class FileChange:
         if self.new is None:
             return "removed"
         return "renamed" if self.old.sha256 == self.new.sha256 else "changed"
-
-    @property
-    def added(self) -> int:
-        return sum(line.tag == "added" for hunk in self.hunks for line in hunk.lines)
-
-    @property
-    def removed(self) -> int:
-        return sum(line.tag == "removed" for hunk in self.hunks for line in hunk.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,72 +104,117 @@ def pairs(old: Sequence[File], new: Sequence[File]) -> list[Pair]:
 
 
 class Comparing:
-    """Compares what callers may see. Two comparisons at a time are made, in threads; others wait a moment."""
+    """Compares what callers may see: small files here, others in a process that is there for that; two at a time."""
 
-    def __init__(self, reading: Reading, limits: LimitsSection) -> None:
+    def __init__(self, reading: Reading, limits: LimitsSection, rendering: RenderingSection) -> None:
         self._reading = reading
         self._most_bytes = limits.page_bytes
+        self._section = rendering
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def compare(self, old: Paste, new: Paste) -> Comparison:
+    async def compare(self, old: Paste, new: Paste, form: Form) -> Comparison:
         """Both with their inline bodies. Raises Overloaded, BlobMissing, Unavailable."""
-        together = [pair for pair in pairs(old.files, new.files) if _differ(*pair)]
+        found = [pair for pair in pairs(old.files, new.files) if _differ(*pair)]
         rooms = [self._most_bytes * _FILES] * 2
-        changes: list[FileChange | tuple[Pair, bytes, bytes]] = []
-        for pair in together:
-            trouble = self._trouble(pair, rooms)
-            if trouble is not None or _is_same_content(*pair):
-                changes.append(FileChange(*pair, trouble=trouble if not _is_same_content(*pair) else None))
-                continue
-            for side, file in enumerate(pair):
-                rooms[side] -= file.size if file is not None else 0
-            changes.append((pair, await self._content(pair[0]), await self._content(pair[1])))
-        size = sum(len(one) + len(other) for _, one, other in (c for c in changes if isinstance(c, tuple)))
-        if size <= _LOOP_BYTES:
-            return Comparison(old, new, _computed(changes))
-        return Comparison(old, new, await self._in_turn(changes))
+        troubles = [self._trouble(pair, rooms) for pair in found]
+        asked: list[tuple[Side | None, Side | None]] = []
+        for pair, trouble in zip(found, troubles, strict=True):
+            if trouble is None:
+                is_same = _is_same(*pair)
+                asked.append((await self._side(pair[0], is_same=is_same), await self._side(pair[1], is_same=is_same)))
+        told = iter(await self._told(Job(form, asked, self._section.timeout_seconds)))
+        changes = [
+            FileChange(*pair, trouble, body=_named(pair, trouble) if form == "patch" else b"")
+            if trouble is not None
+            else _change(pair, next(told), form)
+            for pair, trouble in zip(found, troubles, strict=True)
+        ]
+        return Comparison(old, new, tuple(changes))
 
-    async def _in_turn(self, changes: Sequence[FileChange | tuple[Pair, bytes, bytes]]) -> tuple[FileChange, ...]:
+    async def _told(self, job: Job) -> list[Told]:
+        contents = [side.content for pair in job.pairs for side in pair if side is not None]
+        if sum(map(len, contents)) <= _LOOP_BYTES and sum(text.count(b"\n") for text in contents) <= _LOOP_LINES:
+            return differ.tell(job)
         try:
             async with asyncio.timeout(_TURN_SECONDS):
                 await self._turns.acquire()
         except TimeoutError:
             raise Overloaded("Too many comparisons are being made; try again shortly.") from None
         try:
-            return await asyncio.to_thread(_computed, changes)
+            async with asyncio.timeout(2 * self._section.timeout_seconds):
+                return await _asked(job, self._section.memory_mb)
+        except TimeoutError:
+            raise Overloaded("This comparison took too long; try again when there is less to do.") from None
         finally:
             self._turns.release()
 
-    def _trouble(self, pair: Pair, rooms: Sequence[int]) -> Trouble | None:
+    def _trouble(self, pair: Pair, rooms: list[int]) -> Trouble | None:
+        """Why these two cannot be compared; what can takes its share of the rooms."""
         files = [(side, file) for side, file in enumerate(pair) if file is not None]
+        if _is_same(*pair):
+            return None
         if any(not file.is_text for _, file in files):
             return "binary"
         if any(file.size > min(self._most_bytes, rooms[side]) for side, file in files):
             return "large"
+        for side, file in files:
+            rooms[side] -= file.size
         return None
 
-    async def _content(self, file: File | None) -> bytes:
-        return b"" if file is None else await self._reading.content(file)
+    async def _side(self, file: File | None, *, is_same: bool) -> Side | None:
+        """What has the same content on both sides, however much it is, need not be looked at."""
+        return None if file is None else Side(file.name, b"" if is_same else await self._reading.content(file))
+
+
+async def _asked(job: Job, memory_mb: int) -> list[Told]:
+    """What a process says to the job. Raises Unavailable if it does not."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "pastebin.services.differ", str(memory_mb)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=environment(),
+            start_new_session=True,  # Ctrl+C at the terminal is for the node
+        )
+    except OSError as error:
+        raise Unavailable("No comparison can be started at the moment; try again shortly.") from error
+    try:
+        said, _ = await process.communicate(msgspec.msgpack.encode(job))
+        return msgspec.msgpack.decode(said, type=list[Told])
+    except msgspec.DecodeError as error:
+        raise Unavailable("This comparison failed; try again shortly.") from error
+    finally:
+        await asyncio.shield(_ended(process))
+
+
+async def _ended(process: Process) -> None:
+    """Kill the process, if it is still there, and take leave of it."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        log.warning("a killed comparison does not end", extra={"pid": process.pid})
 
 
 def _differ(old: File | None, new: File | None) -> bool:
     return old is None or new is None or (old.name, old.sha256) != (new.name, new.sha256)
 
 
-def _is_same_content(old: File | None, new: File | None) -> bool:
+def _is_same(old: File | None, new: File | None) -> bool:
     return old is not None and new is not None and old.sha256 == new.sha256
 
 
-def _computed(changes: Sequence[FileChange | tuple[Pair, bytes, bytes]]) -> tuple[FileChange, ...]:
-    effort = Effort()
-    return tuple(
-        change if isinstance(change, FileChange) else _change(change[0], change[1], change[2], effort)
-        for change in changes
-    )
+def _change(pair: Pair, told: Told, form: Form) -> FileChange:
+    if told.is_large:
+        return FileChange(*pair, "large", body=_named(pair, "large") if form == "patch" else b"")
+    return FileChange(*pair, None, told.added, told.removed, told.body, told.is_whole)
 
 
-def _change(pair: Pair, old: bytes, new: bytes, effort: Effort) -> FileChange:
-    if max(old.count(b"\n"), new.count(b"\n")) > _LINES:
-        return FileChange(*pair, trouble="large")
-    found = differences.hunks(differences.lines_of(old), differences.lines_of(new), effort)
-    return FileChange(*pair, hunks=tuple(found))
+def _named(pair: Pair, trouble: Trouble) -> bytes:
+    """A patch that names what it cannot tell."""
+    old, new = pair
+    header = Header(old is not None, new is not None, old.name if old else None, new.name if new else None)
+    return b"".join(patches.parts(header, (), trouble))

@@ -55,11 +55,11 @@ def _fitting(parts: Iterator[str], room: Room) -> tuple[str, bool]:
 def _unified(hunk: Hunk) -> Iterator[str]:
     yield f'<span class="hunk">{hunk.heading}\n</span>'
     for removed, added, same in _groups(hunk.lines):
-        marked = [_marked(one, other) for one, other in zip(removed, added, strict=False)]
+        pairs = min(len(removed), len(added))
         for number, line in enumerate(removed):
-            yield _row(line, marked[number][0] if number < len(marked) else _text(line))
+            yield _row(line, _marked(line, added[number])[0] if number < pairs else _text(line))
         for number, line in enumerate(added):
-            yield _row(line, marked[number][1] if number < len(marked) else _text(line))
+            yield _row(line, _marked(removed[number], line)[1] if number < pairs else _text(line))
         for line in same:
             yield _row(line, _text(line))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 CONTEXT = 3
-_EFFORT = 1_000_000  # less than a second
+_EFFORT = 600_000  # half a second of a processor
 _DEEPEST = 500  # of one search for a shortest script: its memory grows with the square
 
 Tag = Literal["same", "removed", "added"]

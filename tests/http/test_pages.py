@@ -142,6 +142,21 @@ def create_page(values: dict[str, str] | None = None, problems: list[Problem] | 
     )
 
 
+def manage_page(shown: Paste, token: str | None, problems: list[Problem]) -> str:
+    return PAGES.render(
+        "manage.html",
+        paste=shown,
+        slug=shown.slug,
+        token=token,
+        url=f"{SITE}/{shown.slug}",
+        problems=problems,
+        news="created",
+        values={},
+        lifetimes=["never", "1h"],
+        max_lifetime_seconds=0,
+    )
+
+
 EVERY_PAGE: dict[str, Callable[[], str]] = {
     "create": create_page,
     "create with problems": lambda: create_page(
@@ -178,12 +193,8 @@ EVERY_PAGE: dict[str, Callable[[], str]] = {
     "reveal by password": lambda: PAGES.render(
         "reveal.html", slug=SLUG, asks_password=True, reads_left=None, wrong=False
     ),
-    "manage": lambda: PAGES.render(
-        "manage.html", slug=SLUG, token="t0k3n", url=f"{SITE}/{SLUG}", problems=[], done=True
-    ),
-    "manage without a token": lambda: PAGES.render(
-        "manage.html", slug=SLUG, token=None, url=f"{SITE}/{SLUG}", problems=[Problem("token", "Wrong.")]
-    ),
+    "manage": lambda: manage_page(paste(), "t0k3n", []),
+    "manage without a token": lambda: manage_page(paste(), None, [Problem("token", "Wrong.")]),
     "deleted": lambda: PAGES.render("deleted.html", slug=SLUG),
     "not found": lambda: PAGES.render(
         "error.html", status=404, title="Not found", detail="Gone.", problems=[], request_id="01JDAX"
@@ -268,7 +279,7 @@ def _assert_harmless(text: str) -> None:
             paste_page(view(0, text, media_type="image/png", html=None), title=text),
             create_page({"content": text, "title": text, "name": text, "syntax": f"z{text}"}, problems),
             PAGES.render("error.html", status=422, title=text, detail=text, problems=problems, request_id=text),
-            PAGES.render("manage.html", slug=slug, token=text, url=f"{SITE}/{slug}", problems=problems),
+            manage_page(paste(slug=slug, title=text), text, problems),
             PAGES.render("reveal.html", slug=slug, asks_password=True, reads_left=1, wrong=True),
             PAGES.render("deleted.html", slug=slug),
         ]
@@ -343,8 +354,9 @@ def test_manage_asks_for_the_token_only_where_it_is_not_known() -> None:
         {attributes["name"]: attributes["type"] for tag, attributes in page.elements if tag == "input"}
         for page in (known, unknown)
     ]
-    assert kinds[0] == {"action": "hidden", "token": "hidden", "confirm": "checkbox"}
-    assert kinds[1] == {"action": "hidden", "token": "password", "confirm": "checkbox"}
+    settings = {"expires_at": "datetime-local", "password": "password"}
+    assert kinds[0] == {"action": "hidden", "token": "hidden", "confirm": "checkbox", **settings}
+    assert kinds[1] == {"action": "hidden", "token": "password", "confirm": "checkbox", "place": "hidden"}
     assert f'Bearer t0k3n" \\\n  {SITE}/api/v1/pastes/{SLUG}' in known.text()
     assert '"Authorization: Bearer $TOKEN"' in unknown.text()
 

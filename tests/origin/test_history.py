@@ -254,3 +254,37 @@ async def test_hostile_names_and_texts_stay_text(node: Node, headers: dict[str, 
             assert b"<script>alert" not in text
             assert b"<img src=x" not in text
             assert b"<svg" not in text.replace(b"<svg xmlns", b"")
+
+
+async def test_large_texts_are_compared_elsewhere(node: Node) -> None:
+    """In a process of its own: the answer is the same, and as bounded."""
+    lines = [f"line {number}\n" for number in range(20_000)]
+    old = await node.paste("".join(lines), name="a.txt")
+    lines[7] = "changed <b>\n"
+    new = await node.paste("".join(lines), name="a.txt")
+    path = f"/diff/{old['slug']}/{new['slug']}"
+    want = b"@@ -5,7 +5,7 @@\n line 4\n line 5\n line 6\n-line 7\n+changed <b>\n line 8\n line 9\n line 10\n"
+    assert (await ask(node, f"{path}.patch")).body.endswith(want)
+    for layout in ("", "?layout=split"):
+        page = await ask(node, f"{path}{layout}", headers=HTML)
+        assert page.status == 200
+        assert b"changed &lt;b&gt;" in page.body
+        assert len(page.body) < 20_000
+    other = await node.paste("".join(f"{number * 7919 % 60_000}\n" for number in range(60_000)))
+    page = await ask(node, f"/diff/{old['slug']}/{other['slug']}", headers=HTML)
+    assert (page.status, len(page.body) < 3_000_000) == (200, True)
+    assert b"more changes than this page has room for" in page.body
+
+
+async def test_what_is_no_text_or_too_much_is_named(node: Node) -> None:
+    old, new = await node.paste(b"\0" * 9, name="a.bin"), await node.paste(b"\1\0" * 9, name="a.bin")
+    path = f"/diff/{old['slug']}/{new['slug']}"
+    assert b"its changes cannot be shown" in (await ask(node, path, headers=HTML)).body
+    assert b"Binary files a/a.bin and b/a.bin differ\n" in (await ask(node, f"{path}.patch")).body
+    large = await node.paste(b"x" * 1_100_000, name="a.txt")
+    small = await node.paste("y\n")
+    page = await ask(node, f"/diff/{large['slug']}/{small['slug']}", headers=HTML)
+    assert b"too large to be compared" in page.body
+    moved = await node.paste(b"x" * 1_100_000, name="b.txt")
+    patch = await ask(node, f"/diff/{large['slug']}/{moved['slug']}.patch")
+    assert b"rename from a.txt\nrename to b.txt\n" in patch.body

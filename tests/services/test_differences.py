@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from pastebin.models import File
 from pastebin.services import difference_pages, differences, newlines, patches
-from pastebin.services.comparing import Comparison, FileChange, pairs
+from pastebin.services.comparing import pairs
 from pastebin.services.difference_pages import Room
 from pastebin.services.differences import Effort, Hunk, blocks, hunks, lines_of
+from pastebin.services.patches import Header
 from tests.programs import require
 
 texts = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"\n", b"{\n", b"}\n", b"same\n", b"\xff\r\n"]), max_size=40)
@@ -29,9 +30,12 @@ def applied(old: list[bytes], found: list[Hunk]) -> list[bytes]:
     for hunk in found:
         assert len([line for line in hunk.lines if line.tag != "added"]) == hunk.old_count
         assert len([line for line in hunk.lines if line.tag != "removed"]) == hunk.new_count
+        begin = hunk.old_start - bool(hunk.old_count)
+        made += old[done:begin]
+        done = begin
         for line in hunk.lines:
             if line.old:
-                made += old[done : line.old - 1]
+                assert line.old == done + 1
                 assert old[line.old - 1] == line.text
                 done = line.old
             if line.new:
@@ -99,16 +103,16 @@ def file(content: bytes, name: str | None, position: int = 0) -> File:
     return File(position, name, "text/plain", None, len(content), sha256(content).digest(), body=content)
 
 
-def change(old: bytes | None, new: bytes | None, name: str | None = "a.txt", other: str | None = "a.txt") -> FileChange:
-    found = hunks(lines_of(old or b""), lines_of(new or b""), Effort())
-    return FileChange(None if old is None else file(old, name), None if new is None else file(new, other), tuple(found))
+def patch(old: bytes | None, new: bytes | None, name: str = "a.txt", other: str = "a.txt") -> bytes:
+    header = Header(old is not None, new is not None, name, other)
+    return b"".join(patches.parts(header, hunks(lines_of(old or b""), lines_of(new or b""), Effort())))
 
 
 @given(texts, ends, texts, ends)
 def test_a_patch_makes_the_new_text(old: list[bytes], old_end: bytes, new: list[bytes], new_end: bytes) -> None:
     """The headings are those that Git expects, and so is a missing newline."""
     one, other = b"".join(old) + old_end, b"".join(new) + new_end
-    text = b"".join(patches.parts(change(one, other)))
+    text = patch(one, other)
     assert _patched(text, one) == other if one != other else b"@@" not in text
 
 
@@ -146,7 +150,7 @@ def test_git_and_patch_take_every_name(tmp_path: Path, name: str, kind: str) -> 
     old = None if kind == "added" else b"one\ntwo\n"
     new = None if kind == "removed" else b"one\ntwo\n" if kind == "renamed" else b"one\n2\nno end"
     before = "before.txt" if kind == "renamed" else name
-    text = b"".join(patches.parts(change(old, new, before, name)))
+    text = patch(old, new, before, name)
     place = tmp_path / before
     if old is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -159,8 +163,8 @@ def test_git_and_patch_take_every_name(tmp_path: Path, name: str, kind: str) -> 
 
 
 def test_what_cannot_be_compared_is_named() -> None:
-    old, new = file(b"\0", "a.bin"), file(b"\1", "a.bin")
-    assert b"Binary files a/a.bin and b/a.bin differ" in b"".join(patches.parts(FileChange(old, new, (), "binary")))
+    header = Header(True, True, "a.bin", "a.bin")
+    assert b"Binary files a/a.bin and b/a.bin differ" in b"".join(patches.parts(header, (), "binary"))
 
 
 def test_files_are_paired_by_name_then_by_content() -> None:
@@ -219,7 +223,3 @@ def test_what_a_text_area_would_spoil_is_not_for_one() -> None:
     assert newlines.is_editable(b"a\r\nb\n")
     for content in (b"a\rb", b"\0", b"\xff"):
         assert not newlines.is_editable(content)
-
-
-def test_an_empty_comparison_is_an_empty_patch() -> None:
-    assert patches.render(Comparison(None, None, ())) == b""  # type: ignore[arg-type]
