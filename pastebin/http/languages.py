@@ -29,7 +29,7 @@ FIELD = HEADER.lower()
 
 _YEAR = 365 * 86_400
 _SAID = web.RequestKey("voice", Voice)
-_CHOSEN = re.compile(rf"(?:^|;)[ \t]*{COOKIE}[ \t]*=[ \t]*\"?([a-z]{{2}})\"?[ \t]*(?:;|$)")
+_CHOSEN = re.compile(rf"(?:^|;)[ \t]*{COOKIE}[ \t]*=[ \t]*(\"?)([a-z]{{2}})\1[ \t]*(?:;|$)")
 _FIELD_IN_LIST = re.compile(rf"\b{FIELD}\b", re.IGNORECASE)
 
 
@@ -110,8 +110,8 @@ def _choice(headers: MultiMapping[str]) -> Choice:
 
 def _chosen(headers: MultiMapping[str]) -> str | None:
     for line in headers.getall(hdrs.COOKIE, ()):
-        if (found := _CHOSEN.search(line)) is not None and found[1] in LANGUAGES:
-            return found[1]
+        if (found := _CHOSEN.search(line)) is not None and found[2] in LANGUAGES:
+            return found[2]
     return None
 
 
