@@ -53,9 +53,10 @@ def voice(language: str) -> Voice:
 def test_a_voice_is_heard_when_something_is_said() -> None:
     spoken = voice("fr")
     with speaking(spoken):
-        assert not spoken.was_heard
+        heard = [spoken.was_heard]
         assert languages.gettext("New paste") == "Nouveau paste"
-    assert spoken.was_heard
+        heard.append(spoken.was_heard)
+    assert heard == [False, True]
     assert languages.gettext("New paste") == "New paste"
 
 

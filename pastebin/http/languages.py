@@ -77,7 +77,7 @@ async def tell(request: web.Request, response: web.StreamResponse) -> None:
     if voice is None or not voice.was_heard:
         return
     headers = response.headers
-    field = HEADER if HEADER in request.headers else hdrs.ACCEPT_LANGUAGE
+    field = HEADER if request.headers.get(HEADER) in LANGUAGES else hdrs.ACCEPT_LANGUAGE
     listed = headers.get(hdrs.VARY)
     if listed is None or field.lower() not in listed.lower():
         headers[hdrs.VARY] = f"{listed}, {field}" if listed else field

@@ -129,15 +129,17 @@ class Pages:
 
         Raises jinja2.TemplateNotFound for an unknown template and jinja2.UndefinedError for an incomplete context.
         """
-        known: dict[str, Any] = {"site_url": self._site_url}
-        if _is_markup(template):
-            language = languages.current()
-            known |= {
-                "language": language,
-                "endonym": catalogues.LANGUAGES[language],
-                "direction": languages.direction(language),
-                "here": languages.here(),
-            }
+        if not _is_markup(template):
+            with languages.in_english():
+                return self._environment.get_template(template).render({"site_url": self._site_url, **context})
+        language = languages.current()
+        known: dict[str, Any] = {
+            "site_url": self._site_url,
+            "language": language,
+            "endonym": catalogues.LANGUAGES[language],
+            "direction": languages.direction(language),
+            "here": languages.here(),
+        }
         return self._environment.get_template(template).render(known | context)
 
 
