@@ -7,7 +7,7 @@ need not know for whom: the language is that of the request at hand, or English 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -67,6 +67,11 @@ def speaking(voice: Voice) -> Iterator[None]:
         yield
     finally:
         _VOICE.reset(reset)
+
+
+def in_english() -> AbstractContextManager[None]:
+    """Whatever is said within the block is said in English, whoever asks."""
+    return speaking(Voice(lambda: Choice(ENGLISH)))
 
 
 def current() -> str:

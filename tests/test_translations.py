@@ -80,7 +80,8 @@ def test_translations_have_the_same_values_and_the_same_markup(language: str) ->
 
 
 def strings(message: Message) -> tuple[str, ...]:
-    return message.string if isinstance(message.string, tuple | list) else (message.string,)
+    given = message.string if isinstance(message.string, tuple | list) else (message.string or "",)
+    return tuple(given)
 
 
 def says_as_much(message: Message, said: str) -> bool:

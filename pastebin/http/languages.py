@@ -29,7 +29,7 @@ FIELD = HEADER.lower()
 
 _YEAR = 365 * 86_400
 _SAID = web.RequestKey("voice", Voice)
-_CHOSEN = re.compile(rf"(?:^|;)[ \t]*{COOKIE}[ \t]*=[ \t]*\"?([a-z]{{2}})\"?[ \t]*(?:;|$)")
+_CHOSEN = re.compile(rf"(?:^|;)[ \t]*{COOKIE}[ \t]*=[ \t]*(\"?)([a-z]{{2}})\1[ \t]*(?:;|$)")
 _FIELD_IN_LIST = re.compile(rf"\b{FIELD}\b", re.IGNORECASE)
 
 
@@ -77,7 +77,7 @@ async def tell(request: web.Request, response: web.StreamResponse) -> None:
     if voice is None or not voice.was_heard:
         return
     headers = response.headers
-    field = HEADER if HEADER in request.headers else hdrs.ACCEPT_LANGUAGE
+    field = HEADER if request.headers.get(HEADER) in LANGUAGES else hdrs.ACCEPT_LANGUAGE
     listed = headers.get(hdrs.VARY)
     if listed is None or field.lower() not in listed.lower():
         headers[hdrs.VARY] = f"{listed}, {field}" if listed else field
@@ -110,8 +110,8 @@ def _choice(headers: MultiMapping[str]) -> Choice:
 
 def _chosen(headers: MultiMapping[str]) -> str | None:
     for line in headers.getall(hdrs.COOKIE, ()):
-        if (found := _CHOSEN.search(line)) is not None and found[1] in LANGUAGES:
-            return found[1]
+        if (found := _CHOSEN.search(line)) is not None and found[2] in LANGUAGES:
+            return found[2]
     return None
 
 

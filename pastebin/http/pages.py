@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from pastebin.http.assets import Assets
 from pastebin.http.drawn import Drawn
 from pastebin.http.windows import WindowView
 from pastebin.models import File, Paste
-from pastebin.phrases import forms
+from pastebin.phrases import Phrase, forms
 from pastebin.sections import SiteSection
 
 CONTENT_SECURITY_POLICY = (
@@ -88,6 +88,7 @@ class Pages:
         self._environment = Environment(
             loader=PackageLoader("pastebin"),
             extensions=["jinja2.ext.i18n"],
+            finalize=_finished,
             autoescape=_is_markup,  # noqa: S701  (it decides by the template's name)
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -117,7 +118,6 @@ class Pages:
             number=languages.number,
             opening=opening,
             say=languages.say,
-            told=_told,
             visible=visible,
         )
         self._version = self._compile(assets)
@@ -134,21 +134,25 @@ class Pages:
         return f"{self._version}-{languages.current()}"
 
     def render(self, template: str, **context: Any) -> str:
-        """The page in the language of the request at hand; help for terminals is in English.
+        """The page in the language of the request at hand, with what is wrong (`problems`) in it; help is in English.
 
         `site_url` is the configured one unless the context says otherwise.
 
         Raises jinja2.TemplateNotFound for an unknown template and jinja2.UndefinedError for an incomplete context.
         """
-        known: dict[str, Any] = {"site_url": self._site_url}
-        if _is_markup(template):
-            language = languages.current()
-            known |= {
-                "language": language,
-                "endonym": catalogues.LANGUAGES[language],
-                "direction": languages.direction(language),
-                "here": languages.here(),
-            }
+        if not _is_markup(template):
+            with languages.in_english():
+                return self._environment.get_template(template).render({"site_url": self._site_url, **context})
+        language = languages.current()
+        known: dict[str, Any] = {
+            "site_url": self._site_url,
+            "language": language,
+            "endonym": catalogues.LANGUAGES[language],
+            "direction": languages.direction(language),
+            "here": languages.here(),
+        }
+        if isinstance(problems := context.get("problems"), list | tuple):
+            context["problems"] = [replace(one, message=languages.say(one.message)) for one in problems]
         return self._environment.get_template(template).render(known | context)
 
 
@@ -232,16 +236,12 @@ def opening(paste: Paste) -> str:
 
 
 def about(problems: Iterable[Problem], field: str) -> list[str]:
-    """The messages about one field of the form, as readers are told; `files[0].name` and the like belong to `file`."""
+    """The messages about one field of the form; `files[0].name` and the like belong to `file`."""
     return [
-        languages.say(problem.message) if problem.field == field else _told(problem)
+        problem.message if problem.field == field else str(problem)
         for problem in problems
         if _form_field(problem.field) == field
     ]
-
-
-def _told(problem: Problem) -> str:
-    return f"{problem.field}: {languages.say(problem.message)}" if problem.field else languages.say(problem.message)
 
 
 def elsewhere(problems: Iterable[Problem], fields: Container[str]) -> list[Problem]:
@@ -259,6 +259,11 @@ def _picture(match: re.Match[str]) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else "\ufffd"
+
+
+def _finished(value: Any) -> Any:
+    """What a template prints: a Phrase in the language of the page, wherever it comes from."""
+    return languages.say(value) if isinstance(value, Phrase) else value
 
 
 def _is_markup(template: str | None) -> bool:

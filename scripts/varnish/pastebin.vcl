@@ -32,6 +32,11 @@ sub vcl_recv {
     }
     unset req.http.Pastebin-Min-LSN;
     unset req.http.Pastebin-Purge-Secret;
+    # a language that the reader has chosen; all the others are told from each other by Accept-Language
+    unset req.http.Pastebin-Language;
+    if (req.http.Cookie ~ "(^|;\s*)language=[a-z][a-z]\s*(;|$)") {
+        set req.http.Pastebin-Language = regsub(req.http.Cookie, "^(?:.*;)?\s*language=([a-z][a-z])\s*(?:;.*)?$", "\1");
+    }
     if (req.method !~ "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$") {
         return (synth(405, "Method Not Allowed"));
     }
@@ -281,6 +286,9 @@ sub vcl_deliver {
             "^/(?:raw/|documents/|api/v1/pastes/)?[A-Za-z0-9_-]*([A-Za-z0-9_-]).*$", "\1"), "" + std.real(time=now));
         set req.http.pb-gone = xkey.purge(
             "p-" + regsub(req.url, "^/(?:raw/|documents/|api/v1/pastes/)?([A-Za-z0-9_-]+).*$", "\1"));
+    }
+    if (resp.http.Vary ~ "Pastebin-Language") {
+        set resp.http.Vary = regsub(resp.http.Vary, "Pastebin-Language", "Accept-Language");
     }
     unset resp.http.Surrogate-Key;
     unset resp.http.xkey;

@@ -193,3 +193,21 @@ async def test_hostile_preferences_are_not_collected(shelf: Shelf) -> None:
     [selector] = prepared._selectors.values()
     assert len(selector._known) <= 1024
     assert max(len(accept or b"") for accept, _, _ in selector._known) < 1000
+
+
+async def test_a_page_is_found_by_language_however_it_is_asked_for(shelf: Shelf) -> None:
+    prepared = prepared_on(shelf)
+    names = nominated(CIMultiDict({"Vary": "Accept, Pastebin-Language"}))
+    assert names is not None
+    for language in ("de", "fr"):
+        variant = variant_of(names, CIMultiDict({"Accept": "text/html", "Pastebin-Language": language}))
+        headers = {"Vary": "Accept, Pastebin-Language", "Cache-Control": "max-age=60"}
+        await shelf.kept(
+            f"{HOST}/a", language.encode(), variant=variant, responded_at=time.time(), headers=CIMultiDict(headers)
+        )
+    for accept, body in (("de-AT, en;q=0.5", b"de"), ("nl, fr;q=0.1", b"fr"), ("fr", b"fr")):
+        answer = asked(prepared, "/a", "Accept: text/html", f"Accept-Language: {accept}")
+        assert isinstance(answer, bytes)
+        assert answer.endswith(b"\r\n\r\n" + body)
+        assert b"\r\nVary: Accept, Accept-Language\r\n" in answer
+    assert asked(prepared, "/a", "Accept: text/html") is None
