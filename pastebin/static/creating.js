@@ -70,7 +70,12 @@ function takeOver(places) {
 }
 
 function take(files) {
-  for (const { name, file } of files) rows.add({ name: rows.freeName(name), file }, { quietly: true });
+  const taken = rows.names();
+  for (const { name, file } of files) {
+    const free = rows.freeName(name, taken);
+    taken.add(free);
+    rows.add({ name: free, file }, { quietly: true });
+  }
   rows.number();
   if (files.length) changed(words("added", { count: files.length }));
 }

@@ -86,9 +86,12 @@ export class Rows {
     else row.name.removeAttribute("aria-invalid");
   }
 
-  /* A name that is still free: `a.png`, `a-2.png`. */
-  freeName(name) {
-    const taken = new Set(this.rows.map((row) => row.name.value));
+  names() {
+    return new Set(this.rows.map((row) => row.name.value));
+  }
+
+  /* A name that is not `taken` yet: `a.png`, `a-2.png`. */
+  freeName(name, taken) {
     const dot = name.lastIndexOf(".") > 0 ? name.lastIndexOf(".") : name.length;
     let free = name;
     for (let number = 2; taken.has(free); number += 1) free = `${name.slice(0, dot)}-${number}${name.slice(dot)}`;

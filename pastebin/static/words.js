@@ -7,15 +7,20 @@ export function words(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
+const templates = new Map();
+
 /* What the page holds as HTML for its modules, in a `data-html`: the first element, or all of them. */
 export function made(id) {
   return allOf(id)[0];
 }
 
 export function allOf(id) {
-  const template = document.createElement("template");
-  template.innerHTML = document.getElementById(id).dataset.html;
-  return [...document.importNode(template.content, true).children];
+  if (!templates.has(id)) {
+    const template = document.createElement("template");
+    template.innerHTML = document.getElementById(id).dataset.html;
+    templates.set(id, template);
+  }
+  return [...document.importNode(templates.get(id).content, true).children];
 }
 
 const units = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -162,10 +162,11 @@ async def test_names_that_cannot_be_are_told_beside_the_file(page: Page, node: N
 
 
 async def test_a_thousand_files(page: Page, node: Node) -> None:
+    page.set_default_timeout(60_000)
     await page.goto("/")
     await page.locator("#f-file").set_input_files([upload(f"{number}.txt", b"%d" % number) for number in range(1000)])
-    await expect(rows(page)).to_have_count(1000)
-    await expect(page.locator(".total output")).to_contain_text("1000 files, ")
+    await expect(rows(page)).to_have_count(1000, timeout=60_000)
+    await expect(page.locator(".total output")).to_contain_text("1000 files, ", timeout=60_000)
     slug = await send(page)
     assert [file["name"] for file in await files_of(node, slug)] == [f"{number}.txt" for number in range(1000)]
 
