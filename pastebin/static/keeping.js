@@ -51,7 +51,8 @@ export function read(text) {
     if (isEntry(entry) && isHere(entry)) entries.push(entry);
     else foreign += 1;
   }
-  entries.sort((one, other) => moment(other) - moment(one));
+  /* of one moment the last in the list is the newest */
+  entries.reverse().sort((one, other) => moment(other) - moment(one));
   return { entries, foreign };
 }
 
