@@ -123,7 +123,7 @@ class Pages:
         self._version = self._compile(assets)
 
     def _compile(self, assets: Assets) -> str:
-        seen = hashlib.sha256(f"{assets.version} {catalogues.load()}".encode())
+        seen = hashlib.sha256(f"{assets.version} {catalogues.edition()}".encode())
         for template in self._environment.list_templates():
             self._environment.get_template(template)
             seen.update(resources.files("pastebin").joinpath("templates", template).read_bytes())
