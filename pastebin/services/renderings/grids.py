@@ -30,7 +30,7 @@ class Grid:
 
 def draw(text: str, syntax: str) -> Grid:
     """The table. A first row without any number is the headings. Raises CannotRender."""
-    csv.field_size_limit(max(len(text), 1))
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
     delimiter = "\t" if syntax == "tsv" else _delimiter(text)
     rows: list[list[str]] = []
     total = cells = 0
