@@ -2,12 +2,13 @@
 
 import { beforeSending } from "./creating.js";
 import { MOST_BYTES, Unfit, canSeal, seal } from "./sealing.js";
+import { allOf } from "./words.js";
 
 /* What the server has to know. Title, names, syntaxes and password stay in the browser. */
 const SENT = ["expires_in", "expires_at", "visibility", "max_reads", "analytics", "slug"];
 
-const place = document.querySelector("[data-encrypting]");
-const choice = place.querySelector("input");
+const place = document.getElementById("encrypting");
+let choice = null;
 let last = null;
 
 async function message(fields, parts) {
@@ -62,14 +63,15 @@ async function change(going) {
     return last.made;
   } catch (error) {
     const reason = error instanceof Unfit && error.reason !== "content" ? error.reason : "browser";
-    const words = place.querySelector(`template[data-message=${reason}]`).content.textContent;
-    throw Object.assign(error, { told: words });
+    throw Object.assign(error, { told: place.dataset[reason] });
   } finally {
     place.removeAttribute("aria-busy");
   }
 }
 
 if (canSeal()) {
+  place.append(...allOf("encrypting"));
+  choice = place.querySelector("input");
   place.hidden = false;
   beforeSending(change);
 }

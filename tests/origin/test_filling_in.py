@@ -83,4 +83,4 @@ async def test_a_thousand_files_and_one_more(node: Node) -> None:
             form.add_field("file", b"%d" % number, filename=f"folder/{number}.txt")
         page = await visit(node, "/mine", data=form)
         assert page.status == status
-    assert "a paste has at most 1000 files" in page.words
+    assert "a paste has at most 1,000 files" in page.words
