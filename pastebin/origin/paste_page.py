@@ -21,6 +21,7 @@ from pastebin.models import File, Paste
 from pastebin.origin import paste_tools, tokens
 from pastebin.origin.file_views import Asked, Plan, Views
 from pastebin.origin.window import Windows, page_file
+from pastebin.phrases import Phrase
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import media, plaintext, rendering, syntaxes
@@ -36,8 +37,8 @@ _LINES_ON_THE_LOOP = 10_000
 _STREAMED_BYTES = 1024**2  # a smaller page is one write
 _CHUNK_BYTES = 64 * 1024
 
-_TOO_LARGE = "This file is too large to be shown on the page."
-_UNNUMBERED = "This file has too many lines for this page, so it is shown without line numbers and colours."
+_TOO_LARGE = Phrase("This file is too large to be shown on the page.")
+_UNNUMBERED = Phrase("This file has too many lines for this page, so it is shown without line numbers and colours.")
 
 
 @dataclass(slots=True)

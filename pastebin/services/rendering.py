@@ -16,6 +16,7 @@ import pygments
 
 from pastebin.errors import Unavailable
 from pastebin.metrics import Metrics
+from pastebin.phrases import N_, Phrase
 from pastebin.sections import RenderingSection
 from pastebin.services import plaintext, syntaxes
 from pastebin.services.jobs import Trouble, What
@@ -33,10 +34,10 @@ TROUBLE_SECONDS = 600.0  # after so long a file that took too long, or killed it
 
 _NOTES: dict[Trouble, str | None] = {
     "unknown": None,
-    "long-line": "This file has very long lines, so it is shown as plain text.",
-    "markup": "Highlighted, this file would be too large for a page, so it is shown as plain text.",
-    "lexer": "This file does not read as {label}, so it is shown as plain text.",
-    "memory": "Highlighting took too much memory, so this is shown as plain text.",
+    "long-line": N_("This file has very long lines, so it is shown as plain text."),
+    "markup": N_("Highlighted, this file would be too large for a page, so it is shown as plain text."),
+    "lexer": N_("This file does not read as %(label)s, so it is shown as plain text."),
+    "memory": N_("Highlighting took too much memory, so this is shown as plain text."),
 }
 
 # Why a drawing is not there: the page says so and shows the source.
@@ -203,7 +204,10 @@ class Rendering:
             return None
 
     async def _out_of_time(self, content: bytes, chosen: Syntax | None) -> Rendered:
-        note = f"Highlighting this page took longer than {self.page_seconds:g} seconds, so this file is plain text."
+        note = Phrase(
+            "Highlighting this page took longer than %(seconds)s seconds, so this file is plain text.",
+            seconds=f"{self.page_seconds:g}",
+        )
         return self._count("timeout", await self._show_plain(content, chosen, note))
 
     async def _landed(self, flight: Flight) -> Rendered | Drawing:
@@ -269,27 +273,29 @@ class Rendering:
         if chosen is not None and chosen.is_plain:
             return await self._show_plain(content, chosen), "plain"
         if len(content) > HIGHLIGHT_BYTES:
-            note = f"Files over {HIGHLIGHT_BYTES // 1024**2} MiB are not highlighted."
+            note = Phrase("Files over %(size)s are not highlighted.", size=f"{HIGHLIGHT_BYTES // 1024**2} MiB")
             return await self._show_plain(content, chosen, note), "plain"
         try:
             answer = await self.workers.ask(content, chosen.name if chosen else None)
         except TimeoutError:
-            seconds = self._section.timeout_seconds
-            note = f"Highlighting took longer than {seconds:g} seconds, so this is shown as plain text."
+            note = Phrase(
+                "Highlighting took longer than %(seconds)s seconds, so this is shown as plain text.",
+                seconds=f"{self._section.timeout_seconds:g}",
+            )
             return await self._show_plain(content, chosen, note), "timeout"
         except WorkerLost:
-            note = "Highlighting failed, so this is shown as plain text."
+            note = Phrase("Highlighting failed, so this is shown as plain text.")
             return await self._show_plain(content, chosen, note), "crashed"
         except NoWorker as reason:
             logger.warning("no highlighting worker: %s", reason)
-            note = "There is too much to highlight at the moment, so this is shown as plain text."
+            note = Phrase("There is too much to highlight at the moment, so this is shown as plain text.")
             return await self._show_plain(content, chosen, note), "overloaded"
         used = syntaxes.find(answer.syntax) if answer.syntax else None
         if answer.html is not None and used is not None:
             return Rendered(answer.html, answer.line_count, used.name, used.label, highlighted=True), "highlighted"
         used = used or syntaxes.PLAIN
         note_of_trouble = _NOTES[answer.trouble or "lexer"]
-        note_or_none = note_of_trouble.format(label=used.label) if note_of_trouble else None
+        note_or_none = Phrase(note_of_trouble, label=used.label) if note_of_trouble else None
         outcome = "crashed" if answer.trouble == "memory" else "plain"
         return await self._show_plain(content, used, note_or_none), outcome
 
