@@ -16,6 +16,14 @@ DOWN = "\x1b[B"
 ENTER = "\r"
 TAB = "\t"
 _LINES, _COLUMNS = 60, 100
+# who runs the tests may have said how large another terminal is
+_ENVIRONMENT = {
+    "TERM": "vt220",
+    "NO_COLOR": "1",
+    "LC_ALL": "C.UTF-8",
+    "LINES": str(_LINES),
+    "COLUMNS": str(_COLUMNS),
+}
 _SECONDS = 20.0
 # a key that changes nothing is answered by nothing
 _STILL_SECONDS = 0.3
@@ -101,7 +109,7 @@ async def terminal(*command: str, **environment: str) -> AsyncIterator[Terminal]
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        env={**os.environ, "TERM": "vt220", "NO_COLOR": "1", "LC_ALL": "C.UTF-8", **environment},
+        env={**os.environ, **_ENVIRONMENT, **environment},
     )
     os.close(slave)
     shown = Terminal(master)

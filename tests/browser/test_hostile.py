@@ -112,7 +112,9 @@ async def test_frames_and_what_is_being_written(browse: Browse, node: Node) -> N
                 assert await watched.page.evaluate("window.pwned") is None
                 assert watched.offences == []
                 others = [asked for asked in watched.requests if "/static/" not in asked]
-                assert all(asked == url or asked.startswith(f"{url}/tail?") for asked in others), others
+                assert all(
+                    asked == url or asked.startswith((f"{url}/tail?", f"{node.url}/look/")) for asked in others
+                ), others
 
 
 @pytest.mark.parametrize("name", ["page.html", "image.svg"])
