@@ -261,7 +261,7 @@ async def test_many_slow_uploads_stay_within_their_memory(
     node = NodeProcess(place / "data", *options_of(settings))
     await node.start()
     try:
-        print(f"base {node.rss_bytes() // MIB}")
+        before = node.rss_bytes()
         node.forget_peak()
 
         async def slowly() -> AsyncIterator[bytes]:
@@ -279,8 +279,9 @@ async def test_many_slow_uploads_stay_within_their_memory(
             urls = await asyncio.gather(*(upload(http) for _ in range(uploads)))
             peak = node.rss_bytes(peak=True)
             assert await digest_of(http, urls[-1]) == hashlib.sha256(BODY[:size]).hexdigest()
-        print(f"peak {peak // MIB} MiB")
-        assert peak < budget + 100 * MIB
+        print(f"{before // MIB} MiB before, {peak // MIB} MiB at the most")
+        # their parts, and what belongs to each connection
+        assert peak - before < budget + 16 * MIB
     finally:
         await node.stop()
 
