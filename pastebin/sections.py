@@ -228,7 +228,7 @@ class EdgeSection(Section, frozen=True):
     connections: Count = 64
     connect_timeout_seconds: Seconds = 3.0
     response_timeout_seconds: Seconds = 30.0
-    bypass_cookies: list[str] = msgspec.field(default_factory=lambda: ["owner"])
+    bypass_cookies: list[str] = msgspec.field(default_factory=lambda: ["owner", "mine"])
     query: list[str] = msgspec.field(default_factory=lambda: ["*"])
     purges_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 2000.0
     clock_skew_seconds: Annotated[float, Meta(gt=0, le=300)] = 30.0

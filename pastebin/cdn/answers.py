@@ -329,7 +329,7 @@ class Edge:
     ) -> None:
         if not 200 <= status <= 399:
             return
-        if self._is_fed and status != 201:  # which made something new
+        if self._is_fed and (status != 201 or method == "PUT"):  # a POST with 201 has made something new
             self._forget(target, position)
         # most changes are of what nobody has asked for yet: finding that out must cost next to nothing
         named = [value for name in _NAMING if (value := headers.get(name)) is not None]

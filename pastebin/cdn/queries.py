@@ -14,6 +14,7 @@ OWN = frozenset({"back", "content", "created", "done", "download", "lines", "nam
     *("file", "ignore_case", "line", "q", "regex"),
     *("ansi", "at", "view"),
     *("before", "from", "layout", "saved", "to", "with"),
+    *("format", "foreign", "maxheight", "maxwidth", "taken", "theme", "url"),
 }
 # Where others are read, or refused, so that the origin has to see all of them. Nothing of that may be kept. Where
 # letters are written as %61 the path may be any.

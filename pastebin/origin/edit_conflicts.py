@@ -17,8 +17,9 @@ from pastebin.services.reading import Reading
 class Conflicts:
     """Lays what was typed over what was saved: file by file, whoever has changed one alone wins."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, page_bytes: int) -> None:
         self._reading = reading
+        self._page_bytes = page_bytes
 
     async def rebase(self, typed: Typed, base: Paste, now: Paste) -> None:
         """Make `typed` of `base` one of `now`, both with inline bodies. A file that both have changed stays as typed.
@@ -74,7 +75,9 @@ class Conflicts:
 
     async def _text(self, file: File) -> str | None:
         """What the form shows of it."""
-        content = await self._reading.content(file) if file.is_text else b"\0"
+        if not file.is_text or file.size > self._page_bytes:
+            return None
+        content = await self._reading.content(file)
         return newlines.shown(content) if newlines.is_editable(content) else None
 
 

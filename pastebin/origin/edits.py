@@ -43,11 +43,11 @@ class Edits:
         self._pages: Pages = resources.pages
         self._addresses: Addresses = resources.addresses
         self._recalling = Recalling(resources.reading, history)
-        self._editing = Editing(resources.publishing, resources.reading, history)
+        self._editing = Editing(resources.publishing, resources.reading, history, resources.config.limits.page_bytes)
         self._revising = Revising(resources.publishing, history)
         self._burning = Burning(resources.reading, resources.pastes, resources.passwords, resources.purging)
         self._comparing = Comparing(resources.reading, config.limits, config.rendering)
-        self._conflicts = Conflicts(resources.reading)
+        self._conflicts = Conflicts(resources.reading, resources.config.limits.page_bytes)
         self._forms = EditForms(config.limits, config.doors.body_idle_seconds)
         self._page = EditPage.of(resources)
         self._idle_seconds = config.doors.body_idle_seconds

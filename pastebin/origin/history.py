@@ -89,9 +89,11 @@ class HistoryPages:
             site_url=base,
         )
         body = page_body(text)
+        # whoever keeps it is not told when one of the forks ends
+        is_personal = tokens.brings_token(request) or bool(forks)
         headers = {
             **page_headers("no-referrer"),
-            **caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic(), is_stable=False),
+            **caching.of_paste(paste, is_personal=is_personal, now=time.monotonic(), is_stable=False),
         }
         etag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
         return await self._representations.answer(request, body, headers, etag=etag)

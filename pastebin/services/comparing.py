@@ -29,9 +29,9 @@ Kind = Literal["added", "removed", "changed", "renamed"]
 Trouble = Literal["binary", "large"]
 
 _FILES = 4  # together the texts of one side are this many times as large as a single one may be
-# more is not for the event loop: some milliseconds
+# more, of both sides together, is not for the event loop: the work grows with the square
 _LOOP_BYTES = 16 * 1024
-_LOOP_LINES = 800
+_LOOP_LINES = 200
 _AT_ONCE = 2
 _TURN_SECONDS = 5.0
 

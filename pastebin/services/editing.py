@@ -47,10 +47,11 @@ Outcome = tuple[File, Edit | None, bytes | None]
 class Editing:
     """Makes revisions and forks of edits; a file that nobody touched is kept, byte for byte."""
 
-    def __init__(self, publishing: Publishing, reading: Reading, history: History) -> None:
+    def __init__(self, publishing: Publishing, reading: Reading, history: History, page_bytes: int) -> None:
         self._publishing = publishing
         self._reading = reading
         self._history = history
+        self._page_bytes = page_bytes
 
     async def revise(
         self,
@@ -119,6 +120,8 @@ class Editing:
     async def _rewritten(self, file: File, edit: Edit | None) -> bytes | None:
         if edit is None or edit.content is None:
             return None
+        if not file.is_text or file.size > self._page_bytes:
+            return edit.text  # no form has shown it, so there are no ends of lines to keep
         original = await self._reading.content(file)
         content = await asyncio.to_thread(newlines.restored, original, edit.text)
         return None if content == original else content

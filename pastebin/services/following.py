@@ -116,8 +116,7 @@ class Following:
                     yield piece
                     at += len(piece)
                 final = tail.final
-        # what is read under its name now may be something else, or for others
-        if final is None or final.needs_reveal or final.revision != paste.revision or final.id != paste.id:
+        if final is None or not _is_for_its_readers(final, paste):
             raise PasteNotFound
         file = final.files[0]
         if at < file.size:
@@ -135,12 +134,30 @@ class Following:
         return start, bytes(body)
 
     async def arrived(self, paste: Paste) -> AsyncGenerator[bytes, None]:
-        """What has arrived until now, or a little more."""
-        size = await self._size(paste.id)
+        """What has arrived until now, or a little more; all of it where the paste ends meanwhile.
+
+        Raises PasteNotFound where it is gone.
+        """
+        size = await self._lives.size(paste.id, from_primary=True)
         at = 0
-        while at < size and (arrived := await self._read(paste.id, at)) is not None and arrived.body:
+        while size is not None and at < size:
+            arrived = await self._read(paste.id, at)
+            if arrived is None:
+                break
+            if not arrived.body:
+                return
             yield arrived.body
             at += len(arrived.body)
+        else:
+            if size is not None:
+                return
+        final = await self._pastes.find(paste.slug, bodies="sole", from_primary=True)
+        if final.is_growing or not _is_for_its_readers(final, paste):
+            raise PasteNotFound
+        file = final.files[0]
+        if at < file.size:
+            async for piece in self._reading.stream(file, at, file.size - at):
+                yield piece
 
     async def _size(self, paste_id: int) -> int:
         size = await self._lives.size(paste_id, from_primary=False)
@@ -244,3 +261,9 @@ class Following:
     def _look_all(self) -> None:
         for tail in self._tails.values():
             tail.wanted.set()
+
+
+def _is_for_its_readers(final: Paste, paste: Paste) -> bool:
+    """Whether what is read under the name now is what was followed, and not something else, or for others."""
+    is_closed = final.needs_reveal or (final.visibility == "private" != paste.visibility)
+    return not is_closed and (final.id, final.revision) == (paste.id, paste.revision)

@@ -98,6 +98,7 @@ def live_problems(paste: Paste, options: Options, files: tuple[File, ...]) -> li
         return []
     found = [Problem("files", "cannot be changed while the paste is being written")] if files else []
     asked = sorted(options.asked & {"burn", "max_reads", "password"})
+    asked += ["visibility"] if options.visibility == "private" != paste.visibility else []
     return found + [Problem(member, "cannot be asked of a paste that is being written") for member in asked]
 
 

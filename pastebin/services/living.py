@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 from pastebin import slugs
@@ -217,8 +217,10 @@ class Living:
         self._call(piece.paste_id)
         writer.small += len(body) < _PIECE_BYTES // 2
         if writer.small >= _SMALL_PIECES:
-            await self._lives.merge(piece.paste_id, writer.merged, writer.size)
-            writer.small, writer.merged = 0, writer.size
+            writer.small = 0
+            with suppress(PastebinError):  # they say the same as they are
+                await self._lives.merge(piece.paste_id, writer.merged, writer.size)
+                writer.merged = writer.size
 
     async def _end(self, unfinished: Unfinished) -> None:
         """Make an ordinary paste of what has arrived, unless it is gone."""

@@ -26,8 +26,8 @@ class Header(NamedTuple):
 
 def parts(header: Header, hunks: Sequence[Hunk], obstacle: str = "") -> Iterator[bytes]:
     """The patch of one file; an `obstacle`, a word such as `binary`, says why it has no hunks."""
-    before = (header.before if header.is_before else header.after) or _UNNAMED
-    after = (header.after if header.is_after else header.before) or _UNNAMED
+    before = _below(header.before if header.is_before else header.after)
+    after = _below(header.after if header.is_after else header.before)
     old, new = _path(f"a/{before}"), _path(f"b/{after}")
     yield b"diff --git %b %b\n" % (old, new)
     if not header.is_before:
@@ -48,6 +48,11 @@ def parts(header: Header, hunks: Sequence[Hunk], obstacle: str = "") -> Iterator
             yield _SIGNS[line.tag] + line.text
             if not line.text.endswith(b"\n"):
                 yield b"\n" + _NO_NEWLINE
+
+
+def _below(name: str | None) -> str:
+    """The name as a path that cannot leave the folder where the patch is applied."""
+    return "/".join(part for part in (name or "").split("/") if part not in ("", ".", "..")) or _UNNAMED
 
 
 def _path(name: str) -> bytes:

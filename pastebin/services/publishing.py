@@ -212,6 +212,8 @@ class Publishing:
                     Problem("files", Phrase("a paste has at most %(num)s revisions", num=self._limits.max_revisions))
                 )
         problems += [Problem(member, "cannot be changed") for member in sorted(_FIXED & options.asked)]
+        if "password" in options.asked and (paste.encryption or {}).get("verifier") is True:
+            problems.append(Problem("password", "cannot be changed"))  # it is made of the key
         if not files and ("name" in options.asked or "syntax" in options.asked):
             problems.append(Problem("name", "comes with new content only"))
         problems += judging.protected_problems(_merged(paste, options), files or paste.files)

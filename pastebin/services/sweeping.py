@@ -148,6 +148,7 @@ class Sweeping:
 
     async def reconcile(self, *, dry_run: bool = False) -> Findings:
         """Compare the store with the rows both ways; see `Reconciling`."""
-        while not dry_run and await self._leftovers.disown(self._section.batch_size):
+        batch = self._section.batch_size
+        while not dry_run and (await self._leftovers.disown(batch) or await self._leftovers.revive(batch)):
             pass
         return await self._reconciling.reconcile(dry_run=dry_run)

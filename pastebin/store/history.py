@@ -1,7 +1,8 @@
 """Earlier revisions of pastes, and pastes that came of others, in SQL.
 
-The numbers of a paste's revisions have no gaps, so a replica that lacks one of them is only behind: then the primary is
-asked.
+The numbers of a paste's revisions have no gaps, so a replica that lacks one of them is only behind, and so is one that
+has not seen the version of the paste that was found (a live paste becomes an ordinary one within its first revision):
+then the primary is asked.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ cross join lateral (
     select count(*)::int4 as files_count, coalesce(sum(size), 0)::int8 as size
     from files where paste_id = p.id and revision = r.number
 ) f
-where p.id = $1 and {rows.LIVE}
+where p.id = $1 and p.version >= $4 and {rows.LIVE}
 order by r.number desc
 """
 # $3: whose inline body comes along; null for all of them
@@ -37,7 +38,7 @@ select {rows.FILE}, case when $3::text is null or f.name = $3 then f.body end as
 from pastes p
 join revisions r on r.paste_id = p.id and r.number = $2
 join files f on f.paste_id = p.id and f.revision = r.number
-where p.id = $1 and {rows.LIVE}
+where p.id = $1 and p.version >= $4 and {rows.LIVE}
 order by f.position
 """
 _FORKS = f"""
@@ -60,7 +61,8 @@ class History:
         if first < 1:
             return []
         found = await self._read(
-            _REVISIONS, paste.id, first + 1, limit, is_whole=lambda rows: rows[0]["number"] == first
+            *(_REVISIONS, paste.id, first + 1, limit, paste.version),
+            is_whole=lambda rows: rows[0]["number"] == first,
         )
         return [RevisionNote(*row) for row in found]
 
@@ -69,7 +71,7 @@ class History:
         latest = paste.latest or paste.revision
         if not 1 <= number <= latest:
             raise PasteNotFound("This paste has no such revision.")
-        found = await self._read(_REVISION, paste.id, number, body_of)
+        found = await self._read(_REVISION, paste.id, number, body_of, paste.version)
         files = tuple(File(*row[: rows.FILE_COLUMNS]) for row in found)
         revised_at = found[0][rows.FILE_COLUMNS]
         return replace(
@@ -82,7 +84,8 @@ class History:
         async def question(connection: Connection) -> list[asyncpg.Record]:
             return await connection.fetch(_FORKS, slug, limit)
 
-        return [Fork(*row) for row in await self._database.read(question)]
+        # one that is gone must not be named, and nobody knows of which replica has heard that
+        return [Fork(*row) for row in await self._database.read(question, from_primary=True)]
 
     async def _read(
         self,

@@ -53,6 +53,14 @@ with ended as (
 delete from revisions r using ended e where r.paste_id = e.paste_id and r.number = e.number
 """
 
+# A fork that was committed beside the end of its parent has its blob again.
+_REVIVE = """
+update blobs set state = 'live', changed_at = now() where key in (
+    select key from blobs b where b.state = 'deleting' and exists (select from files f where f.blob_key = b.key)
+    limit $1 for update skip locked
+)
+"""
+
 # What was taken down stays known as that, and nobody else gets its name.
 _BURY = """
 delete from pastes where id in (
@@ -107,12 +115,12 @@ _STILL_LIVE = "select key from blobs where key = any($1) and state = 'live'"
 _CONTENTS = """
 select distinct on (b.key) b.key, f.size, f.sha256
 from blobs b join files f on f.blob_key = b.key
-where b.state = 'live' and b.key > $1
+where b.key > $1
 order by b.key limit $2
 """
 _CONTENTS_SIZE = """
 select count(*) as blobs, coalesce(sum(size), 0)::int8 as bytes
-from (select distinct on (f.blob_key) f.size from files f join blobs b on b.key = f.blob_key where b.state = 'live') f
+from (select distinct on (f.blob_key) f.size from files f join blobs b on b.key = f.blob_key) f
 """
 
 _FIGURES = """
@@ -187,6 +195,10 @@ class Leftovers:
     async def disown(self, limit: int) -> int:
         """Mark live blobs that no file points to any more; looks at every blob."""
         return await self._run(_DISOWN, limit)
+
+    async def revive(self, limit: int) -> int:
+        """Mark blobs live again that a file points to though they were given up; looks at those alone."""
+        return await self._run(_REVIVE, limit)
 
     async def bury(self, tombstone_seconds: float, limit: int) -> int:
         return await self._run(_BURY, tombstone_seconds, limit)

@@ -85,7 +85,8 @@ select p.id, p.slug, f.name, f.syntax, {rows.LIVE} as is_live
 from claimed c join pastes p on p.id = c.paste_id
 left join files f on f.paste_id = p.id and f.revision = 1 and f.position = 0
 """
-_FORGET = "delete from lives where paste_id = $1"
+# Never what somebody else is just making a paste of.
+_FORGET = f"delete from lives l using pastes p where l.paste_id = $1 and p.id = l.paste_id and not ({rows.LIVE})"
 _SIZE = f"select l.size from lives l join pastes p on p.id = l.paste_id and {rows.LIVE} where l.paste_id = $1"
 _READ = f"""
 select l.size, s.start, s.body

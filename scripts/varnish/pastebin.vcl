@@ -43,7 +43,7 @@ sub vcl_recv {
     if (req.method != "GET" && req.method != "HEAD") {
         return (pass);
     }
-    if (req.http.Authorization || req.http.Pastebin-Consistency || req.http.Cookie ~ "(^|;\s*)(owner|consistency|look)=") {
+    if (req.http.Authorization || req.http.Pastebin-Consistency || req.http.Cookie ~ "(^|;\s*)(owner|consistency|look|mine)=") {
         return (pass);
     }
     unset req.http.Cookie;

@@ -13,7 +13,8 @@ from markupsafe import escape
 # Noncharacters that stand for the beginning of the page's ids, and for where the other files of the paste are.
 ID = "\ufdd0"
 SIBLING = "\ufdd1"
-_BESIDE = re.compile(rf' (href|src)="{SIBLING}([^"]*)"')
+# Not beyond a tag: text may look like the beginning of one of these (`&#xFDD1;` in raw HTML).
+_BESIDE = re.compile(rf' (href|src)="{SIBLING}([^"<>]*)"')
 
 
 @dataclass(frozen=True, slots=True)
