@@ -153,7 +153,7 @@ async def test_what_does_not_fit_is_refused(node: Node) -> None:
         assert writer.slug == "my-build"
         assert (await ask(node, "/live?slug=my-build", "PUT", data=b"text")).status == 409
         owner = {"Authorization": f"Bearer {writer.token}"}
-        for change in ({"content": "other"}, {"burn": True}, {"password": "x"}):
+        for change in ({"content": "other"}, {"burn": True}, {"password": "x"}, {"visibility": "private"}):
             path = f"/api/v1/pastes/{writer.slug}"
             assert (await ask(node, path, "PATCH", json=change, headers=owner)).status == 422
         assert (await ask(node, path, "PATCH", json={"title": "mine"}, headers=owner)).status == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -160,6 +161,13 @@ def test_git_and_patch_take_every_name(tmp_path: Path, name: str, kind: str) -> 
     assert (tmp_path / name).exists() == (new is not None)
     if new is not None:
         assert (tmp_path / name).read_bytes() == new
+
+
+@pytest.mark.parametrize("name", ["../../up", "/etc/passwd", "a/../../b", "..", "./.."])
+def test_a_patch_stays_below_the_folder_where_it_is_applied(name: str) -> None:
+    paths = re.findall(rb"^(?:---|\+\+\+) (.*)$", patch(b"one\n", b"two\n", name, name), re.MULTILINE)
+    assert len(paths) == 2
+    assert not any(part in (b"", b".", b"..") for path in paths for part in path.split(b"/"))
 
 
 def test_what_cannot_be_compared_is_named() -> None:

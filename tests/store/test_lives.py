@@ -88,3 +88,18 @@ async def test_a_name_is_taken_once(stored: Stored) -> None:
     past = (await stored.pastes.now()).replace(year=2001)
     with pytest.raises(InvalidPaste):
         await lives.start(draft(b"", expires_at=past), 30.0)
+
+
+async def test_a_writer_that_lost_it_takes_nothing_from_who_ends_it(stored: Stored) -> None:
+    """It was silent for too long, and finds out with its next piece."""
+    lives = Lives(stored.database)
+    paste = await lives.start(draft(b""), 0.0)
+    async with Appends.opened(stored.database, 0.0) as appends:
+        await appends.take(Piece(paste.id, 0, b"what was shown"))
+        (claimed,) = await lives.claim(30.0, 10)
+        with pytest.raises(PasteNotFound):
+            await appends.take(Piece(paste.id, 14, b" and more"))
+    await lives.forget(paste.id)
+    assert claimed.paste_id == paste.id
+    assert await read(lives, paste.id) == b"what was shown"
+    assert (await lives.finish(paste.id, file(b"what was shown"))).size == 14

@@ -95,6 +95,12 @@ def test_files_beside_it_are_found_by_name() -> None:
     assert SIBLING not in html
 
 
+def test_text_that_looks_like_a_file_beside_it_stays_text() -> None:
+    html = draw('<p> href="&#xFDD1;<i title="x">a</i> src="&#xFDD1;<b title="y">b</b></p>')
+    assert SIBLING in html
+    assert placed(html, "", {}).count("<") == html.count("<")
+
+
 @pytest.mark.parametrize("text", [*TEXTS, *MARKDOWN])
 def test_hostile_documents(text: str) -> None:
     check(draw(text))
