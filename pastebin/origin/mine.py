@@ -87,7 +87,7 @@ class MineHandlers:
     async def show(self, request: web.Request) -> web.Response:
         base = self._addresses.base(request)
         rows = await self._rows(keeping.remembered(request))
-        taken, foreign = (_count(request.query.get(name)) for name in ("taken", "foreign"))
+        taken, foreign = _count(request.query.get("taken")), _count(request.query.get("foreign"))
         context = {"rows": rows, "taken": taken, "foreign": foreign, "problems": [], "site_url": base}
         return self._page("mine.html", context)
 

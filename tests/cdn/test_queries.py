@@ -13,6 +13,7 @@ import pytest_asyncio
 import pastebin
 from pastebin.cdn.queries import OWN, Queries
 from pastebin.http.payloads import ReadQuery, WindowQuery
+from pastebin.origin.embedding import EmbedQuery, OembedQuery
 from tests.cdn.edges import edge_before
 from tests.cdn.origins import answer, scripted
 from tests.nodes import Node, directory, started
@@ -120,7 +121,8 @@ def test_what_the_origin_reads_is_known() -> None:
     origin = Path(pastebin.__file__).parent / "origin"
     files = set(origin.glob("*.py")) - {origin / "stats.py", origin / "privatebin.py"}  # see is_strict
     found = {one or other for path in files for one, other in pattern.findall(path.read_text("utf-8"))}
-    assert found | set(ReadQuery.__struct_fields__) | set(WindowQuery.__struct_fields__) == OWN
+    structs = (ReadQuery, WindowQuery, EmbedQuery, OembedQuery)
+    assert found.union(*(struct.__struct_fields__ for struct in structs)) == OWN
 
 
 @pytest.mark.parametrize("target", ["/aslug/stats?since=7d", "/admin/analytics?zone=UTC", "/api/v1/limits?utm=a"])
