@@ -134,6 +134,7 @@ def _patch_name(old: Paste, new: Paste) -> str:
 def shown(comparison: Comparison) -> list[ShownChange]:
     """Its files with their lines as HTML, of a comparison in such a form."""
     # every byte of the user's is escaped
+    # services.difference_pages, which makes the bodies, escapes every line
     return [ShownChange(change, Markup(change.body.decode())) for change in comparison.files]  # noqa: S704
 
 

@@ -189,7 +189,7 @@ class Feeder:
 
 async def _collect(process: Process, found: Found, limit: int, texts: int) -> None:
     """Take down what the process says. Raises InvalidQuestion for what it refuses, Unavailable if it ends early."""
-    assert process.stdout is not None  # noqa: S101
+    assert process.stdout is not None  # noqa: S101  (for the type checker: it is a pipe)
     while said := await process.stdout.readline():
         word, *what = orjson.loads(said)
         here = found.next

@@ -53,7 +53,7 @@ class Worker:
 
     def __init__(self, process: Process) -> None:
         assert process.stdin is not None  # noqa: S101  (for the type checker: they are pipes)
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101  (for the type checker: it is a pipe)
         self._process = process
         self._requests = process.stdin
         self._answers = process.stdout

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import asyncpg
+
 from pastebin.deadlines import DUE
 from pastebin.errors import InvalidPaste, PasteNotFound, Problem, SlugTaken
 from pastebin.models import Draft, File, Paste
@@ -250,13 +252,13 @@ class Lives:
         return replace(rows.paste_of(row, (file,)), change=row["change"])
 
 
-def _arrived(found: Sequence[object], start: int) -> Arrived | None:
+def _arrived(found: Sequence[asyncpg.Record], start: int) -> Arrived | None:
     if not found:
         return None
-    pieces = [(row["start"], row["body"]) for row in found if row["start"] is not None]  # type: ignore[index]
+    pieces = [(row["start"], row["body"]) for row in found if row["start"] is not None]
     assert all(one[0] + len(one[1]) == other[0] for one, other in pairwise(pieces))  # noqa: S101  (as they are written)
     body = b"".join(body for _, body in pieces)
-    return Arrived(found[0]["size"], body[max(start - pieces[0][0], 0) :] if pieces else b"")  # type: ignore[index]
+    return Arrived(found[0]["size"], body[max(start - pieces[0][0], 0) :] if pieces else b"")
 
 
 class Appends:
