@@ -59,7 +59,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _spread(items: list[pytest.Item]) -> list[list[pytest.Item]]:
     """The files in an order in which what needs much of the machine has light neighbours and is over in time."""
-    light, heavy, crowds = [], [], []
+    light: list[list[pytest.Item]] = []
+    heavy: list[list[pytest.Item]] = []
+    crowds: list[list[pytest.Item]] = []
     for _, found in groupby(items, key=lambda item: item.path):
         file = list(found)
         marks = {mark.name for item in file for mark in item.iter_markers()}
