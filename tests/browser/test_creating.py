@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -162,11 +161,10 @@ async def test_names_that_cannot_be_are_told_beside_the_file(page: Page, node: N
 
 
 async def test_a_thousand_files(page: Page, node: Node) -> None:
-    page.set_default_timeout(60_000)
     await page.goto("/")
     await page.locator("#f-file").set_input_files([upload(f"{number}.txt", b"%d" % number) for number in range(1000)])
-    await expect(rows(page)).to_have_count(1000, timeout=60_000)
-    await expect(page.locator(".total output")).to_contain_text("1000 files, ", timeout=60_000)
+    await expect(rows(page)).to_have_count(1000)
+    await expect(page.locator(".total output")).to_contain_text("1000 files, ")
     slug = await send(page)
     assert [file["name"] for file in await files_of(node, slug)] == [f"{number}.txt" for number in range(1000)]
 
@@ -194,7 +192,7 @@ async def test_sending_is_shown_and_can_be_cancelled(page: Page, node: Node) -> 
     await page.goto("/")
     await page.locator("#f-file").set_input_files([upload("large.bin", bytes(range(256)) * 40_000)])
     network = await page.context.new_cdp_session(page)
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 1_000_000}
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000}
     await network.send("Network.emulateNetworkConditions", slow)
     await page.get_by_role("button", name="Create paste").click()
     await expect(page.get_by_role("button", name="Cancel")).to_be_focused()
@@ -325,6 +323,4 @@ async def test_going_back_from_a_new_paste_shows_an_empty_form(page: Page) -> No
     await page.get_by_label("Text", exact=True).fill("once\n")
     await send(page)
     await page.go_back()
-    await expect(page.get_by_label("Text", exact=True)).to_be_visible()
-    await asyncio.sleep(0)
-    assert await page.get_by_label("Text", exact=True).input_value() == ""
+    await expect(page.get_by_label("Text", exact=True)).to_have_value("")

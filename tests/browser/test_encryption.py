@@ -35,7 +35,7 @@ async def make(page: Page, text: str = SECRET, **fields: str) -> str:
         await page.locator("[name=max_reads]").select_option(reads)
     await page.get_by_label("Encrypt in this browser").check()
     await page.get_by_role("button", name="Create paste").click()
-    return str(await page.locator("[data-ready] .command a[href]").get_attribute("href", timeout=20_000))
+    return str(await page.locator("[data-ready] .command a[href]").get_attribute("href"))
 
 
 async def make_by_client(node: Node, text: str = SECRET, **options: Any) -> str:

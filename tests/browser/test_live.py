@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from importlib import resources
 
@@ -10,10 +9,10 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Browse
+from tests.browser.conftest import SCREENSHOTS, Browse, follow
 from tests.browser.test_screens import check
 from tests.nodes import Node
-from tests.origin.test_live import writing
+from tests.origin.test_live import read_until, writing
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +50,7 @@ async def test_a_page_grows_with_its_paste(node: Node, browse: Browse) -> None:
             assert await violations(page) == []
         await writer.end()
         await expect(status).to_have_text("It is complete")
-        await page.get_by_role("link", name="Show it as a paste").click()
+        await follow(page.get_by_role("link", name="Show it as a paste"))
         await expect(page.locator(".line").first).to_contain_text("first")
 
 
@@ -69,9 +68,10 @@ async def test_without_a_script_the_page_has_a_link(node: Node, browse: Browse) 
     async with writing(node) as writer, browse(java_script_enabled=False) as watched:
         page = watched.page
         await page.goto(f"/{writer.slug}")
-        await writer.write("hello\n")
-        await asyncio.sleep(0.2)
-        await page.get_by_role("link", name="Load what is new").click()
+        async with node.http.get(f"{node.url}/{writer.slug}/tail") as tail:
+            await writer.write("hello\n")
+            assert await read_until(tail, b"hello\n") == b"hello\n"
+        await follow(page.get_by_role("link", name="Load what is new"))
         await expect(page.locator(".tail code")).to_have_text("hello")
         await expect(page.locator("[data-follow]")).to_be_hidden()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Browse, Watched
+from tests.browser.conftest import SCREENSHOTS, Browse, Watched, follow
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
@@ -95,19 +96,19 @@ async def test_pages_as_they_are_come_to(watched: Watched, node: Node) -> None:
     await page.get_by_label("Text", exact=True).fill(PYTHON.decode())
     await page.locator("[name=password]").fill("open sesame")
     await page.locator("[name=max_reads]").select_option("1")
-    await page.get_by_role("button", name="Create paste").click()
-    await page.wait_for_url("**/manage?created")
+    await follow(page.get_by_role("button", name="Create paste"))
+    await expect(page).to_have_url(re.compile(r"/manage\?created$"))
     await check(page, "manage-created")
     slug = page.url.split("/")[3].partition("?")[0]
     await page.goto(f"/{slug}")
     for password, name in (("wrong", "reveal-wrong"), ("open sesame", "revealed")):
         await page.get_by_label("Password").fill(password)
-        await page.get_by_role("button", name="Open and delete").click()
+        await follow(page.get_by_role("button", name="Open and delete"))
         await check(page, name)
     created = await node.paste("x\n")
     await page.goto(f"/{created['slug']}/manage")
     for token, name in (("wrong", "manage-refused"), (created["token"], "deleted")):
         await page.get_by_label("Owner token").fill(token)
         await page.get_by_label("Yes, delete this paste for good").check()
-        await page.get_by_role("button", name="Delete paste").click()
+        await follow(page.get_by_role("button", name="Delete paste"))
         await check(page, name)

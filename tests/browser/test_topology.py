@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Browse, Watched, browsing
+from tests.browser.conftest import SCREENSHOTS, Browse, Watched, browsing, follow, stop_time
 from tests.constellation import Constellation, constellation
 from tests.nodes import directory
 
@@ -113,15 +113,14 @@ async def test_without_a_script_it_is_all_there(browse_sky: Browse) -> None:
         await page.goto("/admin/topology")
         await expect(page.locator("[data-pause]")).to_be_hidden()
         await expect(page.locator(".arrangement:visible .box.down").first).to_contain_text("no answer")
-        await page.get_by_role("link", name="Reload").click()
-        await page.wait_for_load_state()
+        await follow(page.get_by_role("link", name="Reload"))
         assert watched.requests.count(page.url) == 2
 
 
 async def test_with_one_it_is_live_until_it_is_paused(browse_sky: Browse) -> None:
     async with browse_sky() as watched:
         page = watched.page
-        await page.clock.install()
+        await stop_time(page)
         await page.goto("/admin/topology")
         table = page.get_by_role("region", name="All nodes")
         await table.focus()
