@@ -34,6 +34,7 @@ _PAGE_FILES = 3
 _PAGE_WINDOWS = 3
 PAGE_CHARACTERS = 8 * 1024**2
 _LINES_ON_THE_LOOP = 10_000
+_FILES_ON_THE_LOOP = 20
 _STREAMED_BYTES = 1024**2  # a smaller page is one write
 _CHUNK_BYTES = 64 * 1024
 
@@ -159,14 +160,19 @@ class PastePage:
             asyncio.get_running_loop().time() + self._rendering.page_seconds,
         )
         views = Views(self._reading, self._rendering, paste, Asked.of(request), room.highlighting_ends, revealed)
-        shown = [await self._show(views, file, syntax, room) for file in paste.files]
+        shown = []
+        for file in paste.files:
+            shown.append(await self._show(views, file, syntax, room))
+            await asyncio.sleep(0)  # a file that nothing has to be waited for takes a millisecond, and there are many
         base = self._addresses.base(request)
         files = [one.view for one in shown]
         tools = paste_tools.of(paste, syntax, revealed=revealed)
         tree = await asyncio.to_thread(_tree, paste) if any("/" in (file.name or "") for file in paste.files) else None
-        text = self._pages.render(
-            "paste.html", paste=paste, files=files, tools=tools, tree=tree, site_url=base, created=created
-        )
+        context = {"paste": paste, "files": files, "tools": tools, "tree": tree, "site_url": base, "created": created}
+        if len(files) > _FILES_ON_THE_LOOP:
+            text = await asyncio.to_thread(self._pages.render, "paste.html", **context)
+        else:
+            text = self._pages.render("paste.html", **context)
         return text, all(one.stable for one in shown)
 
     def etag(self, request: web.Request, paste: Paste, syntax: str | None) -> str:
