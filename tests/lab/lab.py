@@ -31,7 +31,7 @@ from tests.lab.tables import Secrets, Tables, as_toml
 from tests.seaweed import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 3.0
 

@@ -108,13 +108,15 @@ async def running(
     seconds: float = 0.0,
     creates: float = 0.2,
     known: Sequence[tuple[str, str]] = (),
+    patience: float = 30.0,
 ) -> AsyncIterator[Load]:
     """A load while the block lasts: so many requests a second in each region, for so long (0: until the block ends).
 
-    `creates` is the share that makes pastes; `known` are pastes that are there already.
+    `creates` is the share that makes pastes; `known` are pastes that are there already. A request has failed when it
+    was tried again for `patience` seconds.
     """
     load = Load()
-    options = (f"--rate={rate}", f"--seconds={seconds}", f"--creates={creates}")
+    options = (f"--rate={rate}", f"--seconds={seconds}", f"--creates={creates}", f"--patience={patience}")
     try:
         for region, client in clients.items():
             await load.start(region, client, options)

@@ -235,3 +235,16 @@ def test_a_state_lasts_since_it_began() -> None:
     assert silent.portrait is not None
     back = silent.after(Portrait(node="b", ready=False, problems={"database": "away"}), 320.0)
     assert (back.state, back.since, back.detail) == ("waiting", 320.0, "it calls itself b; database: away")
+
+
+def test_who_has_another_secret_is_in_trouble_and_says_what_to_do() -> None:
+    unknown, secrets = Sight(Station("a", "us")), ("ours", "previous")
+    for told, detail in (
+        ("theirs", "it has another node.secret than this node: give every node the same"),
+        ("previous", ""),
+        ("", ""),
+    ):
+        found = unknown.after(Portrait(node="a", ready=True, secret=told), 0.0, secrets)
+        assert found.detail == detail
+        assert planet([found], ["us"], 0.0).rows[0].mark == ("warn" if detail else "up")
+    assert unknown.after(Portrait(node="a", ready=True, secret="theirs"), 0.0).detail == ""
