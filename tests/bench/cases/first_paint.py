@@ -74,7 +74,7 @@ class Page4K:
                 self._note("new paste", await browsers.seen(page, f"{self._node.url}{await self.publish()}"))
             async with browsers.profile(self._browser) as page:
                 paints.append(self._note("new profile", await browsers.seen(page, f"{self._node.url}{self.path}")))
-                await page.goto("about:blank")
+                await browsers.seen(page, f"{self._node.url}/keys")
                 self._note("known", await browsers.seen(page, f"{self._node.url}{self.path}"))
         return 60 / statistics.median(paints)
 
