@@ -19,6 +19,7 @@ from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.publishing import Publishing
+from pastebin.services.rendering import Rendering
 
 
 class CreateHandlers:
@@ -31,7 +32,9 @@ class CreateHandlers:
         pages: Pages,
         addresses: Addresses,
         limits: LimitsSection,
+        rendering: Rendering,
     ) -> None:
+        self._rendering = rendering
         self._publishing = publishing
         self._content = content
         self._pages = pages
@@ -42,12 +45,13 @@ class CreateHandlers:
     def of(cls, resources: Resources, content: ContentReader) -> CreateHandlers:
         """With what a node has."""
         limits = resources.config.limits
-        return cls(resources.publishing, content, resources.pages, resources.addresses, limits)
+        return cls(resources.publishing, content, resources.pages, resources.addresses, limits, resources.rendering)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """303 to the new paste; for a script of the page 201, with the token in JSON and that address as Location."""
         base = self._addresses.base(request)
         asking.check_same_site(request, base)
+        self._rendering.expect()  # the answer leads to the page of something new
         typed = Typed(self._limits.page_bytes)
         as_json = prefers_json(request.headers.get(hdrs.ACCEPT))
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Literal
 
 from aiohttp import web
@@ -28,6 +29,7 @@ Mode = Literal["edit", "fork"]
 # What the page has to tell beside single problems.
 News = Literal["", "conflict", "token", "gone", "refused"]
 
+_ATTEMPT_BYTES = 16
 _SLUG = "{slug:[A-Za-z0-9_-]+}"
 
 
@@ -168,6 +170,7 @@ class EditPage:
             "paste": paste,
             "values": values,
             "rows": rows,
+            "attempt": secrets.token_urlsafe(_ATTEMPT_BYTES),
             "fresh": edit_form.fresh_key(rows),
             "first": first,
             "per_page": edit_form.FILES,

@@ -205,7 +205,7 @@ class PastePage:
             plan = await views.of_text(file, content, chosen, is_override=syntax is not None)
             shown = await self._text(views.paste, file, content, plan, chosen, room)
         if shown is None and file.is_text and not views.paste.needs_reveal and views.paste.encryption is None:
-            shown = await self._window(views.paste, file, room)
+            shown = await self._window(views.paste, file, syntax, room)
         if shown is None and file.is_text:
             shown = Shown(PageFile(file, chosen.label if chosen else "Text", None, _TOO_LARGE), stable=True)
         elif shown is None:
@@ -214,12 +214,12 @@ class PastePage:
             shown = Shown(PageFile(file, label, drawn=plan.drawn), stable=plan.is_stable)
         return await self._linked(views.paste, shown, revealed=views.is_revealed)
 
-    async def _window(self, paste: Paste, file: File, room: Room) -> Shown | None:
+    async def _window(self, paste: Paste, file: File, syntax: str | None, room: Room) -> Shown | None:
         """The first lines of a file that the page has no room for; None where there were enough of those."""
         if not room.windows:
             return None
         room.windows -= 1
-        window = await self._windows.show(paste, file)
+        window = await self._windows.show(paste, file, asked=syntax or "")
         if len(window.view.html) > room.characters:
             return None
         room.characters -= len(window.view.html)
