@@ -267,14 +267,14 @@ class PastePage:
         return Shown(view, stable=rendered.note is None and plan.is_stable)
 
     async def _linked(self, paste: Paste, shown: Shown, *, revealed: bool) -> Shown:
-        """With the addresses of the bytes; on a revealed page only where the page does not show them as text."""
+        """With the addresses of the bytes; on a revealed page they are in the page."""
         file = shown.view.file
         raw_url: str | None = None
         download_url: str | None = None
         if not revealed:
             raw_url = raw_path(paste, file)
             download_url = raw_url + ("&download" if "?" in raw_url else "?download")
-        elif shown.view.html is None:
+        else:
             download_url = await self._inside(file)
             raw_url = download_url if file.media_type in media.SHOWN - {media.PDF} else None
         return replace(shown, view=replace(shown.view, raw_url=raw_url, download_url=download_url))

@@ -241,7 +241,7 @@ async def test_two_files_of_one_name_are_refused(node: Node) -> None:
     created = await several(node, ("a.txt", "a\n"), ("b.txt", "b\n"))
     page = await edited(node, created, name_2="a.txt")
     assert page.status == 422
-    assert "is the name of" in page.words
+    assert "File 2: Another file has this name." in page.words
 
 
 async def test_strangers_are_asked_for_the_token(node: Node) -> None:
