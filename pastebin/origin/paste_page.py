@@ -34,7 +34,6 @@ _PAGE_FILES = 3
 _PAGE_WINDOWS = 3
 PAGE_CHARACTERS = 8 * 1024**2
 _LINES_ON_THE_LOOP = 10_000
-_FILES_ON_THE_LOOP = 20
 _STREAMED_BYTES = 1024**2  # a smaller page is one write
 _CHUNK_BYTES = 64 * 1024
 
@@ -169,10 +168,7 @@ class PastePage:
         tools = paste_tools.of(paste, syntax, revealed=revealed)
         tree = await asyncio.to_thread(_tree, paste) if any("/" in (file.name or "") for file in paste.files) else None
         context = {"paste": paste, "files": files, "tools": tools, "tree": tree, "site_url": base, "created": created}
-        if len(files) > _FILES_ON_THE_LOOP:
-            text = await asyncio.to_thread(self._pages.render, "paste.html", **context)
-        else:
-            text = self._pages.render("paste.html", **context)
+        text = await self._pages.render_long("paste.html", len(files), **context)
         return text, all(one.stable for one in shown)
 
     def etag(self, request: web.Request, paste: Paste, syntax: str | None) -> str:
