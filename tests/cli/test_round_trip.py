@@ -108,6 +108,14 @@ async def test_lines_alone(client, node_url: str) -> None:
     assert (got.code, got.out) == (0, b"10\n11\n12\n")
 
 
+async def test_what_looks_like_a_secret_is_refused_where_that_is_asked_for(client, node_url: str) -> None:
+    content = b"token ghp" + b"_" + b"d" * 36
+    refused = await client.run("put", "--reject-secrets", stdin=content, PASTEBIN_SERVER=node_url)
+    assert (refused.code, refused.out) == (1, b"")
+    assert "token" in refused.err
+    assert (await client.run("put", stdin=content, PASTEBIN_SERVER=node_url)).code == 0
+
+
 @pytest.mark.parametrize("content", [b"secret", LARGE], ids=len)
 async def test_a_burned_paste_is_read_once_and_only_on_request(client, node_url: str, content: bytes) -> None:
     put = await client.run("put", "--burn", stdin=content, PASTEBIN_SERVER=node_url)

@@ -177,6 +177,8 @@ def test_regions_are_as_their_nodes_and_the_name_servers_find() -> None:
     assert (us.mark, us.note) == ("warn", "75 % of DNS")
     assert (eu.mark, eu.note) == ("down", "out of DNS")
     assert (il.mark, il.spots) == ("unknown", ())
+    silence = Names({"us": "up"}, 0.0, {"us": 5, "eu": 100}, {"us": 0.0})
+    assert planet([sight("geodns-1", "us", ["geodns"], dns=silence)], ["us"], NOW).regions[0].note == ""
 
 
 def test_a_worker_whose_caches_do_not_hear_is_in_trouble() -> None:
