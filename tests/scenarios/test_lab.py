@@ -17,7 +17,7 @@ from tests.lab.plan import Plan
 from tests.postgres import reachable_directory
 from tests.programs import lack, require
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
 
 PLAN = Plan(workers=1, ttl_seconds=2, settings={"geodns": {"geodns.probe_interval_seconds": 0.5, "geodns.up": 2}})
 
