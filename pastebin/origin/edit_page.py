@@ -13,16 +13,16 @@ from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.pages import SCRIPTED, Pages, html_response
 from pastebin.models import Paste
-from pastebin.origin import edit_form, managing, refusals, tokens
+from pastebin.origin import edit_form, lifetimes, refusals, tokens
 from pastebin.origin.comparisons import ShownChange, shown
 from pastebin.origin.edit_form import EditedFile, Typed
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.comparing import Comparison
-from pastebin.services.publishing import TITLE_CHARACTERS
 from pastebin.services.reading import Reading
 from pastebin.services.recalling import Recalling
+from pastebin.services.wishes import TITLE_CHARACTERS
 from pastebin.store.history import History
 
 Mode = Literal["edit", "fork"]
@@ -181,7 +181,7 @@ class EditPage:
             "changes": changes or [],
             "lost_uploads": typed.uploads_count if typed else 0,
             "syntaxes": [(syntax.name, syntax.label) for syntax in syntaxes.ALL],
-            "lifetimes": managing.lifetimes(self._limits),
+            "lifetimes": lifetimes.offered(self._limits),
             "title_characters": TITLE_CHARACTERS,
             "max_bytes": self._limits.max_paste_bytes,
             "site_url": self._addresses.base(request),

@@ -28,9 +28,9 @@ from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.intake import NAME_BYTES
-from pastebin.services.publishing import TITLE_CHARACTERS
 from pastebin.services.reading import Reading
 from pastebin.services.warming import Warming
+from pastebin.services.wishes import TITLE_CHARACTERS
 
 JSON_HEADERS = {
     "Content-Type": "application/json",

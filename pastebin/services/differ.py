@@ -20,7 +20,7 @@ from pastebin.services.differences import Effort
 Form = Literal["patch", "unified", "split"]
 
 _LINES = 200_000  # of one file
-_HTML_CHARACTERS = 2 * 1024**2
+_HTML_CHARACTERS = 1024**2
 _SHORTEST_CHARACTERS = 20  # no line takes less room, so what comes after as many as this has none
 
 

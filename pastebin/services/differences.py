@@ -16,7 +16,7 @@ from sys import maxsize
 from typing import Literal, NamedTuple
 
 CONTEXT = 3
-_EFFORT = 450_000  # a third of a second of a processor
+_EFFORT = 250_000  # a fifth of a second of a processor
 _DEEPEST = 500  # of one search for a shortest script: its memory grows with the square
 
 Tag = Literal["same", "removed", "added"]
