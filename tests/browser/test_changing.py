@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Browse, follow, led
-from tests.browser.test_screens import check
+from tests.browser.conftest import Browse, follow, led
+from tests.browser.looks import check
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
@@ -179,9 +179,8 @@ async def test_who_leaves_with_typed_text_is_asked(browse: Browse, node: Node) -
         await expect(page).to_have_url(f"{node.url}/{slug}")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_pictures(browse: Browse, node: Node, scheme: str) -> None:
-    async with browse(color_scheme=scheme) as watched:
+async def test_pictures(browse: Browse, node: Node) -> None:
+    async with browse() as watched:
         page = watched.page
         slug = await own(page, node, CODE, name="area.py", title="How large it is", expires_in="30d")
         await page.goto(f"/{slug}/edit")
@@ -206,10 +205,12 @@ async def test_pictures(browse: Browse, node: Node, scheme: str) -> None:
             assert response.status == 200
         await text_area(page).fill(CODE + "mine = True\n")
         await follow(page.get_by_role("button", name="Save"))
-        await check(page, "edit-conflict")
-        await page.screenshot(path=SCREENSHOTS / f"edit-conflict-whole-{scheme}.png", full_page=True)
+        await check(page, "edit-conflict", whole=True)
         await follow(page.get_by_role("button", name="Save", exact=True))
-        other = await node.paste("one\n", max_reads=3)
-        for path, name in ((f"/{other['slug']}/burn", "burn"), (f"/{other['slug']}/edit", "unlock")):
+        other, limited = await node.paste("one\n"), await own(page, node, max_reads=3)
+        for path, name in ((f"/{other['slug']}/edit", "unlock"), (f"/{limited}/burn", "burn")):
             await page.goto(path)
             await check(page, name)
+        await page.get_by_label("Yes, burn this paste for everybody").check()
+        await follow(page.get_by_role("button", name="Burn paste"))
+        await check(page, "burned")

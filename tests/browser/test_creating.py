@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Browse, Watched, browsing
+from tests.browser.conftest import Browse, Watched, browsing
+from tests.browser.looks import check
 from tests.browser.test_pages import arrived, raw, upload
 from tests.nodes import Node
 
@@ -149,11 +150,7 @@ async def test_names_that_cannot_be_are_told_beside_the_file(page: Page, node: N
     await expect(rows(page).nth(1)).to_contain_text("at most 255 bytes")
     await expect(page.get_by_label("Name of file 2")).to_be_focused()
     assert await pastes(node) == before
-    for width, name in ((1280, "creating-1280"), (360, "creating-360")):
-        await page.set_viewport_size({"width": width, "height": 800})
-        await rows(page).nth(1).scroll_into_view_if_needed()
-        await page.screenshot(path=SCREENSHOTS / f"{name}.png")
-        assert await page.evaluate("document.scrollingElement.scrollWidth") <= width
+    await check(page, "creating", whole=True)
     await page.get_by_label("Name of file 2").fill("other")
     await page.get_by_label("Name of file 3").fill("")
     slug = await send(page)
@@ -197,7 +194,7 @@ async def test_sending_is_shown_and_can_be_cancelled(page: Page, node: Node) -> 
     await page.get_by_role("button", name="Create paste").click()
     await expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     await expect(page.locator(".sending [data-progress]")).to_contain_text("of 9.8 MiB")
-    await page.screenshot(path=SCREENSHOTS / "sending-1280.png")
+    await check(page, "sending")
     await page.get_by_role("button", name="Cancel").click()
     await expect(page.get_by_role("alert")).to_contain_text("You cancelled it.")
     await expect(rows(page)).to_have_count(1)
@@ -306,7 +303,7 @@ async def test_a_draft_outlives_a_reload_and_a_crash_but_not_its_paste(page: Pag
     other = await page.context.new_page()
     await other.goto("/")
     await expect(other.get_by_text("is kept in this browser")).to_be_visible()
-    await other.screenshot(path=SCREENSHOTS / "draft-1280.png")
+    await check(other, "draft")
     assert await other.get_by_label("Text", exact=True).input_value() == ""
     await page.close()
     await other.get_by_role("button", name="Take it up again").click()

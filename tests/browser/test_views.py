@@ -10,12 +10,12 @@ import wave
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.browser.conftest import Browse, follow
+from tests.browser.looks import check
 from tests.browser.payloads import ANSI, CSVS, JS, JSONS, MARKDOWN, NAMES, TEXTS
 from tests.browser.test_hostile import Visit, paste
-from tests.browser.test_screens import check
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
@@ -315,8 +315,7 @@ async def test_a_document_that_runs_scripts_does_so_in_its_viewer_only(
 # Looks
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_pictures(browse: Browse, node: Node, scheme: Any) -> None:
+async def test_pictures(browse: Browse, node: Node) -> None:
     pages: dict[str, str] = {}
     for name, content in (("README.md", README), ("cities.csv", CSV), ("build.log", ANSI_LOG)):
         pages[f"view-{name.partition('.')[2]}"] = (await node.paste(content, name=name))["url"]
@@ -337,8 +336,8 @@ async def test_pictures(browse: Browse, node: Node, scheme: Any) -> None:
             {"name": "src/app/x.csv", "content": CSV[:90]},
         ],
     )
-    async with browse(color_scheme=scheme) as watched:
-        page: Page = watched.page
+    async with browse() as watched:
+        page = watched.page
         for name, url in pages.items():
             await page.goto(url)
             await check(page, name)
