@@ -5,6 +5,7 @@ import * as drafts from "./drafts.js";
 import { watch } from "./dropping.js";
 import { guess } from "./guessing.js";
 import { entryOf, keep } from "./keeping.js";
+import { tellTime, utc } from "./moments.js";
 import { Rows } from "./rows.js";
 import { send } from "./sending.js";
 import { say, unsay } from "./telling.js";
@@ -110,15 +111,6 @@ function measure() {
   return { size, count: sent.length };
 }
 
-/* Local time on the page, UTC on the way. */
-function tellTime() {
-  const zone = document.querySelector("[data-zone]");
-  zone.textContent = zone.dataset.zone;
-  const local = (at) => new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-  if (exact.value) exact.value = local(new Date(`${exact.value}Z`));
-  exact.min = local(new Date());
-}
-
 function options(publishes) {
   const fields = new Map();
   for (const [name, value] of new FormData(form)) {
@@ -127,7 +119,7 @@ function options(publishes) {
     }
   }
   if (exact.value) {
-    fields.set("expires_at", new Date(exact.value).toISOString());
+    fields.set("expires_at", utc(exact.value));
     fields.delete("expires_in");
   }
   fields.set("reject_secrets", String(!publishes));
@@ -258,7 +250,7 @@ function empty() {
 }
 
 arrange();
-tellTime();
+tellTime(exact);
 offerDraft();
 measure();
 form.addEventListener("input", () => changed());
