@@ -126,15 +126,16 @@ function options(publishes) {
   return fields;
 }
 
-/* Names go with the files, where every program reads them alike; else, and syntaxes, in fields before them. */
+/* Names go with the files, where every program reads them alike; else, and syntaxes, in fields before them. No header
+   holds control characters. */
 function written({ fields, parts: files }) {
   const data = new FormData();
   for (const [name, value] of fields) data.append(name, value);
   files.forEach((part, index) => {
-    if (/["\\\r\n]|%(22|0d|0a)/i.test(part.name)) data.append(`name-${index + 1}`, part.name);
+    if (/["\\\x00-\x1f\x7f]|%(22|0d|0a)/i.test(part.name)) data.append(`name-${index + 1}`, part.name);
     if (part.syntax) data.append(`syntax-${index + 1}`, part.syntax);
   });
-  files.forEach((part, index) => data.append(`file-${index + 1}`, part.blob, part.name));
+  files.forEach((part, index) => data.append(`file-${index + 1}`, part.blob, part.name.replace(/[\x00-\x1f\x7f]/g, "_")));
   return data;
 }
 

@@ -21,6 +21,7 @@ HOSTILE = [
     '"><img src=x onerror=window.pwned=1>',
     "../../etc/passwd",
     "a\u202egnp.exe",
+    "a\x01\tb\x7f.txt",
     "%22%0D%0A",
     'a"b',
     "C:\\x\\y",
