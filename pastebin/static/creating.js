@@ -259,6 +259,10 @@ form.addEventListener("submit", submit);
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(form.querySelector("button.primary"));
 });
+/* a draft keeps what was typed, and no files */
+addEventListener("beforeunload", (event) => {
+  if (!isSent && rows.parts().some((part) => part.text === null)) event.preventDefault();
+});
 addEventListener("pagehide", () => {
   if (!isSent) settle();
 });
