@@ -137,7 +137,7 @@ async def test_settings_and_burning(page: Page, node: Node) -> None:
     await page.get_by_label("Expires").select_option("1d")
     await page.get_by_label("Burn after reading").select_option("5")
     await follow(page.get_by_role("button", name="Save settings"))
-    await expect(page.get_by_role("status")).to_contain_text("Your changes are saved.")
+    await expect(page.get_by_role("status").first).to_contain_text("Your changes are saved.")
     await page.goto(f"/{slug}")
     await follow(page.get_by_role("button", name="Open"))
     await follow(page.get_by_role("link", name="Burn it now"))
@@ -147,6 +147,21 @@ async def test_settings_and_burning(page: Page, node: Node) -> None:
     response = await page.goto(f"/{slug}")
     assert response is not None
     assert response.status == 404
+
+
+async def test_the_link_is_copied_and_a_moment_is_one_of_the_reader(browse: Browse, node: Node) -> None:
+    async with browse(timezone_id="Asia/Tokyo", permissions=["clipboard-read", "clipboard-write"]) as watched:
+        page = watched.page
+        slug = await own(page, node, name="a b.py")
+        await page.goto(f"/{slug}/manage")
+        await page.get_by_role("button", name="Copy link").click()
+        await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == f"{node.url}/{slug}"
+        await page.get_by_label("Exact time your time").fill("2099-12-24T18:00")
+        await page.get_by_role("button", name="Save settings").click()
+        await expect(page.get_by_role("status").first).to_contain_text("Your changes are saved.")
+    (row,) = await node.sql("select expires_at from pastes where slug = $1", slug)
+    assert f"{row['expires_at']:%Y-%m-%d %H:%M}" == "2099-12-24 09:00"
 
 
 async def test_hostile_text_runs_nowhere(browse: Browse, node: Node) -> None:

@@ -21,6 +21,7 @@ HOSTILE = [
     '"><img src=x onerror=window.pwned=1>',
     "../../etc/passwd",
     "a\u202egnp.exe",
+    "a\x01\tb\x7f.txt",
     "%22%0D%0A",
     'a"b',
     "C:\\x\\y",
@@ -313,6 +314,21 @@ async def test_a_draft_outlives_a_reload_and_a_crash_but_not_its_paste(page: Pag
     await expect(other.locator("li.row")).to_have_count(0)
     assert await other.get_by_text("draft").count() == 0
     assert await other.evaluate("localStorage.getItem('pastebin.drafts')") == "{}"
+
+
+async def test_chosen_files_are_not_left_behind_unasked(browse: Browse, node: Node) -> None:
+    async with browse() as watched:
+        page = watched.page
+        await page.goto("/")
+        await page.get_by_label("Text", exact=True).press_sequentially("typed")
+        await page.locator("#f-file").set_input_files([upload("a.txt", b"x")])
+        await expect(rows(page)).to_have_count(1)
+        async with page.expect_event("dialog"):
+            await page.get_by_role("link", name="My pastes").click(no_wait_after=True)
+        await expect(rows(page)).to_have_count(1)
+        assert watched.offences == ["beforeunload: "]
+        watched.offences.clear()
+        await send(page)
 
 
 async def test_going_back_from_a_new_paste_shows_an_empty_form(page: Page) -> None:

@@ -163,6 +163,8 @@ async def test_neither_a_wrong_password_nor_a_wrong_key_uses_up_a_reading(
         await expect(page.locator("[data-files] code")).to_have_text(SECRET)
         if reads == "1":
             await expect(page.locator("[data-told]")).to_contain_text("That was the last reading")
+            await expect(page.get_by_role("link", name="Manage")).to_have_count(0)
+        await expect(page.locator("[data-reads]")).to_have_text(str(int(reads) - 1))
     if reads == "2":
         assert (await stored(node, link))["reads_left"] == 1
         opened = await asyncio.to_thread(privatebin.get, theirs(link), password="open sesame")

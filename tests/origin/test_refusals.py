@@ -32,3 +32,13 @@ async def test_the_script_of_a_page_hears_of_it_in_the_language_of_the_page(node
     ):
         async with node.http.post(node.url + path, data=as_form(fields), headers=headers) as response:
             assert words in await response.text(), path
+
+
+async def test_a_name_that_no_header_may_hold_is_refused_in_words(node: Node) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a\x01b"\r\n\r\ntext\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    async with node.http.post(node.url, data=body, headers=headers) as response:
+        assert response.status == 400
+        detail = (await response.json())["detail"]
+    assert "such as a control character" in detail
+    assert "b'" not in detail
