@@ -26,6 +26,11 @@ class Bucket:
         later = self._at(now)
         return (replace(later, level=later.level - 1), True) if later.level >= 1 else (later, False)
 
+    def put_back(self, now: float) -> Bucket:
+        """The bucket with a token that was not used up after all."""
+        later = self._at(now)
+        return replace(later, level=min(later.level + 1, self.burst))
+
     def wait_seconds(self, now: float) -> float:
         """How long until there is a token; infinite if there never will be."""
         lacking = 1 - self._at(now).level

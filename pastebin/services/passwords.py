@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import argon2
 
@@ -16,15 +16,25 @@ Result = TypeVar("Result")
 _AT_ONCE = 2
 _WAITING = 32
 _SECONDS = 10.0
+# Wrong ones of one paste from one address: enough for a person who tries what it may have been.
+GUESSES, GUESSES_PER_SECOND = 10, 0.1
+
+
+class Guesses(Protocol):
+    """How many wrong ones an address still has for a thing."""
+
+    def take(self, address: str, thing: str, /) -> None: ...
+    def put_back(self, address: str, thing: str, /) -> None: ...
 
 
 class Passwords:
     """Hashes and verifies with the second recommended profile of RFC 9106, section 4 (64 MiB, 3 passes)."""
 
-    def __init__(self) -> None:
+    def __init__(self, guesses: Guesses | None = None) -> None:
         self._hasher = argon2.PasswordHasher()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="argon2")
         self._waiting = 0
+        self._guesses = guesses
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -33,9 +43,21 @@ class Passwords:
         """The encoded hash, with its own salt. Raises Overloaded."""
         return await self._run(lambda: self._hasher.hash(password))
 
-    async def verify(self, encoded: str, password: str) -> bool:
-        """Whether the password is right, in constant time. Raises Overloaded."""
-        return await self._run(lambda: self._matches(encoded, password))
+    async def verify(self, encoded: str, password: str, address: str = "") -> bool:
+        """Whether the password is right, in constant time; `address` is whose wrong ones are counted.
+
+        Raises Overloaded, and RateLimited for what may be one wrong password too many.
+        """
+        guesses = self._guesses if address else None
+        if guesses is not None:
+            guesses.take(address, encoded)  # before it is known, or many at once would be looked at
+        is_wrong = False
+        try:
+            is_wrong = not await self._run(lambda: self._matches(encoded, password))
+        finally:
+            if guesses is not None and not is_wrong:
+                guesses.put_back(address, encoded)
+        return not is_wrong
 
     def _matches(self, encoded: str, password: str) -> bool:
         try:
