@@ -31,14 +31,23 @@ class Rates:
         now, key = self._clock(), (source_of(address), thing)
         bucket = self._buckets.pop(key, None) or Bucket.full(self._per_second, self._burst, now)
         bucket, is_taken = bucket.take(now)
-        self._buckets[key] = bucket
-        if len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
+        self._keep(key, bucket)
         if not is_taken:
             raise RateLimited(retry_after_seconds=math.ceil(bucket.wait_seconds(now)))
 
-    def put_back(self, address: str, thing: str = "") -> None:
-        """Give back what was taken and is not to count."""
-        key = (source_of(address), thing)
-        if (bucket := self._buckets.get(key)) is not None:
-            self._buckets[key] = bucket.put_back(self._clock())
+    def require(self, address: str, thing: str = "") -> None:
+        """Raises RateLimited where `take` would, and takes nothing."""
+        bucket = self._buckets.get((source_of(address), thing))
+        if bucket is not None and (wait := bucket.wait_seconds(self._clock())) > 0:
+            raise RateLimited(retry_after_seconds=math.ceil(wait))
+
+    def charge(self, address: str, thing: str = "") -> None:
+        """Use up one, be it there or not."""
+        now, key = self._clock(), (source_of(address), thing)
+        bucket = self._buckets.pop(key, None) or Bucket.full(self._per_second, self._burst, now)
+        self._keep(key, bucket.charge(now))
+
+    def _keep(self, key: tuple[str, str], bucket: Bucket) -> None:
+        self._buckets[key] = bucket
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)

@@ -23,8 +23,8 @@ GUESSES, GUESSES_PER_SECOND = 10, 0.1
 class Guesses(Protocol):
     """How many wrong ones an address still has for a thing."""
 
-    def take(self, address: str, thing: str, /) -> None: ...
-    def put_back(self, address: str, thing: str, /) -> None: ...
+    def require(self, address: str, thing: str, /) -> None: ...
+    def charge(self, address: str, thing: str, /) -> None: ...
 
 
 class Passwords:
@@ -46,18 +46,15 @@ class Passwords:
     async def verify(self, encoded: str, password: str, address: str = "") -> bool:
         """Whether the password is right, in constant time; `address` is whose wrong ones are counted.
 
-        Raises Overloaded, and RateLimited for what may be one wrong password too many.
+        Raises Overloaded, and RateLimited after too many of those, also for the right password.
         """
         guesses = self._guesses if address else None
         if guesses is not None:
-            guesses.take(address, encoded)  # before it is known, or many at once would be looked at
-        is_wrong = False
-        try:
-            is_wrong = not await self._run(lambda: self._matches(encoded, password))
-        finally:
-            if guesses is not None and not is_wrong:
-                guesses.put_back(address, encoded)
-        return not is_wrong
+            guesses.require(address, encoded)
+        is_right = await self._run(lambda: self._matches(encoded, password))
+        if guesses is not None and not is_right:
+            guesses.charge(address, encoded)
+        return is_right
 
     def _matches(self, encoded: str, password: str) -> bool:
         try:
