@@ -27,6 +27,7 @@ from pastebin.http.consistency import Tokens
 from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
 from pastebin.http.portraying import Portrayal
+from pastebin.http.rates import Rates
 from pastebin.http.representations import Representations
 from pastebin.http.signing import SKEW_SECONDS, Signer, Verifier
 from pastebin.http.strangers import Strangers
@@ -35,7 +36,7 @@ from pastebin.loops import Loops
 from pastebin.metrics import Metrics
 from pastebin.portraits import Part, Store
 from pastebin.sections import BlobsSection, BlobStore
-from pastebin.services import counting
+from pastebin.services import counting, passwords
 from pastebin.services.counting import Counting, People
 from pastebin.services.lines import Lines
 from pastebin.services.moderating import Moderating
@@ -242,7 +243,7 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
             resources.rendering = await stack.enter_async_context(Rendering.running(config.rendering, metrics))
         if resources.warming.is_on:
             await stack.enter_async_context(loops.running(resources.warming.run(), name="warming"))
-        resources.passwords = Passwords()
+        resources.passwords = Passwords(Rates(passwords.GUESSES_PER_SECOND, passwords.GUESSES))
         stack.callback(resources.passwords.close)
         if Needs.BLOBS in needs:
             lines = Lines.running(resources.reading, LineIndexes(resources.database))
