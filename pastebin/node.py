@@ -24,7 +24,7 @@ from pastebin.http import door as http_door
 from pastebin.http.clients import Clients
 from pastebin.http.door import Traffic
 from pastebin.http.internal import Health, InternalHandlers
-from pastebin.http.middleware import ErrorPage
+from pastebin.http.middleware import READS_ONLY, ErrorPage
 from pastebin.http.offer import Front, Offer
 from pastebin.http.overload import Limit, Load
 from pastebin.http.pages import Pages, html_response
@@ -187,7 +187,7 @@ class _Building:
 
     def application(self, traffic: Traffic, name: str, front: Front | None = None) -> web.Application:
         held, is_internal = self.held, self.door == "internal"
-        return app.build(
+        built = app.build(
             name,
             self.routes,
             traffic,
@@ -200,6 +200,8 @@ class _Building:
             held.config.cdn.dialects if self.door == "origin" and name != "local" and front is None else (),
             None if is_internal else self._timeliness(name),
         )
+        built[READS_ONLY] = self.door == "origin" and "write" not in held.config.node.roles
+        return built
 
     def _timeliness(self, name: str) -> Timeliness:
         """Who says how long he waits: a proxy that is trusted, or the edge of this process."""
