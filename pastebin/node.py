@@ -79,8 +79,11 @@ async def run(
     on_ready: Callable[[Running], None],
     notify_address: str = "",
     sockets: Sockets = MappingProxyType({}),
+    reread: Callable[[], Config] | None = None,
 ) -> None:
     """Run the node until `stopping` is asked. `sockets` are those that are open already, by the door they are for.
+
+    `reread` gives the configuration as it is by then, where it can have changed.
 
     Raises an exception group that holds a StartError if it cannot start, or whatever ended a background loop.
     """
@@ -95,7 +98,7 @@ async def run(
         async with _unwinding(config.node.shutdown_seconds, open_now) as stack:
             needs = roles.needs_of(config.node.roles)
             held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
-            held.sockets = sockets
+            held.sockets, held.reread = sockets, reread or (lambda: config)
             health = Health(held.checks, held.notices, next(iter(keyring.fingerprints(config)), ""))
             held.portrayal = Portrayal(config.node, health, metrics, held.parts)
             doors = await _open_doors(config, held, health, stopping, stack, open_now)
