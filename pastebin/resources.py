@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Flag, auto
@@ -120,6 +120,7 @@ class Resources:
     # set when the node begins to drain: answers without an end take that for theirs
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     pushes: Pushes | None = None
+    reread: Callable[[], Config] = field(init=False)  # the configuration again; blocks, and raises ConfigError
     sockets: Sockets = field(default_factory=dict)  # that were open before this process began, by door
     dns_address: tuple[str, int] | None = None  # where the name server of this node really is
     checks: dict[str, Check] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from tests.lab.errors import LabError, reason
 from tests.lab.plan import Site
 from tests.lab.tables import ANALYTICS, DATABASE
 
-_COPY_SECONDS = 60.0
+_COPY_SECONDS = 180.0
 _SECONDS = 10.0
 _READY_SECONDS = 30.0
 _POLL_SECONDS = 0.02
