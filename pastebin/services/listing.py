@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pastebin.models import File
 from pastebin.services.reading import Reading
+from pastebin.services.renderings import zips
 from pastebin.services.renderings.tarballs import Member, Scan, Unpacking
 
 # Of an archive that is packed everything has to be unpacked up to the last name that is wanted.
@@ -16,13 +17,14 @@ _READ_BYTES = 32 * 1024**2
 _READS = 64
 _LEAST, _MOST = 128 * 1024, 4 * 1024**2
 _GZIP = b"\x1f\x8b"
+_DIRECTORY_BYTES = 2 * 1024**2  # of a zip archive, some of which have more to say
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The entries of an archive as far as it was read: `is_complete` says that this is to its end.
 
-    Only of one that is not packed the bytes of a member can be found.
+    Only of one that is not packed, as each file of a zip archive is, the bytes of a member can be found.
     """
 
     members: tuple[Member, ...]
@@ -33,8 +35,10 @@ class Listing:
 async def members_of(reading: Reading, file: File, seconds: float) -> Listing | None:
     """What is in the archive, after so many seconds at most; None if it is none."""
     scan = Scan()
-    head = await _part(reading, file, 0, len(_GZIP))
-    is_packed = head == _GZIP
+    head = await _part(reading, file, 0, len(zips.SIGNS[0]))
+    is_packed = head.startswith(_GZIP)
+    if head in zips.SIGNS:
+        return await _zipped(reading, file, seconds)
     try:
         async with asyncio.timeout(seconds):
             await (_unpack(reading, file, scan) if is_packed else _skim(reading, file, scan))
@@ -43,6 +47,22 @@ async def members_of(reading: Reading, file: File, seconds: float) -> Listing | 
     if not scan.members and not (scan.is_complete and scan.is_sound):
         return None
     return Listing(tuple(scan.members), scan.is_complete, is_packed)
+
+
+async def _zipped(reading: Reading, file: File, seconds: float) -> Listing | None:
+    try:
+        async with asyncio.timeout(seconds):
+            tail = await _part(reading, file, max(file.size - zips.END_BYTES, 0), zips.END_BYTES)
+            place = zips.directory(tail, file.size)
+            if place is None:
+                return None
+            content = await _part(reading, file, place.start, min(place.length, _DIRECTORY_BYTES))
+    except TimeoutError:
+        return None
+    members, is_complete = await asyncio.to_thread(zips.members, content)
+    if not members and place.length:
+        return None
+    return Listing(members, is_complete and len(content) == place.length, is_packed=True)
 
 
 async def _skim(reading: Reading, file: File, scan: Scan) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import tarfile
 import time
+import zipfile
 from typing import Any
 
 import pytest
@@ -130,6 +131,19 @@ async def test_files_of_an_archive(node: Node) -> None:
         assert (await raw(node, f"{created['raw_url']}/-/{at}"))[0] == 404, at
     plain = await node.paste("text", name="x.tar")
     assert (await raw(node, f"{plain['raw_url']}/-/512"))[0] == 404
+
+
+async def test_files_of_a_zip_archive(node: Node) -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("dir/<b>.html", b"x" * 3000)
+    text = await page(node, (await node.paste(written.getvalue(), name="x.zip"))["url"])
+    assert "&lt;b&gt;.html" in text
+    assert "2.9 KiB" in text
+    assert "/raw/-/" not in text, "its files are packed one by one"
+    for broken in (written.getvalue()[:-5], b"PK\x03\x04" + b"\0" * 99, b"PK\x05\x06" + b"\xff" * 18):
+        created = await node.paste(broken, name="y.zip")
+        assert "50 4b 0" in await page(node, created["url"])
 
 
 async def test_bytes_in_pages(node: Node) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from pastebin.services import media
+from pastebin.services.renderings import zips
 from pastebin.services.syntaxes import Syntax
 
 # `source` is the text, or the head of what is none, as it is; every other view says what the bytes mean.
@@ -49,7 +50,8 @@ def of_bytes(media_type: str, name: str | None, head: bytes) -> tuple[View, ...]
     """The views of a file that is no text; `head` is its first 512 bytes at least, or all of it."""
     if media_type in media.SHOWN:
         return ("media", "hex")
-    if head[257:262] == b"ustar" or (name or "").lower().endswith(_ARCHIVES):
+    is_archive = head[257:262] == b"ustar" or head[:4] in zips.SIGNS
+    if is_archive or (name or "").lower().endswith(_ARCHIVES):
         return ("archive", "hex")
     return ("hex",)
 
