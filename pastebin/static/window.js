@@ -222,3 +222,12 @@ function followHash() {
 addEventListener("hashchange", followHash);
 addEventListener("popstate", followHash);
 if (location.hash) followHash();
+else {
+  /* the last lines are asked for to see how it ends */
+  const asked = new URLSearchParams(location.search).get("line");
+  for (const { pre, count } of viewers) {
+    if (asked !== "end" && !(Number(asked) >= count)) continue;
+    pre.scrollTop = pre.scrollHeight;
+    pre.scrollIntoView({ block: "nearest" });
+  }
+}

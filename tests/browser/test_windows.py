@@ -138,6 +138,13 @@ async def test_jumping(page: Page, slug: str) -> None:
     await expect(page.locator("[data-place]")).to_have_text(re.compile(r"^Lines 19,9\d\d to 20,0\d\d of 60,000$"))
 
 
+@pytest.mark.parametrize("line", ["end", "99999999"])
+async def test_the_last_lines_are_seen_to_their_end(page: Page, slug: str, line: str) -> None:
+    await page.goto(f"/{slug}/lines?line={line}")
+    await expect(page.locator("[data-place]")).to_contain_text("to 60,000 of 60,000")
+    await expect(page.locator("#L60000")).to_be_in_viewport()
+
+
 async def test_lines_that_cannot_be_had_are_tried_again(browse: Browse, slug: str) -> None:
     async with browse() as watched:
         page = watched.page
