@@ -52,8 +52,8 @@ async def picture(page: Page, name: str, width: int, height: int, *, whole: bool
     assert wide <= width, f"{name} is {wide} px wide on a screen of {width}"
 
 
-async def check(page: Page, name: str, *, whole: bool = False, scripts: bool = True) -> None:
-    """Hold a page to everything; in the end it is wide and light. axe-core takes `scripts`."""
+async def check(page: Page, name: str, *, whole: bool = False, rules: bool = True) -> None:
+    """Hold a page to everything; in the end it is wide and light. The rules take a page that may run scripts."""
     found: list[str] = []
     inks: list[list[str]] = []
     for width, height in _SIZES:
@@ -63,7 +63,7 @@ async def check(page: Page, name: str, *, whole: bool = False, scripts: bool = T
             await picture(page, f"{name}-{width}-{scheme}", width, height, whole=whole)
             if width == _SIZES[-1][0]:
                 inks.append(await page.evaluate(_INKS))
-                found += await violations(page, _COLOURS if scheme == "dark" else None) if scripts else []
+                found += await violations(page, _COLOURS if scheme == "dark" else None) if rules else []
     assert not found, f"{name}: {found}"
     dark, light = inks
     assert not {*dark} & {*light}, f"{name} has two themes"

@@ -88,7 +88,7 @@ async def test_without_a_script_the_same_is_told(browse_site: Browse, site: Site
         assert sum(counts) == totals["visits"]
         await page.locator("#heat summary").click()
         await page.locator("#referrers summary").click()
-        await check(page, "dashboard-tables", whole=True, scripts=False)
+        await check(page, "dashboard-tables", whole=True, rules=False)
         async with page.expect_download() as download:
             await page.locator("#countries .csv, #world .csv").first.click()
         assert (await download.value).suggested_filename == "countries.csv"

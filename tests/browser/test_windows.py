@@ -195,4 +195,4 @@ async def test_it_looks_right_on_any_screen(page: Page, slug: str, node: Node) -
         await page.goto(address)
         if "#" in address:
             await expect(page.locator(".line.at")).to_be_in_viewport()
-        await check(page, name)
+        await check(page, name, rules=name != "window-line")  # thousands of lines are looked at one by one
