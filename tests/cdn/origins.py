@@ -55,7 +55,7 @@ class Origin:
         """The requests for `target` so far, the first one first."""
         return [request for request in self.requests if request.target == target]
 
-    async def when_asked(self, target: str, times: int = 1, seconds: float = 10.0) -> Received:
+    async def when_asked(self, target: str, times: int = 1, seconds: float = 60.0) -> Received:
         """The request for `target` with this number, when it is here. Raises TimeoutError."""
         async with asyncio.timeout(seconds), self.arrived:
             await self.arrived.wait_for(lambda: len(self.asked(target)) >= times)

@@ -38,7 +38,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 async def came(is_so: Callable[[], Awaitable[bool]]) -> None:
     """Return when it is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await is_so():  # noqa: ASYNC110  (of which nobody tells)
             await asyncio.sleep(0.01)
 

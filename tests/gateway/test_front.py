@@ -273,15 +273,17 @@ async def test_every_address_of_a_host_name_is_a_node(origin: Origin, tmp_path: 
         dns.records["nodes.test", "A"] = (1, ["127.0.0.1"])
         dns.records["nodes.test", "AAAA"] = (1, [])
         regions = {"us": region(node_at(f"http://nodes.test:{port}", "pool"))}
-        settings = {"gateway__nameserver": dns.address, "gateway__probe_interval_seconds": 0.1}
-        async with gateway_before(tmp_path, regions, **settings) as gateway:
-            async with asyncio.timeout(10):
-                while not await gateway.figure('pastebin_gateway_node_state{node="pool@127.0.0.1"'):
-                    pass
+        settings = {"gateway__nameserver": dns.address, "gateway__resolve_seconds": 0.5}
+        async with gateway_before(tmp_path, regions, gateway__probe_interval_seconds=0.1, **settings) as gateway:
+            await until(lambda: is_known(gateway, "pool@127.0.0.1"))
             assert await gateway.get("/") == (200, b"well")
             async with gateway.http.get(f"{gateway.url}/") as response:
                 assert response.status == 200
         assert ("nodes.test", "A") in dns.asked
+
+
+async def is_known(gateway: Gateway, name: str) -> bool:
+    return await gateway.figure(f'pastebin_gateway_node_state{{node="{name}"') > 0
 
 
 async def test_operators_are_told_who_goes_down_and_comes_back(
