@@ -8,11 +8,13 @@ import io
 import tarfile
 import time
 import zipfile
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.nodes import Node
+from pastebin.sections import RenderingSection
+from tests.nodes import Node, directory, started
 
 BROWSER = {"Accept": "text/html"}
 
@@ -205,9 +207,19 @@ PATHOLOGICAL: dict[str, tuple[str, str | bytes, str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+async def hurried(session_database_dsn: str) -> AsyncIterator[Node]:
+    """A node whose pages wait as long as those of any other."""
+    section = RenderingSection()
+    limits = {f"rendering__{name}": getattr(section, name) for name in ("page_seconds", "timeout_seconds")}
+    async with directory() as path, started(session_database_dsn, path, **limits) as running:
+        yield running
+
+
 @pytest.mark.parametrize("case", PATHOLOGICAL)
-async def test_nothing_is_too_much(node: Node, case: str) -> None:
+async def test_nothing_is_too_much(hurried: Node, case: str) -> None:
     """There is a page, soon, and whoever asks for something else meanwhile gets that; see --durations for how soon."""
+    node = hurried
     name, content, query = PATHOLOGICAL[case]
     created = await node.paste(content if isinstance(content, bytes) else content.encode(), name=name)
     other = await node.paste("hello\n", name="plain.txt")
