@@ -23,8 +23,8 @@ pytestmark = pytest.mark.scenario
 
 PAGE = {"Accept": "text/html"}
 NOTHING: Mapping[str, str] = {}
-_VISIBLE_SECONDS = 5.0
-_EXPIRED_SECONDS = 20.0
+# scripts/bench visible holds this against the five seconds that a machine without other work has
+_PATIENCE_SECONDS = 90.0
 
 
 class Site:
@@ -77,9 +77,9 @@ class Site:
         return {row["value"]: row["visits"] for row in rows}
 
 
-async def until(expected: object, ask: Callable[[], Awaitable[object]], seconds: float = _VISIBLE_SECONDS) -> None:
-    """Ask until it is so. What is visible too late, or not at all, is an error."""
-    deadline = time.monotonic() + seconds
+async def until(expected: object, ask: Callable[[], Awaitable[object]]) -> None:
+    """Ask until it is so."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while (found := await ask()) != expected:
         assert time.monotonic() < deadline, f"{found} is not {expected}"
         await asyncio.sleep(0.1)  # nobody tells when a report changes
@@ -224,7 +224,7 @@ async def _told_of_changes(site: Site) -> None:
     async def expired() -> object:
         return (await site.report("overview"))["stored"]["expired"]
 
-    await until(1, expired, _EXPIRED_SECONDS)
+    await until(1, expired)
     rows = (await site.report("storage"))["rows"]
     sums: Counter[str] = Counter()
     for row in rows:
