@@ -26,6 +26,11 @@ class Bucket:
         later = self._at(now)
         return (replace(later, level=later.level - 1), True) if later.level >= 1 else (later, False)
 
+    def charge(self, now: float) -> Bucket:
+        """The bucket without a token that is used up already; what it lacks then has to come in before the next one."""
+        later = self._at(now)
+        return replace(later, level=later.level - 1)
+
     def wait_seconds(self, now: float) -> float:
         """How long until there is a token; infinite if there never will be."""
         lacking = 1 - self._at(now).level

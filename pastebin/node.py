@@ -16,7 +16,7 @@ from typing import TypeVar
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from pastebin import resources, roles
+from pastebin import keyring, resources, roles
 from pastebin.config import Config
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http import app, counted
@@ -24,7 +24,7 @@ from pastebin.http import door as http_door
 from pastebin.http.clients import Clients
 from pastebin.http.door import Traffic
 from pastebin.http.internal import Health, InternalHandlers
-from pastebin.http.middleware import ErrorPage
+from pastebin.http.middleware import READS_ONLY, ErrorPage
 from pastebin.http.offer import Front, Offer
 from pastebin.http.overload import Limit, Load
 from pastebin.http.pages import Pages, html_response
@@ -79,8 +79,11 @@ async def run(
     on_ready: Callable[[Running], None],
     notify_address: str = "",
     sockets: Sockets = MappingProxyType({}),
+    reread: Callable[[], Config] | None = None,
 ) -> None:
     """Run the node until `stopping` is asked. `sockets` are those that are open already, by the door they are for.
+
+    `reread` gives the configuration as it is by then, where it can have changed.
 
     Raises an exception group that holds a StartError if it cannot start, or whatever ended a background loop.
     """
@@ -95,8 +98,8 @@ async def run(
         async with _unwinding(config.node.shutdown_seconds, open_now) as stack:
             needs = roles.needs_of(config.node.roles)
             held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
-            held.sockets = sockets
-            health = Health(held.checks, held.notices)
+            held.sockets, held.reread = sockets, reread or (lambda: config)
+            health = Health(held.checks, held.notices, next(iter(keyring.fingerprints(config)), ""))
             held.portrayal = Portrayal(config.node, health, metrics, held.parts)
             doors = await _open_doors(config, held, health, stopping, stack, open_now)
             await stack.enter_async_context(loops.running(_watch_lag(metrics), name="loop-lag"))
@@ -187,7 +190,7 @@ class _Building:
 
     def application(self, traffic: Traffic, name: str, front: Front | None = None) -> web.Application:
         held, is_internal = self.held, self.door == "internal"
-        return app.build(
+        built = app.build(
             name,
             self.routes,
             traffic,
@@ -200,6 +203,8 @@ class _Building:
             held.config.cdn.dialects if self.door == "origin" and name != "local" and front is None else (),
             None if is_internal else self._timeliness(name),
         )
+        built[READS_ONLY] = self.door == "origin" and "write" not in held.config.node.roles
+        return built
 
     def _timeliness(self, name: str) -> Timeliness:
         """Who says how long he waits: a proxy that is trusted, or the edge of this process."""

@@ -21,7 +21,7 @@ from pastebin.store import schema
 from tests.postgres import reachable_directory
 from tests.tcp_proxy import TcpProxy
 
-_SECONDS = 20.0
+_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

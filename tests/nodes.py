@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,12 +82,14 @@ async def started(dsn: str, directory: Path, **settings: Any) -> AsyncIterator[N
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[tuple[Running, Stopping]]:
+async def running(
+    config: Config, reread: Callable[[], Config] | None = None
+) -> AsyncIterator[tuple[Running, Stopping]]:
     """Run any node while the block lasts: where it is, and how it is asked to stop."""
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
     stopping = Stopping()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(node.run(config, stopping=stopping, on_ready=ready.set_result))
+        task = tasks.create_task(node.run(config, stopping=stopping, on_ready=ready.set_result, reread=reread))
         await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task

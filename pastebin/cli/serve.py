@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import sys
+from collections.abc import Callable
 
 import uvloop
 
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         logging.getLogger(__name__).warning("configuration: %s", notice)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(config))
+            runner.run(_run(config, lambda: settings.load(arguments)))
     except BaseExceptionGroup as group:
         started, others = group.split(StartError)
         if others is not None or started is None:
@@ -42,11 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _run(config: Config) -> None:
+async def _run(config: Config, reread: Callable[[], Config]) -> None:
     async with node.signalled() as stopping:
         sockets = inherited.take(*map(load_environment, ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")))
         address = load_environment("NOTIFY_SOCKET")
-        await node.run(config, stopping=stopping, on_ready=_settle, notify_address=address, sockets=sockets)
+        await node.run(
+            config, stopping=stopping, on_ready=_settle, notify_address=address, sockets=sockets, reread=reread
+        )
 
 
 def _settle(running: Running) -> None:

@@ -88,6 +88,17 @@ class Probes:
         """The share of its clients that each region takes: 0 for one that is down."""
         return {region: self._shares[region].part if self._verdicts[region] else 0.0 for region in self._tables}
 
+    def take(self, tables: Mapping[str, RegionSection]) -> None:
+        """From now on these are the regions; what is known of those that stay stays known."""
+        self._tables = tables
+        self._states = {region: self._states.get(region, State()) for region in tables}
+        self._shares = {region: self._shares.get(region, Share()) for region in tables}
+        self._verdicts = {region: self._verdicts.get(region, True) for region in tables}
+        for region, table in tables.items():
+            if not table.probe:
+                self._states[region] = State()
+        self._settle()
+
     def told(self) -> Told:
         """What this name server finds by itself."""
         return Told(self._name, {region: state.is_up for region, state in self._states.items()})
@@ -117,6 +128,8 @@ class Probes:
         async with asyncio.TaskGroup() as tasks:
             asked = [tasks.create_task(self._load(url)) for url in table.probe]
         loads = [task.result() for task in asked]
+        if self._tables.get(region) is not table:
+            return
         well = [load for load in loads if load is not None]
         self._states[region] = self._damping.after(self._states[region], is_well=bool(well))
         if well:
@@ -133,7 +146,7 @@ class Probes:
                 body = await response.content.read(_ANSWER_BYTES)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return None
-        return told(body)
+        return told(body).requests_per_second
 
     async def _hear(self, url: str) -> None:
         """What another name server finds; silence is nothing found."""

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -22,6 +22,7 @@ from pastebin.geodns.signing import Signatures, Signing, published
 from pastebin.geodns.zone import Zone
 from pastebin.geodns.zone import load as read_zone
 from pastebin.sections_regions import GeodnsSection, RegionSection
+from pastebin.steering import Steering
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +36,28 @@ class Source:
 
     def __init__(self, section: GeodnsSection, regions: Mapping[str, RegionSection]) -> None:
         self.section = section
-        self._addresses = {name: table.addresses for name, table in regions.items()}
+        self.regions = regions
         self._digests: list[bytes | None] = []
 
     def has_changed(self) -> bool:
         """Whether a file is another one than at the last `load`."""
         return self._digests != self._present()
 
-    def load(self) -> Answers:
-        """Raises ConfigError with every problem of the zone and its keys."""
+    def load(self, regions: Mapping[str, RegionSection] | None = None) -> Answers:
+        """With these regions from now on, or those of before.
+
+        Raises ConfigError with every problem of the zone and its keys; then nothing has changed.
+        """
+        regions = self.regions if regions is None else regions
         self._digests = self._present()  # before they are read: what is written meanwhile is seen the next time
         zone, signatures = load(self.section)
-        answers = Answers(zone, self._addresses, self.section.ttl_seconds, signatures)
+        for notice in zone.notices:
+            log.warning("%s", notice)
+        addresses = {name: table.addresses for name, table in regions.items()}
+        answers = Answers(zone, addresses, self.section.ttl_seconds, signatures)
         if signatures is not None:
             answers.sign(time.time())
+        self.regions = regions
         return answers
 
     def _present(self) -> list[bytes | None]:
@@ -89,8 +98,19 @@ def keys_module() -> Any:
         raise ConfigError([Problem("geodns.dnssec_keys", need)]) from error
 
 
-async def reloading(source: Source, geo: Geo, responder: Responder, called: asyncio.Event) -> None:
-    """Look for another zone and another map for ever, at intervals and when `called`; renew signatures."""
+async def reloading(
+    source: Source,
+    geo: Geo,
+    responder: Responder,
+    called: asyncio.Event,
+    reread: Callable[[], Mapping[str, RegionSection]],
+    take: Callable[[Mapping[str, RegionSection]], None],
+) -> None:
+    """Look for another zone and another map for ever, at intervals and when `called`; renew signatures.
+
+    When `called`, the regions are read again too, by `reread`, which blocks and raises ConfigError; `take` is given
+    those that are others.
+    """
     while True:
         try:
             async with asyncio.timeout(source.section.reload_seconds):
@@ -102,17 +122,28 @@ async def reloading(source: Source, geo: Geo, responder: Responder, called: asyn
         if await asyncio.to_thread(geo.check):
             responder.forget()
         if is_called or await asyncio.to_thread(source.has_changed):
-            await _load(source, responder)
+            await _load(source, responder, reread if is_called else lambda: source.regions, take)
         responder.renew(time.time())
 
 
-async def _load(source: Source, responder: Responder) -> None:
+async def _load(
+    source: Source,
+    responder: Responder,
+    reread: Callable[[], Mapping[str, RegionSection]],
+    take: Callable[[Mapping[str, RegionSection]], None],
+) -> None:
+    before = source.regions
     try:
-        answers = await asyncio.to_thread(source.load)
+        regions = await asyncio.to_thread(reread)
+        steering = Steering(regions) if regions != before else responder.facts.steering
+        answers = await asyncio.to_thread(source.load, regions)
     except ConfigError as error:
-        log.error("the previous zone stays in use: %s", error)  # noqa: TRY400  (the operator's mistake, not ours)
+        log.error("the previous zone and regions stay in use: %s", error)  # noqa: TRY400  (the operator's mistake, not ours)
         return
-    responder.take(replace(responder.facts, answers=answers))
+    responder.take(replace(responder.facts, answers=answers, steering=steering))
+    if regions != before:
+        take(regions)
+        log.info("regions taken up anew: %s", ", ".join(regions))
     log.info("zone %s taken up anew", source.section.zone)
 
 

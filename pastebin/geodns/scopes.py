@@ -56,6 +56,10 @@ class Scopes:
         self._done = done
         self._map: Map | None = None
 
+    def take(self, steering: Steering) -> None:
+        """Rulings are others from now on."""
+        self._steering, self._map = steering, None
+
     def place(self, address: str) -> Place:
         """Where it is, and for how many bits the ruling is the same as far as that depends on the place."""
         place, made = self._geo.place(address), self._map
@@ -71,16 +75,16 @@ class Scopes:
 
     async def run(self) -> None:
         """Keep the map up to date for ever."""
-        if not self._steering.asks_place:
-            await asyncio.Event().wait()
-        seen: object = self  # no database, and no lack of one either
+        seen: tuple[Database | None, Steering] | None = None
         while True:
-            if self._geo.database is not seen:
-                seen = self._geo.database
-                await self._make(self._geo.database)
+            found = self._geo.database, self._steering
+            if seen is None or found[0] is not seen[0] or found[1] is not seen[1]:
+                seen = found
+                if self._steering.asks_place:
+                    await self._make(*found)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _make(self, database: Database | None) -> None:
+    async def _make(self, database: Database | None, steering: Steering) -> None:
         stopped = threading.Event()
         try:
             made = await asyncio.to_thread(self.made, stopped)
@@ -89,7 +93,7 @@ class Scopes:
             return
         finally:
             stopped.set()
-        if made.database is database:
+        if made.database is database and self._steering is steering:
             self._map = made
             self._done()
 

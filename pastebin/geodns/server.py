@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +28,12 @@ from pastebin.geodns.reloading import Source, hangup, reloading
 from pastebin.geodns.responding import OUTCOMES, Facts, Responder, Rules
 from pastebin.geodns.scopes import Scopes
 from pastebin.http.offer import Offer
-from pastebin.http.signing import Answer, SignedRoutes, Verifier
+from pastebin.http.signing import Answer, SignedRoutes
 from pastebin.metrics import Metrics
 from pastebin.places import parse_address
-from pastebin.portraits import Names, Part
+from pastebin.portraits import Names, Pace, Part
 from pastebin.resources import Resources
+from pastebin.sections_regions import GeodnsSection, RegionSection
 from pastebin.steering import Steering
 
 log = logging.getLogger(__name__)
@@ -55,17 +56,15 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         called = stack.enter_context(hangup())
         geo = stack.enter_context(Geo.opened(config.geo))
         answering = resources.metrics.dns_answers
-        rules = Rules(
-            Cookies(hmac.digest(resources.secret, b"dns cookies", hashlib.sha256)[:16]),
-            Limits(section.responses_per_second, section.slip),
-            config.node.name.encode()[:255],
-            section.client_subnet,
-            section.tcp_idle_seconds,
-        )
         facts = Facts(answers, Steering(config.regions), {})
         scopes = Scopes(geo, facts.steering, lambda: responder.forget())
         counters = {outcome: answering.labels(outcome).inc for outcome in OUTCOMES}
-        responder = Responder(rules, facts, scopes.place, lambda outcome, many: counters[outcome](many))
+        responder = Responder(
+            _rules(section, config.node.name, resources.secret),
+            facts,
+            scopes.place,
+            lambda outcome, many: counters[outcome](many),
+        )
 
         def changed(health: Mapping[str, float]) -> None:
             responder.take(replace(responder.facts, health=health))
@@ -90,30 +89,63 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         log.info("answering for %s on %s port %d", section.zone, host, port)
         await stack.enter_async_context(resources.loops.running(scopes.run(), name="geodns-scopes"))
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
-        looking = reloading(source, geo, responder, called)
+        take = _taking(resources.metrics, responder, scopes, probes)
+        looking = reloading(source, geo, responder, called, lambda: resources.reread().regions, take)
         await stack.enter_async_context(resources.loops.running(looking, name="geodns-reload"))
-        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND, resources.strangers)
+        signed = SignedRoutes(resources.verifier(), resources.metrics, _CALLS_PER_SECOND, resources.strangers)
         backend = powerdns.Backend(responder, follows_subnets=section.client_subnet)
         yield Offer(
             internal=[web.get(STATES, signed.only(_states(probes))), web.post(powerdns.PATH, backend.answer)],
         )
 
 
+def _rules(section: GeodnsSection, name: str, secret: bytes) -> Rules:
+    return Rules(
+        Cookies(hmac.digest(secret, b"dns cookies", hashlib.sha256)[:16]),
+        Limits(section.responses_per_second, section.slip),
+        name.encode()[:255],
+        section.client_subnet,
+        section.tcp_idle_seconds,
+    )
+
+
+def _taking(
+    metrics: Metrics, responder: Responder, scopes: Scopes, probes: Probes
+) -> Callable[[Mapping[str, RegionSection]], None]:
+    """What tells everybody of other regions once the responder has them."""
+
+    def take(regions: Mapping[str, RegionSection]) -> None:
+        for gone in responder.facts.health.keys() - regions.keys():
+            metrics.region_up.remove(gone)
+        scopes.take(responder.facts.steering)
+        probes.take(regions)
+
+    return take
+
+
 def _watched(metrics: Metrics, responder: Responder, regions: Iterable[str]) -> Part:
     """What is told of this name server."""
     pace = metrics.paced()
     pace.counts.append(lambda: _answered(metrics))
-    paces = {region: metrics.paced(_LATELY) for region in regions}
-    for region, one in paces.items():
-        one.counts.append(functools.partial(responder.tally, region))
+    paces: dict[str, Pace] = {}
+
+    def follow(region: str) -> None:
+        paces[region] = metrics.paced(_LATELY)
+        paces[region].counts.append(functools.partial(responder.tally, region))
 
     def names() -> Names:
+        health = responder.facts.health
+        for region in health.keys() - paces.keys():
+            follow(region)
         return Names(
-            {region: "up" if share else "down" for region, share in responder.facts.health.items()},
+            {region: "up" if share else "down" for region, share in health.items()},
             pace.per_second,
-            {region: responder.tally(region) for region in paces},
-            {region: one.per_second for region, one in paces.items()},
+            {region: responder.tally(region) for region in health},
+            {region: paces[region].per_second for region in health},
         )
+
+    for region in regions:
+        follow(region)
 
     return names
 

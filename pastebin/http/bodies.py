@@ -206,7 +206,7 @@ class Form:
         except TimeoutError:
             raise UploadTooSlow from None
         except _BROKEN_FORM as error:
-            raise UnreadableRequest(f"The form could not be read: {error}") from None
+            raise UnreadableRequest(f"The form could not be read: {_reason(error)}") from None
 
     async def _content(self, part: BodyPartReader) -> AsyncIterator[bytes]:
         while True:
@@ -216,7 +216,7 @@ class Form:
             except TimeoutError:
                 raise UploadTooSlow(f"Nothing arrived for {self.idle_seconds:g} seconds.") from None
             except _BROKEN_FORM as error:
-                raise UnreadableRequest(f"The form could not be read: {error}") from None
+                raise UnreadableRequest(f"The form could not be read: {_reason(error)}") from None
             if chunk:
                 yield bytes(chunk)
             if part.at_eof():
@@ -281,3 +281,9 @@ async def _rejoined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[b
         yield first
     async for chunk in rest:
         yield chunk
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a form; aiohttp would quote a header as Python writes it."""
+    is_head = isinstance(error, HttpProcessingError)
+    return "the head of a part holds what no header may, such as a control character" if is_head else str(error)

@@ -37,6 +37,10 @@ WENT_AWAY = 499  # the client, before there was an answer
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _ID = web.RequestKey("request_id", str)
+# Of an application that changes nothing, as its node has not the role for that.
+READS_ONLY = web.AppKey("reads-only", bool)
+_CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_ELSEWHERE = "This node takes no changes: they go to nodes with the role write."
 # Set on what others may read as another request: nothing behind it is read.
 AMBIGUOUS = web.RequestKey("ambiguous", bool)
 # Those who ask here are nodes, or have been counted already.
@@ -127,6 +131,9 @@ def _answer(
         return _shown(request, document, error_page, caching.of_absence() if is_absence else None)
     if error.status < 400:
         raise error
+    if error.status in (404, 405) and request.method in _CHANGES and request.app.get(READS_ONLY):
+        refused = problems.describe_http(web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD")), identity)
+        return _shown(request, replace(refused, detail=_ELSEWHERE), error_page)
     if isinstance(error, web.HTTPNotFound):
         # an address that cannot name a paste looks like one that names none
         return _shown(request, problems.describe(PasteNotFound(), identity), error_page)

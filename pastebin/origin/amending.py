@@ -95,7 +95,8 @@ class AmendHandlers:
         """End a read-limited paste, as its last reading would."""
         body = await bodies.whole(request, _BODY_BYTES, self._idle_seconds)
         payload = payloads.read(RevealPaste, payloads.parse_json(body) if body else {})
-        purge = await self._burning.burn(request.match_info["slug"], payload.password, asking.bearer(request))
+        slug, token = request.match_info["slug"], asking.bearer(request)
+        purge = await self._burning.burn(slug, payload.password, token, request.remote or "")
         return web.Response(status=204, headers={**purge_headers(purge), hdrs.CACHE_CONTROL: "no-store"})
 
     def _answer(self, request: web.Request, paste: Paste, purge: Purge, status: int = 200) -> web.Response:

@@ -9,6 +9,7 @@ from typing import Any
 from pastebin import slugs
 from pastebin.errors import Problem
 from pastebin.origin import lifetimes
+from pastebin.origin.refusals import Place
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.intake import NAME_BYTES
@@ -23,12 +24,14 @@ _NUMBERED = re.compile(r"(name|syntax|content)-([1-9][0-9]{0,4})")
 class Typed:
     """What a form was filled in with, kept until it is known whether it has to be shown again.
 
-    Of its texts, `room` bytes are kept in all; `is_whole` says that this was everything.
+    Of its texts, `room` bytes are kept in all; `is_whole` says that this was everything. `places` are those of its
+    files, in order.
     """
 
     def __init__(self, room: int) -> None:
         self.fields: dict[str, str] = {}
         self.is_whole = True
+        self.places: list[Place] = []
         self._room = room
         self._texts: dict[str, bytearray] = {}
 
@@ -75,12 +78,13 @@ def create_context(
     problems: list[Problem],
     *,
     has_credentials: bool = False,
+    has_lost_files: bool = False,
     is_whole: bool = True,
 ) -> dict[str, Any]:
     """The context of `create.html`; `values` is what was typed before, `name-2` and `content-2` a second text.
 
-    `has_credentials` asks whether what looks like one is to be published all the same; not `is_whole` says that what
-    was typed is too long to be shown again.
+    `has_credentials` asks whether what looks like one is to be published all the same; `has_lost_files` that files be
+    chosen again; not `is_whole` says that what was typed is too long to be shown again.
     """
     longest = limits.max_lifetime_seconds
     offered = lifetimes.offered(limits)
@@ -101,6 +105,7 @@ def create_context(
         "values": values,
         "problems": problems,
         "has_credentials": has_credentials,
+        "has_lost_files": has_lost_files,
         "is_whole": is_whole,
     }
 

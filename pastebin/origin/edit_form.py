@@ -26,7 +26,7 @@ _FIELDS = 200
 _TEXTS = 2  # together the texts of a page are so many times as large as a single file that a page shows
 _TURN_SECONDS = 5.0
 _AT_ONCE = 3  # forms that are larger than bodies.LARGE_BYTES
-_OF_FILE = re.compile(r"(name|syntax|content|remove)-([1-9][0-9]{0,4}|new[0-9]{0,4})")
+_OF_FILE = re.compile(r"(name|syntax|content|remove|place)-([1-9][0-9]{0,4}|new[0-9]{0,4})")
 
 # Why a file has no text area.
 Obstacle = Literal["binary", "large", "encoding"]
@@ -36,7 +36,9 @@ MayUpload = Callable[["Typed"], Awaitable[bool]]
 
 @dataclass(slots=True)
 class EditedFile:
-    """One file of the form. `content` is None where it stays; `theirs` is what somebody else made of it meanwhile."""
+    """One file of the form. `content` is None where it stays; `theirs` is what somebody else made of it meanwhile,
+    `place` the number that it is to have instead of its own.
+    """
 
     key: str
     name: str = ""
@@ -46,6 +48,7 @@ class EditedFile:
     size: int = 0
     obstacle: Obstacle | None = None
     theirs: str | None = None
+    place: int | None = None
 
     @property
     def is_new(self) -> bool:
@@ -154,6 +157,9 @@ class EditForms:
                 file.content = text.replace("\r\n", "\n")
             case "remove":
                 file.is_removed = True
+            case "place":
+                is_number = text.isascii() and text.isdigit() and len(text) < 6
+                file.place = int(text) if is_number and text != file.key else None
 
 
 async def rows(files: Sequence[File], first: int, reading: Reading, limits: LimitsSection) -> list[EditedFile]:
@@ -199,6 +205,7 @@ def edits(typed: Typed) -> list[Edit]:
             syntax=row.syntax,
             content=row.content,
             is_removed=row.is_removed,
+            place=row.place,
         )
         for row in typed.files.values()
     ]

@@ -13,7 +13,7 @@ from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.pages import SCRIPTED, Pages, html_response
 from pastebin.models import Paste
-from pastebin.origin import edit_form, lifetimes, tokens
+from pastebin.origin import edit_form, lifetimes, refusals, tokens
 from pastebin.origin.comparisons import ShownChange, shown
 from pastebin.origin.edit_form import EditedFile, Typed
 from pastebin.resources import Resources
@@ -129,7 +129,7 @@ class EditPage:
         elif problems.row_of(error).status in (401, 403) and not isinstance(error, RevealRequired):
             news = "token"
         rows = edit_form.again(paste.files if paste else (), typed)
-        told = error.problems if isinstance(error, InvalidPaste) else [Problem("", error.detail)]
+        told = refusals.of_fields(error.problems) if isinstance(error, InvalidPaste) else [Problem("", error.detail)]
         status = problems.row_of(error).status
         values = typed.fields
         return self.render(

@@ -133,7 +133,7 @@ class Edits:
             wrong = "confirm"
         else:
             try:
-                await self._burning.burn(slug, fields.get("password"), token)
+                await self._burning.burn(slug, fields.get("password"), token, request.remote or "")
             except WrongPassword:
                 wrong = "password"
         if wrong:

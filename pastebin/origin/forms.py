@@ -48,7 +48,7 @@ class FormHandlers:
         fields = await self._fields(request)
         token = tokens.presented(request)
         try:
-            paste = await self._reading.reveal(slug, fields.get("password"), token)
+            paste = await self._reading.reveal(slug, fields.get("password"), token, request.remote or "")
         except WrongPassword:
             return reveal_page(self._pages, await self._reading.find(slug, token), base, wrong=True)
         file = paste.files[0]

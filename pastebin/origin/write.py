@@ -183,7 +183,7 @@ class WriteHandlers:
         base = self._addresses.base(request)
         slug, token = request.match_info["slug"], asking.bearer(request)
         as_bytes = not prefers_json(request.headers.get("Accept"))
-        paste = await self._reading.reveal(slug, payload.password, token)
+        paste = await self._reading.reveal(slug, payload.password, token, request.remote or "")
         if len(paste.files) == 1 and (as_bytes or paste.size > REVEAL_BYTES):
             file = paste.files[0]
             response = web.StreamResponse(headers={**headers_of(file, download=True), **caching.of_secret(paste)})

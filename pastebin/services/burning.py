@@ -21,17 +21,18 @@ class Burning:
         self._passwords = passwords
         self._purging = purging
 
-    async def burn(self, slug: str, password: str | None, token: str | None) -> Purge:
+    async def burn(self, slug: str, password: str | None, token: str | None, address: str = "") -> Purge:
         """End the paste for everybody, and say how many caches know it.
 
-        Raises PasteNotFound, InvalidPaste for one without a read limit, WrongPassword (nothing happens).
+        Raises PasteNotFound, InvalidPaste for one without a read limit, WrongPassword (nothing happens),
+        RateLimited for too many of them from one `address`.
         """
         for _ in range(_TRIES):
             paste = await self._reading.find(slug, token, from_primary=True)
             if paste.max_reads is None:
                 raise InvalidPaste([Problem("", "only a paste with a read limit can be burned by its readers")])
             if paste.password_hash is not None and not (
-                password and await self._passwords.verify(paste.password_hash, password)
+                password and await self._passwords.verify(paste.password_hash, password, address)
             ):
                 raise WrongPassword("The password is wrong; the paste was not burned.")
             try:

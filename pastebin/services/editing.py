@@ -18,13 +18,14 @@ from pastebin.store.history import History
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is wished for one file: `number` from 1 on, None for a new one; `content` None where it stays."""
+    """What is wished for one file: `number` from 1 on, None for a new one; None is what stays (`content`, `place`)."""
 
     number: int | None
     name: str = ""
     syntax: str = ""
     content: str | None = None
     is_removed: bool = False
+    place: int | None = None
 
     @property
     def text(self) -> bytes:
@@ -115,7 +116,7 @@ class Editing:
             edit = wishes.get(file.position + 1)
             if edit is None or not edit.is_removed:
                 found.append((file, edit, await self._rewritten(file, edit)))
-        return found
+        return sorted(found, key=_place)
 
     async def _rewritten(self, file: File, edit: Edit | None) -> bytes | None:
         if edit is None or edit.content is None:
@@ -125,6 +126,14 @@ class Editing:
         original = await self._reading.content(file)
         content = await asyncio.to_thread(newlines.restored, original, edit.text)
         return None if content == original else content
+
+
+def _place(outcome: Outcome) -> tuple[int, int]:
+    """Where a file goes: what moves up before the one whose place it takes, what moves down behind it."""
+    file, edit, _ = outcome
+    number = file.position + 1
+    wished = edit.place if edit is not None and edit.place is not None else number
+    return wished, (wished > number) - (wished < number)
 
 
 def problems_of(edits: Sequence[Edit]) -> list[Problem]:

@@ -57,27 +57,30 @@ class Reading:
             raise RevealRequired
         return paste
 
-    async def reveal(self, slug: str, password: str | None, token: str | None = None) -> Paste:
+    async def reveal(self, slug: str, password: str | None, token: str | None = None, address: str = "") -> Paste:
         """Consume one read of a protected paste and return it with its inline bodies.
 
-        Raises WrongPassword (nothing is consumed), and PasteNotFound once the reads are used up.
+        Raises WrongPassword (nothing is consumed), RateLimited for too many of them from one `address`, and
+        PasteNotFound once the reads are used up.
         """
-        return await self._take(slug, token, password, needs_password=True)
+        return await self._take(slug, token, password, address, needs_password=True)
 
     async def unseal(self, slug: str) -> Paste:
         """The same for who speaks a dialect without passwords, of a paste whose password is a verifier of its key.
 
         The password of any other paste has to be asked for: the caller sees to that. Raises PasteNotFound.
         """
-        return await self._take(slug, None, None, needs_password=False)
+        return await self._take(slug, None, None, "", needs_password=False)
 
-    async def _take(self, slug: str, token: str | None, password: str | None, *, needs_password: bool) -> Paste:
+    async def _take(
+        self, slug: str, token: str | None, password: str | None, address: str, *, needs_password: bool
+    ) -> Paste:
         for attempt in range(_REVEAL_TRIES):
             paste = await self.find(slug, token, bodies="all", from_primary=attempt > 0)
             if needs_password and paste.password_hash is not None:
                 if not password:
                     raise WrongPassword
-                is_right = await self._passwords.verify(paste.password_hash, password)
+                is_right = await self._passwords.verify(paste.password_hash, password, address)
                 # that took its time, and the look may have been at a replica: by now another password may count
                 if not await self._is_current(paste):
                     continue

@@ -5,6 +5,7 @@ import * as drafts from "./drafts.js";
 import { watch } from "./dropping.js";
 import { guess } from "./guessing.js";
 import { entryOf, keep } from "./keeping.js";
+import { tellTime, utc } from "./moments.js";
 import { Rows } from "./rows.js";
 import { send } from "./sending.js";
 import { say, unsay } from "./telling.js";
@@ -110,15 +111,6 @@ function measure() {
   return { size, count: sent.length };
 }
 
-/* Local time on the page, UTC on the way. */
-function tellTime() {
-  const zone = document.querySelector("[data-zone]");
-  zone.textContent = zone.dataset.zone;
-  const local = (at) => new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-  if (exact.value) exact.value = local(new Date(`${exact.value}Z`));
-  exact.min = local(new Date());
-}
-
 function options(publishes) {
   const fields = new Map();
   for (const [name, value] of new FormData(form)) {
@@ -127,22 +119,23 @@ function options(publishes) {
     }
   }
   if (exact.value) {
-    fields.set("expires_at", new Date(exact.value).toISOString());
+    fields.set("expires_at", utc(exact.value));
     fields.delete("expires_in");
   }
   fields.set("reject_secrets", String(!publishes));
   return fields;
 }
 
-/* Names go with the files, where every program reads them alike; else, and syntaxes, in fields before them. */
+/* Names go with the files, where every program reads them alike; else, and syntaxes, in fields before them. No header
+   holds control characters. */
 function written({ fields, parts: files }) {
   const data = new FormData();
   for (const [name, value] of fields) data.append(name, value);
   files.forEach((part, index) => {
-    if (/["\\\r\n]|%(22|0d|0a)/i.test(part.name)) data.append(`name-${index + 1}`, part.name);
+    if (/["\\\x00-\x1f\x7f]|%(22|0d|0a)/i.test(part.name)) data.append(`name-${index + 1}`, part.name);
     if (part.syntax) data.append(`syntax-${index + 1}`, part.syntax);
   });
-  files.forEach((part, index) => data.append(`file-${index + 1}`, part.blob, part.name));
+  files.forEach((part, index) => data.append(`file-${index + 1}`, part.blob, part.name.replace(/[\x00-\x1f\x7f]/g, "_")));
   return data;
 }
 
@@ -179,6 +172,7 @@ function arrive(answer, fragment) {
 function refused({ body }, sent) {
   const hasFirst = sent.length > rows.parts().filter((part) => part.name || part.blob.size).length;
   const isCredential = body?.type?.endsWith("/secret-found");
+  if (body?.type?.endsWith("/slug-taken")) return say(form, "", [{ name: "slug", message: body.detail }]);
   const problems = (body?.errors ?? []).map(({ field: path, message }) => {
     const [, position, rest] = /^files\[(\d+)\](.*)$/.exec(path) ?? [];
     if (position === undefined) return { name: path.split(/[.[]/)[0], message };
@@ -188,6 +182,7 @@ function refused({ body }, sent) {
   });
   say(form, isCredential ? words("credentials") : problems.length ? "" : body?.detail ?? words("cut"), problems);
   if (isCredential) offerPublishing();
+  return undefined;
 }
 
 function offerPublishing() {
@@ -256,13 +251,17 @@ function empty() {
 }
 
 arrange();
-tellTime();
+tellTime(exact);
 offerDraft();
 measure();
 form.addEventListener("input", () => changed());
 form.addEventListener("submit", submit);
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(form.querySelector("button.primary"));
+});
+/* a draft keeps what was typed, and no files */
+addEventListener("beforeunload", (event) => {
+  if (!isSent && rows.parts().some((part) => part.text === null)) event.preventDefault();
 });
 addEventListener("pagehide", () => {
   if (!isSent) settle();

@@ -121,7 +121,7 @@ function show({ title, files }) {
   told.hidden = true;
   form.hidden = true;
   page.querySelector("[data-keep]").parentElement.hidden = true;
-  if (isLimited && page.dataset.left === "1") tell("last", "notice");
+  if (isLimited) used();
   if (title) {
     const heading = document.createElement("bdi");
     heading.textContent = visible(title);
@@ -130,6 +130,15 @@ function show({ title, files }) {
   }
   page.querySelector("[data-files]").replaceChildren(...files.map((file, index) => shown(file, index)));
   document.querySelector("h1").focus();
+}
+
+/* One reading less; after the last one there is nothing to manage. */
+function used() {
+  const left = Number(page.dataset.left) - 1;
+  document.querySelector("[data-reads]").textContent = String(left);
+  if (left) return;
+  tell("last", "notice");
+  document.querySelector(".heading a").remove();
 }
 
 function shown({ name, bytes: content }, index) {

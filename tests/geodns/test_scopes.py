@@ -125,7 +125,7 @@ def test_a_tree_without_end_is_given_up(tmp_path: Path, caplog: pytest.LogCaptur
     with Geo.opened(GeoSection(database=str(path))) as geo:
         scopes = Scopes(geo, Steering(WORLD), lambda: None)
         with caplog.at_level(logging.WARNING):
-            asyncio.run(scopes._make(geo.database))
+            asyncio.run(scopes._make(geo.database, scopes._steering))
         assert "as narrow as" in caplog.text
         assert scopes.place("20.0.0.1") == geo.place("20.0.0.1")
 

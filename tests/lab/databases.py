@@ -15,11 +15,11 @@ from pastebin.embedded import account, binaries, processes, settings
 from pastebin.embedded.cluster import Cluster
 from pastebin.sections import EmbeddedSection, Secret
 from pastebin.store import schema
-from tests.lab.errors import LabError
+from tests.lab.errors import LabError, reason
 from tests.lab.plan import Site
 from tests.lab.tables import ANALYTICS, DATABASE
 
-_COPY_SECONDS = 60.0
+_COPY_SECONDS = 180.0
 _SECONDS = 10.0
 _READY_SECONDS = 30.0
 _POLL_SECONDS = 0.02
@@ -145,7 +145,7 @@ class Postgres:
             finally:
                 await connection.close(timeout=_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise LabError(f"{self.site.name} does not answer: {error}") from error
+            raise LabError(f"{self.site.name} does not answer: {reason(error)}") from error
 
     @property
     def _run(self) -> Path:

@@ -22,7 +22,7 @@ def values(page: Page) -> dict[str, str]:
     for tag in re.findall(r"<input[^>]*>", form):
         kind, name = re.search(r'type="(\w+)"', tag), re.search(r' name="([^"]*)"', tag)
         value = re.search(r' value="([^"]*)"', tag)
-        if name and kind and kind[1] in ("text", "hidden", "password"):
+        if name and kind and kind[1] in ("text", "number", "hidden", "password"):
             found[name[1]] = html.unescape(value[1]) if value else ""
         elif name and kind and kind[1] == "checkbox" and " checked" in tag:
             found[name[1]] = html.unescape(value[1]) if value else "on"
@@ -237,11 +237,32 @@ async def test_a_refused_form_comes_back(node: Node, changes: dict[str, str], wo
     assert (await shown(node, created["slug"]))["revision"] == 1
 
 
+@pytest.mark.parametrize(
+    ("places", "order"),
+    [
+        ({"place_3": "1"}, "cab"),
+        ({"place_1": "3"}, "bca"),
+        ({"place_1": "2"}, "bac"),
+        ({"place_1": "3", "place_3": "1"}, "cba"),
+        ({"place_3": "1", "remove_1": "yes"}, "cb"),
+        ({"place_2": "x"}, "abc"),
+    ],
+    ids=str,
+)
+async def test_files_get_another_place(node: Node, places: dict[str, str], order: str) -> None:
+    created = await several(node, *((name, f"{name}\n") for name in "abc"))
+    assert (await edited(node, created, **places)).status == 303
+    view = await shown(node, created["slug"])
+    assert "".join(file["name"] for file in view["files"]) == order
+    assert view["revision"] == (1 if order == "abc" else 2)
+    assert await raw(node, created["slug"], "/raw/c") == b"c\n"
+
+
 async def test_two_files_of_one_name_are_refused(node: Node) -> None:
     created = await several(node, ("a.txt", "a\n"), ("b.txt", "b\n"))
     page = await edited(node, created, name_2="a.txt")
     assert page.status == 422
-    assert "is the name of" in page.words
+    assert "File 2: Another file has this name." in page.words
 
 
 async def test_strangers_are_asked_for_the_token(node: Node) -> None:

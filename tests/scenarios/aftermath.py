@@ -18,9 +18,9 @@ from tests.histories.operations import Operation
 from tests.lab.lab import ROOT
 from tests.scenarios.planet import Planet
 
-_DRAIN_SECONDS = 45.0
-_COUNT_SECONDS = 30.0
-_COMMAND_SECONDS = 60.0
+_DRAIN_SECONDS = 180.0
+_COUNT_SECONDS = 180.0
+_COMMAND_SECONDS = 120.0
 # A visit is in memory for half a second and in a file after that; the machine may be slow.
 _IN_MEMORY_SECONDS = 3.0
 _COUNTING = ("edge", "web", "read", "write")

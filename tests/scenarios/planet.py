@@ -25,7 +25,9 @@ from tests.lab.lab import Lab
 from tests.lab.plan import COMMON
 
 READY_SECONDS = 30.0
-_MEND_SECONDS = 20.0
+# where the machine is shared: whoever wants to know how long it takes has it for himself
+_SLOW_SECONDS = 180.0
+_MEND_SECONDS = 60.0
 _CRASH = re.compile(r"^(?=\S+ error .*\n(?:future: .*\n)?Traceback \(most recent call last\))", re.MULTILINE)
 # the drivers of HTTP and of PostgreSQL leave tasks behind whose end nobody waits for
 _DRIVERS = re.compile(r"Task exception was never retrieved\nfuture: .*/site-packages/")
@@ -122,14 +124,14 @@ class Planet:
         for name in list(self.lab.lags):
             await self._until_done(lambda: self.lab.lag(name, 0))  # noqa: B023  (awaited here)
 
-    async def settle(self) -> list[Violation]:
+    async def settle(self, seconds: float = _SLOW_SECONDS) -> list[Violation]:
         """Every box has to be ready again, without a hand."""
         began = time.monotonic()
         waiting = await self.lab.unready()
         while waiting:
-            if time.monotonic() > began + READY_SECONDS:
+            if time.monotonic() > began + seconds:
                 logs = "\n".join(self.lab.boxes[name].last_words() for name in waiting)
-                return [Violation("ready", "", f"not ready in {READY_SECONDS:g} s: {waiting}\n{logs}")]
+                return [Violation("ready", "", f"not ready in {seconds:g} s: {waiting}\n{logs}")]
             await asyncio.sleep(0.1)
             waiting = await self.lab.unready(waiting)
         self.mark(f"everything is ready, {time.monotonic() - began:.1f} s after the last fault")

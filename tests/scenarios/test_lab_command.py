@@ -39,7 +39,7 @@ class Command:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             output, _ = await process.communicate()
         assert process.returncode is not None
         return process.returncode, output.decode()

@@ -21,7 +21,7 @@ from tests.lab.lab import Lab
 from tests.lab.plan import Plan
 from tests.nodes import directory
 from tests.scenarios import aftermath
-from tests.scenarios.planet import Planet, planet
+from tests.scenarios.planet import READY_SECONDS, Planet, planet
 
 # as long as it is told to: the lab and the faults have limits of their own
 pytestmark = [pytest.mark.scenario, pytest.mark.crowd, pytest.mark.timeout(0)]
@@ -126,7 +126,7 @@ async def _killed(world: Planet, name: str) -> list[Violation]:
     world.mark(f"kill {name}")
     await world.lab.kill(name)
     await until(lambda: world.lab.boxes[name].starts > starts)
-    found = await world.settle()
+    found = await world.settle(READY_SECONDS)
     await asyncio.sleep(_BETWEEN_SECONDS)
     return found
 

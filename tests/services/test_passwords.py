@@ -139,8 +139,8 @@ async def test_an_old_password_opens_nothing_once_the_new_one_is_acknowledged(
     new = await passwords.hash("new")
     verify = passwords.verify
 
-    async def slow(encoded: str, password: str) -> bool:
-        is_right = await verify(encoded, password)
+    async def slow(encoded: str, password: str, address: str) -> bool:
+        is_right = await verify(encoded, password, address)
         monkeypatch.setattr(passwords, "verify", verify)
         await stored.pastes.revise(paste, Changes(None, {"password_hash": new}))
         return is_right
