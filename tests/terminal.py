@@ -25,8 +25,10 @@ _ENVIRONMENT = {
     "COLUMNS": str(_COLUMNS),
 }
 _SECONDS = 20.0
-# a key that changes nothing is answered by nothing
 _STILL_SECONDS = 0.3
+# what answers one key comes at once, as soon as it comes; a key that changes nothing is answered by nothing
+_ANSWER_SECONDS = 3.0
+_STROKE_SECONDS = 0.06
 _MOST_KEYS = 120
 
 
@@ -77,23 +79,36 @@ class Terminal:
     async def shows(self, words: str) -> None:
         await self.until(lambda: words in self.text)
 
-    async def settled(self) -> None:
+    async def settled(self, seconds: float = _STILL_SECONDS) -> None:
         """Wait until the program has nothing more to say for a moment."""
-        while True:
+        self._changed.clear()
+        while await self._says_more(seconds):
             self._changed.clear()
-            try:
-                async with asyncio.timeout(_STILL_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
-                return
+
+    async def press(self, key: str) -> None:
+        """Type a key and wait for what the program does of it."""
+        self._changed.clear()
+        self.type(key)
+        if await self._says_more(_ANSWER_SECONDS):
+            await self.settled(_STROKE_SECONDS)
+
+    async def _says_more(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def go_to(self, words: str, key: str) -> None:
         """Press `key` until the program stands at these words."""
+        await self.settled()
         for _ in range(_MOST_KEYS):
-            await self.settled()
             if words in self.place:
-                return
-            self.type(key)
+                await self.settled()
+                if words in self.place:
+                    return
+            await self.press(key)
         raise AssertionError(f"nothing at {words!r}, but at {self.place!r}:\n{self.text}")
 
 

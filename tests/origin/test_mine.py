@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pastebin.origin import keeping
@@ -222,6 +222,7 @@ _SLUGS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{1,62}[A-Za-z0-9]", fullmatch=T
 _KEPT = st.lists(st.builds(Kept, _SLUGS, st.from_regex(r"[A-Za-z0-9]{16,64}", fullmatch=True)), max_size=120)
 
 
+@settings(max_examples=30)  # each of them is long
 @given(_KEPT, _KEPT)
 def test_a_cookie_holds_the_newest_and_never_too_much(older: list[Kept], newer: list[Kept]) -> None:
     kept = keeping.added(older, newer)
