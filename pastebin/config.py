@@ -223,6 +223,7 @@ def describe(config: Config) -> Iterator[str]:
 def notices(config: Config) -> Iterator[Problem]:
     """What a node can be started with, and what whoever wrote it will hardly have meant."""
     yield from constraints.notices(config.cdn, config.admin, config.node)
+    yield from region_rules.notice_home(config.regions, config.node)
     if "geodns" in config.node.roles:
         yield from region_rules.notices(config.regions)
 

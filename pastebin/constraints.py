@@ -77,6 +77,8 @@ def check_database(database: DatabaseSection, embedded: EmbeddedSection, node: N
             "node.secret",
             "is required with a database of your own: every node needs the same; try: openssl rand -hex 32",
         )
+    if (previous := node.secret_previous.reveal()) and (len(previous) < 32 or not secret or previous == secret):
+        yield Problem("node.secret_previous", "must have 32 characters or more, and be another one than node.secret")
 
 
 def _check_replicas(database: DatabaseSection) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from pastebin import resources, roles
+from pastebin import keyring, resources, roles
 from pastebin.config import Config
 from pastebin.errors import ResourceUnavailable, StartError
 from pastebin.http import app, counted
@@ -96,7 +96,7 @@ async def run(
             needs = roles.needs_of(config.node.roles)
             held = await _enter(stack, open_now, "resources", resources.opened(config, needs, metrics, loops))
             held.sockets = sockets
-            health = Health(held.checks, held.notices)
+            health = Health(held.checks, held.notices, next(iter(keyring.fingerprints(config)), ""))
             held.portrayal = Portrayal(config.node, health, metrics, held.parts)
             doors = await _open_doors(config, held, health, stopping, stack, open_now)
             await stack.enter_async_context(loops.running(_watch_lag(metrics), name="loop-lag"))

@@ -87,7 +87,10 @@ class Store(msgspec.Struct, frozen=True):
 
 
 class Portrait(msgspec.Struct, frozen=True):
-    """One node. Parts that none of its roles has are None; what is unknown here, of another version, is passed over."""
+    """One node; `secret` is the fingerprint of the one it was given.
+
+    Parts that none of its roles has are None; what is unknown here, of another version, is passed over.
+    """
 
     node: Word
     region: Word = ""
@@ -96,6 +99,7 @@ class Portrait(msgspec.Struct, frozen=True):
     started_at: Annotated[float, Meta(ge=0, le=1e11)] = 0.0
     ready: bool = False
     problems: Annotated[dict[Word, Text], Meta(max_length=64)] = {}
+    secret: Word = ""
     requests_per_second: Amount = 0.0
     hit_ratio: Annotated[float, Meta(ge=0, le=1)] | None = None
     database: Servers | None = None

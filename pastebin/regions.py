@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from pastebin.errors import Problem
 from pastebin.places import is_site, is_url
+from pastebin.sections import NodeSection
 from pastebin.sections_regions import RegionSection
 
 CONTINENTS = ("AF", "AN", "AS", "EU", "NA", "OC", "SA")
@@ -33,6 +34,12 @@ def check(regions: Mapping[str, RegionSection]) -> Iterator[Problem]:
 def none() -> Iterator[Problem]:
     """What is said where there has to be a region and there is none."""
     yield Problem("regions", "there is none: at least one table such as [regions.us] with addresses is needed")
+
+
+def notice_home(regions: Mapping[str, RegionSection], node: NodeSection) -> Iterator[Problem]:
+    """Whether a node that knows regions is in one of them; where a name server is, matters to nobody."""
+    if regions and node.region not in regions and node.roles != ["geodns"]:
+        yield Problem("node.region", f"{node.region!r} is none of the regions; there are {_told(regions)}")
 
 
 def notices(regions: Mapping[str, RegionSection]) -> Iterator[Problem]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from pastebin import embedded
+from pastebin import embedded, keyring
 from pastebin.agents import Agents, Habits
 from pastebin.config import Config
-from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch, Unavailable
+from pastebin.errors import ResourceUnavailable, SchemaMismatch, Unavailable
 from pastebin.fingerprints import fingerprint
 from pastebin.geo import Geo
 from pastebin.http.addresses import Addresses
@@ -31,7 +28,7 @@ from pastebin.http.internal import Check, Notices
 from pastebin.http.pages import Pages
 from pastebin.http.portraying import Portrayal
 from pastebin.http.representations import Representations
-from pastebin.http.signing import Signer
+from pastebin.http.signing import SKEW_SECONDS, Signer, Verifier
 from pastebin.http.strangers import Strangers
 from pastebin.inherited import Sockets
 from pastebin.loops import Loops
@@ -147,7 +144,7 @@ class Resources:
 
     @cached_property
     def tokens(self) -> Tokens:
-        return Tokens(self.secret, self.config.database.token_seconds)
+        return Tokens(self.secret, self.config.database.token_seconds, keyring.previous(self.config))
 
     @cached_property
     def strangers(self) -> Strangers:
@@ -157,9 +154,13 @@ class Resources:
     def signer(self) -> Signer:
         return Signer(self.secret, node=self.config.node.name, strangers=self.strangers)
 
+    def verifier(self, skew_seconds: float = SKEW_SECONDS) -> Verifier:
+        """What tells the requests of other nodes from all others, at one door."""
+        return Verifier(*filter(None, (self.secret, keyring.previous(self.config))), skew_seconds=skew_seconds)
+
     @cached_property
     def administrators(self) -> Administrators:
-        return Administrators(_admin_token(self.config), self.secret)
+        return Administrators(keyring.of_administrator(self.config), self.secret)
 
     @cached_property
     def admin_door(self) -> AdminDoor:
@@ -222,7 +223,7 @@ async def opened(config: Config, needs: Needs, metrics: Metrics, loops: Loops) -
         if config.uses_embedded or not config.node.secret:
             stack.enter_context(embedded.claim(config.data_dir))
         if Needs.SECRET in needs:
-            resources.secret = _secret(config)
+            resources.secret = keyring.of_node(config)
             resources.notices["secret"] = resources.strangers.notices
             statistics = Statistics.opened(config.visits, resources.signer, lambda: resources.local_analytics)
             resources.statistics = await stack.enter_async_context(statistics)
@@ -284,7 +285,7 @@ async def _compare_secrets(resources: Resources) -> None:
     if resources.config.uses_embedded:
         await installation.replace(fingerprint(resources.secret), node)
     else:
-        await installation.compare(fingerprint(resources.secret), node)
+        await installation.compare(keyring.fingerprints(resources.config), node)
 
 
 async def _open_purging(resources: Resources, stack: AsyncExitStack) -> None:
@@ -359,39 +360,3 @@ def open_blobs(config: Config, store: BlobStore, metrics: Metrics | None = None)
 def _store(section: BlobsSection) -> Store:
     """The store as a portrait names it."""
     return Store(section.store, urlsplit(section.endpoint).netloc if section.store == "s3" else "")
-
-
-def _secret(config: Config) -> bytes:
-    """The secret that signs for the whole installation; an embedded node makes its own at the first start."""
-    if given := config.node.secret.reveal():
-        return given.encode()
-    return _own_secret(config.data_dir / "secret")
-
-
-def _admin_token(config: Config) -> str:
-    """The one that is configured; where nothing has to be, one of the node's own. Empty: there is no administrator."""
-    if (given := config.admin.token.reveal()) or not config.uses_embedded:
-        return given
-    return _own_secret(config.data_dir / "admin-token").decode(errors="replace")
-
-
-def _own_secret(path: Path) -> bytes:
-    """What the file holds; it is made where there is none."""
-    try:
-        if not path.exists():
-            _write_secret(path)
-        return path.read_bytes().strip()
-    except OSError as error:
-        raise DataDirectoryUnusable(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _write_secret(path: Path) -> None:
-    """Under its final name the file is complete, whatever happens meanwhile."""
-    unfinished = path.with_suffix(".new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(32) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)

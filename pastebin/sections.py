@@ -74,6 +74,7 @@ class NodeSection(Section, frozen=True):
     roles: Annotated[list[RoleName], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(DEFAULT_ROLES))
     data_dir: Annotated[str, Meta(min_length=1)] = "./data"
     secret: Secret = msgspec.field(default_factory=Secret)
+    secret_previous: Secret = msgspec.field(default_factory=Secret)
     drain_seconds: SecondsOrZero = 0.0
     shutdown_seconds: Seconds = 20.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -21,18 +21,22 @@ _AVERAGED_SECONDS = 40.0
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What an answer to a probe may say, as JSON, beside that its node is well."""
+    """What an answer to a probe may say, as JSON, beside that its node is well.
+
+    `secret` is the fingerprint of the node's secret; empty where it was given none.
+    """
 
     requests_per_second: float = 0.0
+    secret: str = ""
 
 
-def told(body: bytes) -> float:
-    """The requests/s that an answer speaks of; 0 where it speaks of none."""
+def told(body: bytes) -> Told:
+    """What an answer says; 0 requests/s where it speaks of none."""
     try:
-        load = msgspec.json.decode(body, type=Told).requests_per_second
+        said = msgspec.json.decode(body, type=Told)
     except UNREADABLE:
-        return 0.0
-    return load if 0 <= load < _MOST_LOAD else 0.0
+        return Told()
+    return said if 0 <= said.requests_per_second < _MOST_LOAD else Told(secret=said.secret)
 
 
 @dataclass(frozen=True, slots=True)

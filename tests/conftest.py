@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.nodes import Node, directory, started
 
+_T = TypeVar("_T")
 _MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
 
 # How long an example takes says something about the machine, and nothing about the program.
@@ -42,14 +47,46 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Workers take what lasts long first, so that in the end none waits for another; see also --planet-all."""
+    """What takes much of the machine is spread over the run, so that workers seldom do it at once; see --planet-all."""
     if not config.getoption("planet_all"):
         alone = pytest.mark.skip(reason="wants the machine for itself: -n0 --planet-all")
         for item in items:
             if item.get_closest_marker("alone"):
                 item.add_marker(alone)
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("scenario", "browser")))
+        items[:] = [item for file in _spread(items) for item in file]
+
+
+def _spread(items: list[pytest.Item]) -> list[list[pytest.Item]]:
+    """The files in an order in which what needs much of the machine has light neighbours and is over in time."""
+    light: list[list[pytest.Item]] = []
+    heavy: list[list[pytest.Item]] = []
+    crowds: list[list[pytest.Item]] = []
+    for _, found in groupby(items, key=lambda item: item.path):
+        file = list(found)
+        marks = {mark.name for item in file for mark in item.iter_markers()}
+        (crowds if "crowd" in marks else heavy if marks & {"scenario", "browser"} else light).append(file)
+    return _woven(_woven(crowds, heavy), light)
+
+
+def _woven(few: Sequence[_T], many: Sequence[_T]) -> list[_T]:
+    """All of both in their order, the few evenly among the first nine tenths of the many."""
+    step = max(1, len(many) * 9 // 10 // max(1, len(few)))
+    out: list[_T] = []
+    for number, one in enumerate(few):
+        out += [one, *many[number * step : (number + 1) * step]]
+    return [*out, *many[len(few) * step :]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_crowd_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Dozens of processes under load beside dozens of others show what a small machine does, not what we do."""
+    if request.node.get_closest_marker("crowd") is None:
+        yield
+        return
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

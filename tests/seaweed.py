@@ -22,7 +22,14 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
+from pastebin.metrics import Metrics
 from pastebin.sections import BlobsSection, Secret
+from pastebin.store.blobs import Blobs
+from pastebin.store.budget import Budget
+from pastebin.store.directory import DirectoryBlobs
+from pastebin.store.s3 import S3Blobs
+from pastebin.store.s3_bucket import Bucket
+from pastebin.store.s3_failures import Patience
 from tests.postgres import place
 from tests.programs import require
 from tests.scenarios.processes import free_port
@@ -185,6 +192,19 @@ async def seaweed_client(seaweed: Seaweed) -> AsyncIterator[Any]:
 def prefix() -> str:
     """A prefix that nobody else uses."""
     return f"{secrets.token_hex(6)}/"
+
+
+@pytest.fixture(params=["directory", "s3"])
+async def blobs(
+    request: pytest.FixtureRequest, tmp_path: Path, seaweed: Seaweed, seaweed_client: Any, prefix: str
+) -> AsyncIterator[Blobs]:
+    """Both stores, for what has to hold of either."""
+    if request.param == "directory":
+        async with DirectoryBlobs.opened(tmp_path / "blobs", min_free_bytes=0) as directory:
+            yield directory
+    else:
+        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix), Patience.with_store("store", Metrics()))
+        yield S3Blobs(bucket, bucket, Budget(64 * 1024**2))
 
 
 def _program() -> str:

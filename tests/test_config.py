@@ -159,6 +159,7 @@ def test_every_problem_is_told_at_once(write: WriteFile) -> None:
         ('[node]\nroles = ["wbe"]', "node.roles: must be one of web, read, write"),
         ('[node]\nregion = "eu\\n"', "node.region: must be 1 to 32"),
         ('[node]\nsecret = "short"', "node.secret: must have 32 characters or more"),
+        (f'[node]\nsecret_previous = "{"x" * 40}"', "node.secret_previous: must have 32 characters or more, and be"),
         ('[node]\ndata_dir = "~no-such-user/x"', "node.data_dir: is not a path of this machine"),
         ('[node]\ndata_dir = "a\\u0000b"', "node.data_dir: is not a path of this machine"),
         ("[node]\nshutdown_seconds = 0", "node.shutdown_seconds: expected number > 0"),

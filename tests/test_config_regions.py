@@ -8,7 +8,7 @@ import tomllib
 import msgspec
 import pytest
 
-from pastebin.config import describe, load
+from pastebin.config import describe, load, notices
 from pastebin.sections_regions import RegionSection
 from tests.test_config import REFERENCE, WriteFile, complaints, write
 
@@ -106,3 +106,13 @@ def test_what_cannot_work_is_refused(write: WriteFile, text: str, start: str) ->
 
 def test_what_is_right_is_taken(write: WriteFile) -> None:
     assert load(write(DNS + US)).geodns.zone == "p.example"
+
+
+def test_a_node_that_is_in_none_of_the_regions_is_noticed(write: WriteFile) -> None:
+    text = '[node]\nregion = "{}"\nroles = {}\n[regions.eu]\naddresses = ["192.0.2.1"]\n'
+    for region, roles, told in (
+        ("local", '["read"]', ["node.region: 'local' is none of the regions; there are eu"]),
+        ("eu", '["read"]', []),
+        ("local", '["geodns"]\n[geodns]\nzone = "p.example"\nnameservers = ["ns.test"]', []),
+    ):
+        assert [str(notice) for notice in notices(load(write(text.format(region, roles))))] == told

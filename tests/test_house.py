@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FOUNDATION = (
     "agents allowance backoff breaking config constraints damping deadlines decoding errors fingerprints geo hedging"
-    " inherited leaves log loops metrics models notify places portraits positions ranges regions reports retrying"
-    " calendars catalogues languages phrases sealed"
+    " inherited keyring leaves log loops metrics models notify places portraits positions ranges regions reports"
+    " retrying calendars catalogues languages phrases sealed"
     " sections sections_regions shedding sights slugs steering surrogates visitors visits"
 )
 # Rooms on one floor do not know each other; imports go down, or stay in the room.

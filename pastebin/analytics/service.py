@@ -11,7 +11,7 @@ from pastebin.analytics.keeping import Keeping
 from pastebin.analytics.showing import showing
 from pastebin.errors import ResourceUnavailable
 from pastebin.http.offer import Offer
-from pastebin.http.signing import SignedRoutes, Verifier
+from pastebin.http.signing import SignedRoutes
 from pastebin.metrics import Metrics
 from pastebin.portraits import Counts
 from pastebin.resources import Resources
@@ -46,7 +46,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         ingest.more[STATISTICS], ingest.heard = shown.stats.answer, shown.live.taken
         running = resources.loops.running(keeping.run(ingest.forget_salts), name="analytics-rolling")
         await stack.enter_async_context(running)
-        verifier = Verifier(resources.secret, skew_seconds=config.edge.clock_skew_seconds)
+        verifier = resources.verifier(config.edge.clock_skew_seconds)
         # batches are counted out where those of this process are, too
         signed = SignedRoutes(verifier, resources.metrics, 10 * section.batches_per_second, resources.strangers)
         resources.local_analytics = ingest

@@ -32,7 +32,7 @@ from pastebin.http.middleware import Observer
 from pastebin.http.offer import Offer
 from pastebin.http.passing import Passing
 from pastebin.http.protocol import Connection
-from pastebin.http.signing import SignedRoutes, Verifier
+from pastebin.http.signing import SignedRoutes
 from pastebin.http.upstreams import RemoteOrigin
 from pastebin.metrics import Metrics
 from pastebin.resources import Resources
@@ -97,7 +97,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         prepared = Prepared(cache, feed, _FOR_CACHES | {ANALYTICS.lower()})
         resources.parts["hit_ratio"] = _watched(resources.metrics, figures, prepared)
         routes = [] if local else [web.route("*", "/{path:.*}", edge.forward)]
-        verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
+        verifier = resources.verifier(section.clock_skew_seconds)
         signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second, resources.strangers)
         resources.local_edge = feed
         try:

@@ -16,7 +16,7 @@ from pastebin import surrogates
 from pastebin.cdn.feed import Feed
 from pastebin.cdn.generations import Generations, Requirement
 from pastebin.http.offer import Offer
-from pastebin.http.signing import SignedRoutes, Verifier
+from pastebin.http.signing import SignedRoutes
 from pastebin.resources import Resources
 
 
@@ -26,7 +26,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     section = resources.config.edge
     generations = Generations(section.tombstone_seconds)
     feed = Feed(_Nothing(), generations, resources.metrics, lease_seconds=section.lease_seconds)
-    verifier = Verifier(resources.secret, skew_seconds=section.clock_skew_seconds)
+    verifier = resources.verifier(section.clock_skew_seconds)
     signed = SignedRoutes(verifier, resources.metrics, section.purges_per_second, resources.strangers)
 
     def required(slug: str) -> Requirement:

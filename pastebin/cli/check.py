@@ -24,21 +24,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if a node could be started with it, as far as its text, zone file, keys and geographic database tell."""
-    config = settings.load(arguments, _in_files)
+    of_files: list[Problem] = []
+    config = settings.load(arguments, lambda config: _in_files(config, of_files))
     print("\n".join(describe(config)).rstrip(), flush=True)
-    for notice in notices(config):
+    for notice in (*notices(config), *of_files):
         tell(f"notice: {notice}")
     return 0
 
 
-def _in_files(config: Config) -> Iterator[Problem]:
-    """What is wrong in the files that the configuration names."""
+def _in_files(config: Config, of_files: list[Problem]) -> Iterator[Problem]:
+    """What is wrong in the files that the configuration names; notices of what can be started with are added."""
     geodns = config.geodns
     told = {problem.field for problem in constraints.check_geodns(geodns, config.regions, config.node)}
     is_made = not geodns.file and "geodns.nameservers" in told
     if geodns.zone and "geodns.zone" not in told and not is_made and (geodns.file or geodns.nameservers):
         try:
-            reloading.load(geodns)
+            of_files += reloading.load(geodns)[0].notices
         except ConfigError as error:
             yield from error.problems
     try:

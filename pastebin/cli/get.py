@@ -136,7 +136,9 @@ async def _get(server: str, wish: Wish) -> None:
 
 
 async def _fetch(session: Session, wish: Wish, paste: Paste, token: str | None) -> None:
-    files = choose_files(paste.files, wish)
+    # what the files of a protected paste are called is told by the reveal only
+    is_veiled = paste.is_protected and all(file.name is None for file in paste.files)
+    files = paste.files if is_veiled and wish.name is not None else choose_files(paste.files, wish)
     if not (wish.reveals and paste.is_protected):
         try:
             await _download(session, wish, paste, files, token)
@@ -241,7 +243,7 @@ def _path(slug: str, file: File, paste: Paste) -> str:
 
 async def _reveal(session: Session, wish: Wish, files: list[File], token: str | None) -> None:
     """Read a protected paste. There is one chance only, so it is first made sure that there is a place for it."""
-    names = [file.name or wish.slug for file in files] or [wish.name or wish.slug]
+    names = [file.name or wish.name or wish.slug for file in files] or [wish.name or wish.slug]
     for name in names:
         check_place(wish.output, name)
     content = {} if wish.password is None else {"password": wish.password}

@@ -100,6 +100,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="encrypt it here, with title and names; the key is in the address only (needs pastebin[encrypt])",
     )
+    add(
+        "--reject-secrets",
+        action="store_true",
+        help="have the server refuse it if something in it looks like a private key, a token or a password",
+    )
     add("--slug", help="the last part of its address, of your own choice")
     add("--parent", metavar="SLUG", help="the paste that this one is a fork of")
     add(
@@ -157,6 +162,8 @@ def _check_encryption(arguments: argparse.Namespace) -> None:
     encrypted_cipher.require_library()
     if arguments.raw:
         raise UsageError("--raw cannot be used with --encrypt: the bytes alone are of no use")
+    if arguments.reject_secrets:
+        raise UsageError("--reject-secrets cannot be used with --encrypt: the server sees nothing of what is encrypted")
     if arguments.idempotency_key:
         raise UsageError("--idempotency-key cannot be used with --encrypt, which makes something else each time")
 
@@ -176,8 +183,9 @@ def choose_options(arguments: argparse.Namespace, sources: Sequence[Source]) -> 
     chosen = {name: getattr(arguments, name) for name in _OPTIONS}
     if chosen["name"] is None and len(sources) == 1:
         chosen["name"] = sources[0].name
-    if arguments.burn:
-        chosen["burn"] = "true"
+    for flag in ("burn", "reject_secrets"):
+        if getattr(arguments, flag):
+            chosen[flag] = "true"
     return {name: str(value) for name, value in chosen.items() if value is not None}
 
 

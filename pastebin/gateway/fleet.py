@@ -23,9 +23,10 @@ from pastebin.gateway.members import Member, Word
 from pastebin.gateway.wants import Want
 from pastebin.geo import Geo
 from pastebin.http.exchanges import Ask
+from pastebin.http.strangers import Strangers
 from pastebin.http.upstreams import IDLE_SECONDS, RemoteOrigin, Upstream
 from pastebin.sections_regions import GatewaySection, RegionNodeSection, RegionSection
-from pastebin.shedding import Share, Shedding, told
+from pastebin.shedding import Share, Shedding, Told, told
 from pastebin.steering import Steering
 from pastebin.store.discovery import Answer, Discovery
 
@@ -37,7 +38,11 @@ _LONGEST_TTL_SECONDS = 300.0
 
 
 class Fleet:
-    """The members by region. `here` is the region of this gateway, or "" where it is of none."""
+    """The members by region. `here` is the region of this gateway, or "" where it is of none.
+
+    `secrets` are the fingerprints of the secrets that nodes may have: one that has another is sent nothing. Without
+    any nobody is compared.
+    """
 
     def __init__(
         self,
@@ -46,12 +51,16 @@ class Fleet:
         here: str,
         geo: Geo,
         figures: Figures,
+        secrets: Collection[str] = (),
+        strangers: Strangers | None = None,
     ) -> None:
         self._section = section
         self._regions = regions
         self._here = here if here in regions and not section.steer else ""
         self._geo = geo
         self._figures = figures
+        self._secrets = secrets
+        self._strangers = strangers
         self._steering = Steering(regions)
         self._damping = Damping(section.down, section.up)
         self._shedding = Shedding(0.0)
@@ -87,6 +96,13 @@ class Fleet:
         """Every member as it is found from here."""
         now = asyncio.get_running_loop().time()
         return [member.portrait(now) for member in self.members()]
+
+    async def check(self) -> str | None:
+        """What is wrong where every node that says which secret it has, has another one than this gateway."""
+        known = [member.is_stranger for member in self.members() if member.is_stranger is not None]
+        if known and all(known):
+            return "every node of the regions has another node.secret than this gateway: give every node the same"
+        return None
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -192,12 +208,18 @@ class Fleet:
                     body = b""
                     while len(body) < _ANSWER_BYTES and (piece := await reply.read()):
                         body += piece
-                    member.load = told(body)
+                    self._hear(member, told(body))
                 finally:
                     reply.close()
         except (PastebinError, TimeoutError):
             pass
         member.probed = self._damping.after(member.probed, is_well=is_well)
+
+    def _hear(self, member: Member, said: Told) -> None:
+        member.load = said.requests_per_second
+        member.is_stranger = said.secret not in self._secrets if self._secrets and said.secret else None
+        if member.is_stranger and self._strangers is not None:
+            self._strangers.has_refused(f"node {member.name} of region {member.region}")
 
 
 def _is_address(host: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from pastebin import keyring
 from pastebin.errors import BadUpstream, UpstreamTimeout, UpstreamUnavailable
 from pastebin.gateway import grammar
 from pastebin.gateway.announced import Announced
@@ -44,7 +45,9 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         geo = stack.enter_context(Geo.opened(config.geo))
         await stack.enter_async_context(resources.loops.running(geo.watch(), name="gateway-geo"))
         figures = Figures(resources.metrics.registry)
-        fleet = Fleet(section, config.regions, config.node.region, geo, figures)
+        secrets = keyring.fingerprints(config)
+        fleet = Fleet(section, config.regions, config.node.region, geo, figures, secrets, resources.strangers)
+        resources.checks["secret"] = fleet.check
         stack.callback(fleet.close)
         await stack.enter_async_context(resources.loops.running(fleet.probe(), name="gateway-probes"))
         for region, node in fleet.named():

@@ -27,14 +27,20 @@ class Member:
 
     name: str
     region: str
-    roles: tuple[str, ...]
+    given_roles: tuple[str, ...]
     upstream: Upstream
     circuit: Circuit
     internal: Upstream | None = None
     probed: State = field(default_factory=State)
     load: float = 0.0  # requests/s, as it says itself
+    is_stranger: bool | None = None  # it has another secret; None while it does not say which
     latency: Latency = field(default_factory=Latency)
     in_flight: int = 0
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What it is asked for: nothing, while it has another secret."""
+        return () if self.is_stranger else self.given_roles
 
     def is_well(self, now: float) -> bool:
         """See `balancing.Candidate`."""
@@ -47,7 +53,7 @@ class Member:
 
     def word(self, now: float) -> Word:
         """For figures."""
-        if not self.probed.is_up:
+        if self.is_stranger or not self.probed.is_up:
             return "down"
         return "up" if self.circuit.state(now) == "closed" else "ejected"
 

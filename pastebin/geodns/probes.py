@@ -133,7 +133,7 @@ class Probes:
                 body = await response.content.read(_ANSWER_BYTES)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return None
-        return told(body)
+        return told(body).requests_per_second
 
     async def _hear(self, url: str) -> None:
         """What another name server finds; silence is nothing found."""

@@ -46,6 +46,8 @@ class Source:
         """Raises ConfigError with every problem of the zone and its keys."""
         self._digests = self._present()  # before they are read: what is written meanwhile is seen the next time
         zone, signatures = load(self.section)
+        for notice in zone.notices:
+            log.warning("%s", notice)
         answers = Answers(zone, self._addresses, self.section.ttl_seconds, signatures)
         if signatures is not None:
             answers.sign(time.time())

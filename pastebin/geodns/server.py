@@ -28,7 +28,7 @@ from pastebin.geodns.reloading import Source, hangup, reloading
 from pastebin.geodns.responding import OUTCOMES, Facts, Responder, Rules
 from pastebin.geodns.scopes import Scopes
 from pastebin.http.offer import Offer
-from pastebin.http.signing import Answer, SignedRoutes, Verifier
+from pastebin.http.signing import Answer, SignedRoutes
 from pastebin.metrics import Metrics
 from pastebin.places import parse_address
 from pastebin.portraits import Names, Part
@@ -92,7 +92,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
         await stack.enter_async_context(resources.loops.running(probes.run(), name="geodns-probes"))
         looking = reloading(source, geo, responder, called)
         await stack.enter_async_context(resources.loops.running(looking, name="geodns-reload"))
-        signed = SignedRoutes(Verifier(resources.secret), resources.metrics, _CALLS_PER_SECOND, resources.strangers)
+        signed = SignedRoutes(resources.verifier(), resources.metrics, _CALLS_PER_SECOND, resources.strangers)
         backend = powerdns.Backend(responder, follows_subnets=section.client_subnet)
         yield Offer(
             internal=[web.get(STATES, signed.only(_states(probes))), web.post(powerdns.PATH, backend.answer)],

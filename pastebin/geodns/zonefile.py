@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,35 @@ from dns.rdata import Rdata
 from dns.rrset import RRset
 
 from pastebin.errors import ConfigError, Problem
+from pastebin.geodns.mistakes import explained
 
 _FILE_BYTES = 16 * 1024**2
 _NAME = "zone"  # what the reader calls the file before the number of a line
 # whatever can hold a parenthesis that is none, and parentheses
 _PARTS = re.compile(r'\\.|"(?:\\.|[^"\\])*"|;.*|[()]')
 
-Tell = Callable[[str], object]
+# $UNICODE changes how names are read, for a reader that has said it may, and $INCLUDE reads other files
+_DIRECTIVES = ("$GENERATE", "$ORIGIN", "$TTL")
 
 
-def read(path: str, origin: dns.name.Name, tell: Tell) -> list[RRset]:
-    """Every record of a file, those outside the zone too; `tell` is told of each line that is none.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The records of a file, the lines on which those of a name and type begin, and lines with what is wrong there."""
+
+    rrsets: list[RRset]
+    lines: dict[tuple[dns.name.Name, int], int] = field(default_factory=dict)
+    mistakes: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read(path: str, origin: dns.name.Name) -> Contents:
+    """Every record of a file, those outside the zone too.
 
     Blocks. Raises ConfigError for a file that cannot be read at all.
     """
-    collector = _Collector(origin, tell)
+    collector = _Collector(origin)
     transaction: Any = collector  # as much of one as the reader uses
-    reader = dns.zonefile.Reader(dns.tokenizer.Tokenizer("", _NAME), dns.rdataclass.IN, transaction)
+    tokens = dns.tokenizer.Tokenizer("", _NAME)
+    reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, transaction, allow_directives=_DIRECTIVES)
     reader.zone_origin = dns.name.root  # else it leaves out, without a word, what lies outside the zone
     for line, entry in _entries(_text(Path(path).expanduser())):
         collector.line = line
@@ -41,19 +54,23 @@ def read(path: str, origin: dns.name.Name, tell: Tell) -> list[RRset]:
         try:
             reader.read()
         except (dns.exception.DNSException, ValueError) as error:
-            tell(f"line {line}: {re.sub(f'^{_NAME}:[0-9]+: ', '', str(error))}")
-    return list(collector.rrsets.values())
+            collector.tell(explained(entry, error))
+    return Contents(list(collector.rrsets.values()), collector.lines, collector.mistakes)
 
 
 class _Collector:
     """Takes what the reader finds: what dnspython's own do, but for refusing and replacing records without a word."""
 
-    def __init__(self, origin: dns.name.Name, tell: Tell) -> None:
+    def __init__(self, origin: dns.name.Name) -> None:
         self.rrsets: dict[tuple[dns.name.Name, int, int], RRset] = {}
+        self.lines: dict[tuple[dns.name.Name, int], int] = {}
         self.line = 0
         self.manager = self
         self._origin = origin
-        self._tell = tell
+        self.mistakes: list[tuple[int, str]] = []
+
+    def tell(self, wrong: str) -> None:
+        self.mistakes.append((self.line, wrong))
 
     def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
         return self._origin, False, self._origin
@@ -69,8 +86,9 @@ class _Collector:
         key = (name, int(type_), int(covers))
         if (rrset := self.rrsets.get(key)) is None:
             rrset = self.rrsets[key] = RRset(name, dns.rdataclass.IN, type_, covers)
+            self.lines.setdefault((name, int(type_)), self.line)
         if dns.rdatatype.is_singleton(type_) and len(rrset) and rdata not in rrset:
-            self._tell(f"line {self.line}: {name} {dns.rdatatype.to_text(type_)} stands there more than once")
+            self.tell(f"{name} {dns.rdatatype.to_text(type_)} stands there more than once")
             return
         rrset.add(rdata, ttl)
 

@@ -46,10 +46,13 @@ _ABSENCES = (404, 410, 451)  # errors that show something of the history
 
 
 class Tokens:
-    """Makes and reads tokens. A min-LSN token, for node to node, is none for a session and the reverse."""
+    """Makes and reads tokens. A min-LSN token, for node to node, is none for a session and the reverse.
 
-    def __init__(self, secret: bytes, token_seconds: float) -> None:
-        self._secret = secret
+    What was sealed with the `previous` secret is read, too; it is empty where there was none.
+    """
+
+    def __init__(self, secret: bytes, token_seconds: float, previous: bytes = b"") -> None:
+        self._secrets = (secret, previous) if previous else (secret,)
         self.token_seconds = token_seconds
         self._sealed: tuple[Position, int, Purpose, str] | None = None
 
@@ -60,7 +63,7 @@ class Tokens:
         if (last := self._sealed) is not None and last[0] is position and last[1:3] == (expiry, purpose):
             return last[3]
         body = _BODY.pack(_VERSION, position.system_id, position.timeline, position.lsn, expiry)
-        token = base64.urlsafe_b64encode(body + self._mac(body, purpose)).decode().rstrip("=")
+        token = base64.urlsafe_b64encode(body + _mac(self._secrets[0], body, purpose)).decode().rstrip("=")
         self._sealed = position, expiry, purpose, token
         return token
 
@@ -71,7 +74,7 @@ class Tokens:
         except (binascii.Error, ValueError):
             return None
         body, mac = sealed[: _BODY.size], sealed[_BODY.size :]
-        if len(body) != _BODY.size or not hmac.compare_digest(mac, self._mac(body, purpose)):
+        if len(body) != _BODY.size or not self._is_ours(body, mac, purpose):
             return None
         version, system_id, timeline, lsn, expiry = _BODY.unpack(body)
         return Position(system_id, timeline, lsn) if version == _VERSION and expiry >= now else None
@@ -84,10 +87,14 @@ class Tokens:
             return False
         body, mac = sealed[: _BODY.size], sealed[_BODY.size :]
         looks_right = len(mac) == _MAC_BYTES and body[0] == _VERSION
-        return looks_right and not hmac.compare_digest(mac, self._mac(body, purpose))
+        return looks_right and not self._is_ours(body, mac, purpose)
 
-    def _mac(self, body: bytes, purpose: Purpose) -> bytes:
-        return hmac.digest(self._secret, purpose.encode() + b"\0" + body, "sha256")[:_MAC_BYTES]
+    def _is_ours(self, body: bytes, mac: bytes, purpose: Purpose) -> bool:
+        return any(hmac.compare_digest(mac, _mac(secret, body, purpose)) for secret in self._secrets)
+
+
+def _mac(secret: bytes, body: bytes, purpose: Purpose) -> bytes:
+    return hmac.digest(secret, purpose.encode() + b"\0" + body, "sha256")[:_MAC_BYTES]
 
 
 def session_of(given: list[tuple[Purpose, str]], tokens: Tokens, untrusted: Allowance, *, now: float) -> Session:

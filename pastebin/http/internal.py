@@ -24,11 +24,13 @@ _CHECK_SECONDS = 2.0
 class Health:
     """The state of the node and the checks of its resources; a check returns None or what is wrong.
 
-    Notices tell what is wrong although the node can do its work; they cost nothing to ask for.
+    Notices tell what is wrong although the node can do its work; they cost nothing to ask for. `secret` is the
+    fingerprint of the secret that the node was given.
     """
 
     checks: Mapping[str, Check]
     notices: Mapping[str, Notices] = field(default_factory=dict)
+    secret: str = ""
     started: bool = False
     draining: bool = False
     _answer: dict[str, str] = field(default_factory=dict)
@@ -91,6 +93,8 @@ class InternalHandlers:
             "problems": wrong,
             "requests_per_second": self._metrics.pace.per_second,
         }
+        if self._health.secret:
+            answer["secret"] = self._health.secret
         if warnings := self._health.warnings():
             answer["warnings"] = warnings
         return _json(answer, 503 if wrong else 200)

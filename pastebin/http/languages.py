@@ -51,10 +51,15 @@ def renamed(vary: str) -> str:
 
 
 def reveal(headers: MutableMultiMapping[str], request_headers: MultiMapping[str]) -> None:
-    """Rename the field in the Vary of an answer, unless the client is such a cache itself."""
+    """Rename the field in the Vary of an answer, unless the client is such a cache itself.
+
+    What its cookie has chosen is for nobody else: caches between it and this one see Accept-Language only.
+    """
     vary = headers.get(hdrs.VARY)
     if vary is not None and HEADER not in request_headers and FIELD in vary.lower():
         headers[hdrs.VARY] = renamed(vary)
+        if _chosen(request_headers) is not None:
+            _close(headers)
 
 
 def speaking() -> Middleware:
@@ -81,10 +86,8 @@ async def tell(request: web.Request, response: web.StreamResponse) -> None:
     listed = headers.get(hdrs.VARY)
     if listed is None or field.lower() not in listed.lower():
         headers[hdrs.VARY] = f"{listed}, {field}" if listed else field
-    if voice.choice.is_hidden and caching.is_shared(headers):
-        headers[caching.SHARED] = "no-store"
-        told = headers.get(hdrs.CACHE_CONTROL, "no-cache").replace("public", "private")
-        headers[hdrs.CACHE_CONTROL] = told if "private" in told else f"private, {told}"
+    if voice.choice.is_hidden:
+        _close(headers)
 
 
 def remember(response: web.StreamResponse, language: str, *, secure: bool) -> None:
@@ -98,6 +101,14 @@ def remember(response: web.StreamResponse, language: str, *, secure: bool) -> No
 def chosen(request: web.Request) -> str | None:
     """What the reader has chosen, if anything."""
     return _chosen(request.headers)
+
+
+def _close(headers: MutableMultiMapping[str]) -> None:
+    """Keep an answer from shared caches."""
+    if caching.is_shared(headers):
+        headers[caching.SHARED] = "no-store"
+        told = headers.get(hdrs.CACHE_CONTROL, "no-cache").replace("public", "private")
+        headers[hdrs.CACHE_CONTROL] = told if "private" in told else f"private, {told}"
 
 
 def _choice(headers: MultiMapping[str]) -> Choice:

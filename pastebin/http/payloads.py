@@ -112,6 +112,7 @@ class WindowQuery(Payload, frozen=True):
 
     file: Annotated[int, Meta(ge=1, le=10**6)] = 1
     line: str = "1"
+    syntax: str = ""
     q: str = ""
     regex: bool = False
     ignore_case: bool = False

@@ -54,6 +54,7 @@ class Portrayal:
                 version=__version__,
                 started_at=self._started_at,
                 ready=not problems,
+                secret=self._health.secret,
                 problems={name: wrong[:1024] for name, wrong in problems.items()},
                 requests_per_second=self._metrics.pace.per_second,
                 **{name: part() for name, part in self._parts.items()},

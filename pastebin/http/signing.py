@@ -71,7 +71,9 @@ class Signer:
 
 
 class Verifier:
-    """Tells requests of our own from all others. What was accepted once is remembered for as long as it could return.
+    """Tells requests of our own, signed with one of these secrets, from all others.
+
+    What was accepted once is remembered for as long as it could return.
 
     Only what is signed rightly is remembered, so strangers cannot make it forget; if our own are too many, the next
     one is refused.
@@ -79,14 +81,13 @@ class Verifier:
 
     def __init__(
         self,
-        secret: bytes,
-        *,
+        *secrets: bytes,
         skew_seconds: float = SKEW_SECONDS,
         clock: Callable[[], float] = time.time,
         most: int = _MOST_NONCES,
     ) -> None:
-        self._secret = secret
-        self._fingerprint = fingerprint(secret)
+        self._secrets = secrets
+        self._fingerprints = {fingerprint(secret) for secret in secrets}
         self._skew_seconds = skew_seconds
         self._clock = clock
         self._most = most
@@ -104,10 +105,11 @@ class Verifier:
         if (reason := self.refusal_of_head(headers)) is not None:
             return reason
         timestamp, nonce = headers[TIMESTAMP], headers[NONCE]
-        expected = _signature(self._secret, method, target, timestamp, nonce, body)
-        if not hmac.compare_digest(expected.encode(), headers[SIGNATURE].encode("utf-8", "replace")):
+        signature = headers[SIGNATURE].encode("utf-8", "replace")
+        expected = (_signature(secret, method, target, timestamp, nonce, body) for secret in self._secrets)
+        if not any(hmac.compare_digest(one.encode(), signature) for one in expected):
             mark, _ = strangers.signer(headers.get(SIGNER, ""))
-            return "secret" if mark and mark != self._fingerprint else "forged"
+            return "secret" if mark and mark not in self._fingerprints else "forged"
         self._forget(self._clock())
         if nonce in self._seen:
             return "replayed"

@@ -15,11 +15,11 @@ from pastebin.models import Analytics, File, Paste, Protection, Published, Visib
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileView:
-    """One file of a paste."""
+    """One file of a paste. What a protected paste holds, `name`, `sha256` and `syntax`, is told to its owner only."""
 
     name: str | None
     size: int
-    sha256: str
+    sha256: str | None
     media_type: str
     syntax: str | None
     raw_url: str
@@ -198,12 +198,17 @@ def encode(view: Any) -> bytes:
     return orjson.dumps(view, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS | orjson.OPT_APPEND_NEWLINE)
 
 
-def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None) -> dict[str, Any]:
+def paste_view(
+    paste: Paste, base: str, contents: dict[int, bytes] | None = None, *, is_veiled: bool = False
+) -> dict[str, Any]:
     """The members of a PasteView; with `contents` by position those of a PasteContentView.
 
-    A dict: what is encoded and forgotten need not become a dataclass before.
+    `is_veiled` leaves out what tells of the content: by a digest it could be guessed without the password. A dict: what
+    is encoded and forgotten need not become a dataclass before.
     """
-    if contents is None:
+    if is_veiled:
+        files = [_veiled_view(paste, file, base) for file in paste.files]
+    elif contents is None:
         files = [_file_view(paste, file, base) for file in paste.files]
     else:
         files = [_content_view(paste, file, base, contents.get(file.position)) for file in paste.files]
@@ -212,7 +217,7 @@ def paste_view(paste: Paste, base: str, contents: dict[int, bytes] | None = None
         "slug": paste.slug,
         "url": url,
         "raw_url": f"{url}/raw",
-        "title": paste.title,
+        "title": None if is_veiled else paste.title,
         "visibility": paste.visibility,
         "protection": paste.protection,
         "created_at": paste.created_at,
@@ -246,6 +251,11 @@ def _file_view(paste: Paste, file: File, base: str) -> dict[str, Any]:
         "syntax": file.syntax,
         "raw_url": base + raw_path(paste, file),
     }
+
+
+def _veiled_view(paste: Paste, file: File, base: str) -> dict[str, Any]:
+    hidden = dict.fromkeys(("name", "sha256", "syntax"))
+    return {**_file_view(paste, file, base), **hidden, "raw_url": f"{base}/{paste.slug}/raw"}
 
 
 def _content_view(paste: Paste, file: File, base: str, content: bytes | None) -> dict[str, Any]:

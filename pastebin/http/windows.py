@@ -14,7 +14,8 @@ from pastebin.models import File, Paste
 class WindowView:
     """Lines `first` to `last` of a file. Addresses are None where there is nothing more in that direction.
 
-    `html` is the lines, highlighted. `line_count` is None while the lines are being counted.
+    `html` is the lines, highlighted, of a terminal if `is_screen`. `line_count` is None while the lines are being
+    counted. `syntax` is what the reader asked to have them read as, empty for what the file itself says.
     """
 
     html: Markup
@@ -24,6 +25,8 @@ class WindowView:
     last: int
     line_count: int | None
     is_cut: bool
+    is_screen: bool
+    syntax: str
     first_url: str | None
     previous_url: str | None
     next_url: str | None
@@ -32,10 +35,13 @@ class WindowView:
 
 
 def lines_path(paste: Paste, file: File, line: int | str | None = None, **more: str) -> str:
-    """Address of the page that shows a file from a line on; the first file and the first line need not be named."""
+    """Address of the page that shows a file from a line on; the first file and the first line need not be named.
+
+    What is empty of `more` is left out.
+    """
     query = {
         **({"file": str(file.position + 1)} if file.position else {}),
         **({"line": str(line)} if line not in (None, 1) else {}),
-        **more,
+        **{name: value for name, value in more.items() if value},
     }
     return f"/{paste.slug}/lines{f'?{urlencode(query)}' if query else ''}"

@@ -77,7 +77,7 @@ class Comparisons:
         comparison = await self._comparing.compare(old, new, layout)
         files = shown(comparison)
         context = {"comparison": comparison, "files": files, "places": places, "layout": layout, "site_url": base}
-        text = self._pages.render("diff.html", **context)
+        text = await self._pages.render_long("diff.html", len(files), **context)
         headers = {**page_headers("no-referrer"), **_caching(request, old, new)}
         etag = _etag(old, new, base, layout, self._pages.version)
         vary = (hdrs.ACCEPT,)

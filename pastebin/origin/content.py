@@ -15,6 +15,7 @@ from pastebin.http.payloads import CreatePaste, Part, PasteChanges, PasteOptions
 from pastebin.http.short import Short
 from pastebin.models import NO_OPTIONS, Options
 from pastebin.origin.create_form import Typed
+from pastebin.origin.refusals import Place
 from pastebin.phrases import Phrase
 from pastebin.sections import LimitsSection
 from pastebin.services.intake import Intake
@@ -136,6 +137,7 @@ class ContentReader:
         parts: set[str] = set()
         async for file in form.files():
             parts.add(file.field)
+            typed.places.append(Place(file.field, file.name, file.is_typed))
             chunks = typed.noting(file.field, file.chunks) if file.is_typed else file.chunks
             await taken.add(chunks, name=file.name, syntax=file.syntax)
         return payloads.text_options(typed.options(parts), key, _OPTIONS[struct])

@@ -8,30 +8,30 @@ from typing import Any
 
 from pastebin import slugs
 from pastebin.errors import Problem
+from pastebin.origin import lifetimes
+from pastebin.origin.refusals import Place
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.intake import NAME_BYTES
-from pastebin.services.publishing import TITLE_CHARACTERS
+from pastebin.services.wishes import TITLE_CHARACTERS
 
-# How long a paste may live, by the option `expires_in`.
-_LIFETIMES = {"10m": 600, "1h": 3600, "1d": 86_400, "1w": 604_800, "30d": 2_592_000, "365d": 31_536_000}
 # Places for text without a script; more where more was typed.
 _TEXTS = 4
 _MOST_TEXTS = 1000
 _NUMBERED = re.compile(r"(name|syntax|content)-([1-9][0-9]{0,4})")
-# What `input type=datetime-local` sends, and what people type where that is a mere text field.
-_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?")
 
 
 class Typed:
     """What a form was filled in with, kept until it is known whether it has to be shown again.
 
-    Of its texts, `room` bytes are kept in all; `is_whole` says that this was everything.
+    Of its texts, `room` bytes are kept in all; `is_whole` says that this was everything. `places` are those of its
+    files, in order.
     """
 
     def __init__(self, room: int) -> None:
         self.fields: dict[str, str] = {}
         self.is_whole = True
+        self.places: list[Place] = []
         self._room = room
         self._texts: dict[str, bytearray] = {}
 
@@ -66,8 +66,7 @@ class Typed:
                 del asked[name]
         if is_ours and (moment := asked.get("expires_at")):
             asked.pop("expires_in", None)
-            if found := _MOMENT.fullmatch(moment.strip()):
-                asked["expires_at"] = f"{found[1]}T{found[2]}{found[3] or ':00'}Z"
+            asked["expires_at"] = lifetimes.moment(moment)
         if is_ours and asked.pop("publish", ""):
             asked.pop("reject_secrets", None)
         return asked
@@ -79,19 +78,18 @@ def create_context(
     problems: list[Problem],
     *,
     has_credentials: bool = False,
+    has_lost_files: bool = False,
     is_whole: bool = True,
 ) -> dict[str, Any]:
     """The context of `create.html`; `values` is what was typed before, `name-2` and `content-2` a second text.
 
-    `has_credentials` asks whether what looks like one is to be published all the same; not `is_whole` says that what
-    was typed is too long to be shown again.
+    `has_credentials` asks whether what looks like one is to be published all the same; `has_lost_files` that files be
+    chosen again; not `is_whole` says that what was typed is too long to be shown again.
     """
     longest = limits.max_lifetime_seconds
-    lifetimes = [value for value, seconds in _LIFETIMES.items() if not longest or seconds <= longest]
+    offered = lifetimes.offered(limits)
     if limits.default_lifetime_seconds or longest:
-        lifetimes.insert(0, "")
-    if not longest:
-        lifetimes.insert(0, "never")
+        offered.insert(offered.count("never"), "")
     return {
         "limits": {
             "max_bytes": limits.max_paste_bytes,
@@ -101,12 +99,13 @@ def create_context(
             "max_title_characters": TITLE_CHARACTERS,
         },
         "syntaxes": [(syntax.name, syntax.label) for syntax in syntaxes.ALL],
-        "lifetimes": lifetimes,
+        "lifetimes": offered,
         "slug_pattern": slugs.PATTERN,
         "texts": _texts(values),
         "values": values,
         "problems": problems,
         "has_credentials": has_credentials,
+        "has_lost_files": has_lost_files,
         "is_whole": is_whole,
     }
 

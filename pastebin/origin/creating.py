@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
+from pastebin import languages
 from pastebin.errors import CredentialsFound, InvalidPaste, Problem, SlugTaken
 from pastebin.http import asking, views
 from pastebin.http.addresses import Addresses
 from pastebin.http.negotiation import prefers_json
 from pastebin.http.pages import SCRIPTED, Pages, html_response
 from pastebin.models import Published
-from pastebin.origin import keeping, tokens
+from pastebin.origin import keeping, refusals, tokens
 from pastebin.origin.content import ContentReader
 from pastebin.origin.create_form import Typed, create_context
 from pastebin.origin.encrypted import sealing_of
@@ -19,6 +20,7 @@ from pastebin.origin.read import json_answer
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.publishing import Publishing
+from pastebin.services.rendering import Rendering
 
 
 class CreateHandlers:
@@ -31,7 +33,9 @@ class CreateHandlers:
         pages: Pages,
         addresses: Addresses,
         limits: LimitsSection,
+        rendering: Rendering,
     ) -> None:
+        self._rendering = rendering
         self._publishing = publishing
         self._content = content
         self._pages = pages
@@ -42,12 +46,13 @@ class CreateHandlers:
     def of(cls, resources: Resources, content: ContentReader) -> CreateHandlers:
         """With what a node has."""
         limits = resources.config.limits
-        return cls(resources.publishing, content, resources.pages, resources.addresses, limits)
+        return cls(resources.publishing, content, resources.pages, resources.addresses, limits, resources.rendering)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """303 to the new paste; for a script of the page 201, with the token in JSON and that address as Location."""
         base = self._addresses.base(request)
         asking.check_same_site(request, base)
+        self._rendering.expect()  # the answer leads to the page of something new
         typed = Typed(self._limits.page_bytes)
         as_json = prefers_json(request.headers.get(hdrs.ACCEPT))
         try:
@@ -55,6 +60,8 @@ class CreateHandlers:
                 options = await self._content.read(request, taken, typed=typed)
                 published = await self._publishing.create(taken, options)
         except (InvalidPaste, SlugTaken) as error:
+            if as_json and request.path == keeping.PATH:  # which pages post to, and no program
+                raise _in_words(error) from None
             if as_json:
                 raise
             return self._form_again(typed, error, base)
@@ -78,7 +85,8 @@ class CreateHandlers:
         return response
 
     def _form_again(self, typed: Typed, error: InvalidPaste | SlugTaken, base: str) -> web.Response:
-        problems = error.problems if isinstance(error, InvalidPaste) else [Problem("slug", error.detail)]
+        told = error.problems if isinstance(error, InvalidPaste) else [Problem("slug", SlugTaken().detail)]
+        problems = refusals.of_fields(told, typed.places, files="file")
         values = typed.values()
         values.pop("password", None)
         context = create_context(
@@ -86,8 +94,18 @@ class CreateHandlers:
             values,
             problems,
             has_credentials=isinstance(error, CredentialsFound),
+            has_lost_files=any(not place.is_typed for place in typed.places),
             is_whole=typed.is_whole,
         )
         status = 422 if isinstance(error, InvalidPaste) else 409
         headers = {"Content-Security-Policy": SCRIPTED}
         return html_response(self._pages.render("create.html", **context, site_url=base), status, headers)
+
+
+def _in_words(error: InvalidPaste | SlugTaken) -> InvalidPaste | SlugTaken:
+    """The same in the language of the page, whose script shows it."""
+    if isinstance(error, InvalidPaste):
+        error.problems = refusals.translated(error.problems)
+    else:
+        error.detail = languages.say(SlugTaken().detail)
+    return error

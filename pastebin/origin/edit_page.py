@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Literal
 
 from aiohttp import web
@@ -12,22 +13,23 @@ from pastebin.http.addresses import Addresses
 from pastebin.http.app import Routes
 from pastebin.http.pages import SCRIPTED, Pages, html_response
 from pastebin.models import Paste
-from pastebin.origin import edit_form, managing, tokens
+from pastebin.origin import edit_form, lifetimes, refusals, tokens
 from pastebin.origin.comparisons import ShownChange, shown
 from pastebin.origin.edit_form import EditedFile, Typed
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.comparing import Comparison
-from pastebin.services.publishing import TITLE_CHARACTERS
 from pastebin.services.reading import Reading
 from pastebin.services.recalling import Recalling
+from pastebin.services.wishes import TITLE_CHARACTERS
 from pastebin.store.history import History
 
 Mode = Literal["edit", "fork"]
 # What the page has to tell beside single problems.
 News = Literal["", "conflict", "token", "gone", "refused"]
 
+_ATTEMPT_BYTES = 16
 _SLUG = "{slug:[A-Za-z0-9_-]+}"
 
 
@@ -127,7 +129,7 @@ class EditPage:
         elif problems.row_of(error).status in (401, 403) and not isinstance(error, RevealRequired):
             news = "token"
         rows = edit_form.again(paste.files if paste else (), typed)
-        told = error.problems if isinstance(error, InvalidPaste) else [Problem("", error.detail)]
+        told = refusals.of_fields(error.problems) if isinstance(error, InvalidPaste) else [Problem("", error.detail)]
         status = problems.row_of(error).status
         values = typed.fields
         return self.render(
@@ -168,6 +170,7 @@ class EditPage:
             "paste": paste,
             "values": values,
             "rows": rows,
+            "attempt": secrets.token_urlsafe(_ATTEMPT_BYTES),
             "fresh": edit_form.fresh_key(rows),
             "first": first,
             "per_page": edit_form.FILES,
@@ -178,7 +181,7 @@ class EditPage:
             "changes": changes or [],
             "lost_uploads": typed.uploads_count if typed else 0,
             "syntaxes": [(syntax.name, syntax.label) for syntax in syntaxes.ALL],
-            "lifetimes": managing.lifetimes(self._limits),
+            "lifetimes": lifetimes.offered(self._limits),
             "title_characters": TITLE_CHARACTERS,
             "max_bytes": self._limits.max_paste_bytes,
             "site_url": self._addresses.base(request),

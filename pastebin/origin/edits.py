@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import AsyncExitStack
 
 from aiohttp import web
@@ -102,8 +103,10 @@ class Edits:
                     given = {name: typed.fields.get(name, "") for name in _OF_FORK}
                     if parent is not None and typed.fields.get("parent") == "yes":
                         given["parent"] = slug
-                    options = payloads.text_options(given, None, PasteOptions)
-                    published = await self._editing.fork(parent, taken, edit_form.edits(typed), options)
+                    wishes = edit_form.edits(typed)
+                    key = _attempt(typed, [given, wishes, [file.sha256 for file in taken.files]])
+                    options = payloads.text_options(given, key, PasteOptions)
+                    published = await self._editing.fork(parent, taken, wishes, options)
             except PastebinError as error:
                 return await self._page.again(request, slug, "fork", typed, error)
         made = published.paste
@@ -173,6 +176,13 @@ class Edits:
         if token and token != tokens.remembered(request):
             tokens.remember(response, paste.slug, token, secure=base.startswith("https:"))
         return response
+
+
+def _attempt(typed: Typed, sent: object) -> str | None:
+    """The Idempotency-Key of a page: the same for what is sent twice, another one when what is sent has changed."""
+    if not (attempt := typed.fields.get("attempt")):
+        return None
+    return hashlib.sha256(repr((attempt, sent)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _token(request: web.Request, typed: Typed) -> str | None:

@@ -9,12 +9,13 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import orjson
 from aiohttp import hdrs, web
 from markupsafe import Markup
+from msgspec import Meta
 
 from pastebin import slugs
 from pastebin.errors import InvalidPaste, PasteNotFound, Problem
@@ -54,8 +55,8 @@ class OembedQuery(Payload, frozen=True):
 
     url: str
     format: Literal["json", "xml"] = "json"
-    maxwidth: int | None = None
-    maxheight: int | None = None
+    maxwidth: Annotated[int, Meta(ge=1)] | None = None
+    maxheight: Annotated[int, Meta(ge=1)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pastebin.origin import tokens
 from pastebin.origin.managing import manage_page
 from pastebin.origin.paste_page import PastePage
 from pastebin.origin.raw import headers_of
-from pastebin.sections import LimitsSection
+from pastebin.resources import Resources
 from pastebin.services.publishing import Publishing
 from pastebin.services.reading import Reading
 
@@ -24,23 +24,14 @@ _FORM_BYTES = 64 * 1024
 class FormHandlers:
     """Forms post to their own site only; a refused one comes back."""
 
-    def __init__(
-        self,
-        publishing: Publishing,
-        reading: Reading,
-        pages: Pages,
-        page: PastePage,
-        addresses: Addresses,
-        limits: LimitsSection,
-        idle_seconds: float,
-    ) -> None:
-        self._publishing = publishing
-        self._reading = reading
-        self._pages = pages
+    def __init__(self, resources: Resources, page: PastePage) -> None:
+        self._publishing: Publishing = resources.publishing
+        self._reading: Reading = resources.reading
+        self._pages: Pages = resources.pages
         self._page = page
-        self._addresses = addresses
-        self._limits = limits
-        self._idle_seconds = idle_seconds
+        self._addresses: Addresses = resources.addresses
+        self._limits = resources.config.limits
+        self._idle_seconds = resources.config.doors.body_idle_seconds
 
     def routes(self) -> Routes:
         return [

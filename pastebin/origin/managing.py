@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from pastebin.http.app import Routes
 from pastebin.http.pages import Pages, html_response
 from pastebin.http.payloads import PasteChanges
 from pastebin.models import Options, Paste
-from pastebin.origin import tokens
+from pastebin.origin import lifetimes, tokens
 from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services.publishing import Publishing
@@ -22,10 +21,7 @@ from pastebin.services.reading import Reading
 
 _SLUG = "{slug:[A-Za-z0-9_-]+}"
 _FORM_BYTES = 64 * 1024
-_LIFETIMES = {"10m": 600, "1h": 3600, "1d": 86_400, "1w": 604_800, "30d": 2_592_000, "365d": 31_536_000}
 _FIELDS = frozenset({"title", "visibility", "expires_in", "expires_at", "max_reads", "password", "analytics"})
-# What `input type=datetime-local` sends, in UTC here.
-_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?")
 # Where one is led with the token.
 _PLACES = frozenset({"edit", "history", "manage"})
 
@@ -33,34 +29,13 @@ _PLACES = frozenset({"edit", "history", "manage"})
 class Managing:
     """Takes the settings of a paste, and the owner token of one who has it from elsewhere."""
 
-    def __init__(
-        self,
-        publishing: Publishing,
-        reading: Reading,
-        pages: Pages,
-        addresses: Addresses,
-        limits: LimitsSection,
-        idle_seconds: float,
-    ) -> None:
-        self._publishing = publishing
-        self._reading = reading
-        self._pages = pages
-        self._addresses = addresses
-        self._limits = limits
-        self._idle_seconds = idle_seconds
-
-    @classmethod
-    def of(cls, resources: Resources) -> Managing:
-        """With what a node has."""
-        config = resources.config
-        return cls(
-            resources.publishing,
-            resources.reading,
-            resources.pages,
-            resources.addresses,
-            config.limits,
-            config.doors.body_idle_seconds,
-        )
+    def __init__(self, resources: Resources) -> None:
+        self._publishing: Publishing = resources.publishing
+        self._reading: Reading = resources.reading
+        self._pages: Pages = resources.pages
+        self._addresses: Addresses = resources.addresses
+        self._limits = resources.config.limits
+        self._idle_seconds = resources.config.doors.body_idle_seconds
 
     def routes(self) -> Routes:
         return [web.post(f"/{_SLUG}/settings", self.settings), web.post(f"/{_SLUG}/unlock", self.unlock)]
@@ -128,7 +103,7 @@ def manage_page(
         problems=told,
         news=news,
         values={key: value for key, value in (values or {}).items() if key not in ("password", "token")},
-        lifetimes=lifetimes(limits),
+        lifetimes=lifetimes.offered(limits),
         max_lifetime_seconds=limits.max_lifetime_seconds,
         site_url=base,
     )
@@ -146,16 +121,8 @@ def wishes(fields: dict[str, str]) -> Options:
         taken_off.add("password")
     if moment := given.pop("expires_at", ""):
         given.pop("expires_in", None)
-        found = _MOMENT.fullmatch(moment.strip())
-        given["expires_at"] = f"{found[1]}T{found[2]}{found[3] or ':00'}Z" if found else moment
+        given["expires_at"] = lifetimes.moment(moment)
     if "title" in fields and not fields["title"]:
         taken_off.add("title")
     options = payloads.text_options(given, None, PasteChanges)
     return replace(options, asked=options.asked | taken_off)
-
-
-def lifetimes(limits: LimitsSection) -> list[str]:
-    """How long a paste may live from now on, as `expires_in` has it."""
-    longest = limits.max_lifetime_seconds
-    usual = [value for value, seconds in _LIFETIMES.items() if not longest or seconds <= longest]
-    return usual if longest else ["never", *usual]

@@ -159,14 +159,16 @@ class PastePage:
             asyncio.get_running_loop().time() + self._rendering.page_seconds,
         )
         views = Views(self._reading, self._rendering, paste, Asked.of(request), room.highlighting_ends, revealed)
-        shown = [await self._show(views, file, syntax, room) for file in paste.files]
+        shown = []
+        for file in paste.files:
+            shown.append(await self._show(views, file, syntax, room))
+            await asyncio.sleep(0)  # a file that nothing has to be waited for takes a millisecond, and there are many
         base = self._addresses.base(request)
         files = [one.view for one in shown]
         tools = paste_tools.of(paste, syntax, revealed=revealed)
         tree = await asyncio.to_thread(_tree, paste) if any("/" in (file.name or "") for file in paste.files) else None
-        text = self._pages.render(
-            "paste.html", paste=paste, files=files, tools=tools, tree=tree, site_url=base, created=created
-        )
+        context = {"paste": paste, "files": files, "tools": tools, "tree": tree, "site_url": base, "created": created}
+        text = await self._pages.render_long("paste.html", len(files), **context)
         return text, all(one.stable for one in shown)
 
     def etag(self, request: web.Request, paste: Paste, syntax: str | None) -> str:
@@ -199,7 +201,7 @@ class PastePage:
             plan = await views.of_text(file, content, chosen, is_override=syntax is not None)
             shown = await self._text(views.paste, file, content, plan, chosen, room)
         if shown is None and file.is_text and not views.paste.needs_reveal and views.paste.encryption is None:
-            shown = await self._window(views.paste, file, room)
+            shown = await self._window(views.paste, file, syntax, room)
         if shown is None and file.is_text:
             shown = Shown(PageFile(file, chosen.label if chosen else "Text", None, _TOO_LARGE), stable=True)
         elif shown is None:
@@ -208,12 +210,12 @@ class PastePage:
             shown = Shown(PageFile(file, label, drawn=plan.drawn), stable=plan.is_stable)
         return await self._linked(views.paste, shown, revealed=views.is_revealed)
 
-    async def _window(self, paste: Paste, file: File, room: Room) -> Shown | None:
+    async def _window(self, paste: Paste, file: File, syntax: str | None, room: Room) -> Shown | None:
         """The first lines of a file that the page has no room for; None where there were enough of those."""
         if not room.windows:
             return None
         room.windows -= 1
-        window = await self._windows.show(paste, file)
+        window = await self._windows.show(paste, file, asked=syntax or "")
         if len(window.view.html) > room.characters:
             return None
         room.characters -= len(window.view.html)
@@ -261,14 +263,14 @@ class PastePage:
         return Shown(view, stable=rendered.note is None and plan.is_stable)
 
     async def _linked(self, paste: Paste, shown: Shown, *, revealed: bool) -> Shown:
-        """With the addresses of the bytes; on a revealed page only where the page does not show them as text."""
+        """With the addresses of the bytes; on a revealed page they are in the page."""
         file = shown.view.file
         raw_url: str | None = None
         download_url: str | None = None
         if not revealed:
             raw_url = raw_path(paste, file)
             download_url = raw_url + ("&download" if "?" in raw_url else "?download")
-        elif shown.view.html is None:
+        else:
             download_url = await self._inside(file)
             raw_url = download_url if file.media_type in media.SHOWN - {media.PDF} else None
         return replace(shown, view=replace(shown.view, raw_url=raw_url, download_url=download_url))

@@ -28,9 +28,9 @@ from pastebin.resources import Resources
 from pastebin.sections import LimitsSection
 from pastebin.services import syntaxes
 from pastebin.services.intake import NAME_BYTES
-from pastebin.services.publishing import TITLE_CHARACTERS
 from pastebin.services.reading import Reading
 from pastebin.services.warming import Warming
+from pastebin.services.wishes import TITLE_CHARACTERS
 
 JSON_HEADERS = {
     "Content-Type": "application/json",
@@ -116,9 +116,10 @@ class ReadHandlers:
             **JSON_HEADERS,
             **caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic()),
         }
-        etag = self._etag(paste, base, with_content=query.content)
+        is_veiled = paste.needs_reveal and not tokens.is_of(paste, token)
+        etag = self._etag(paste, base, with_content=query.content, is_veiled=is_veiled)
         if not query.content:
-            body = views.encode(views.paste_view(paste, base))
+            body = views.encode(views.paste_view(paste, base, is_veiled=is_veiled))
             return await self._representations.answer(request, body, headers, etag=etag)
         variant = self._representations.variant(request, headers)
         headers |= representations.described(variant, etag, None, ())
@@ -127,10 +128,10 @@ class ReadHandlers:
         body = views.encode(views.paste_view(paste, base, await self._contents(paste)))
         return await self._representations.send(body, headers, variant)
 
-    def _etag(self, paste: Paste, base: str, *, with_content: bool) -> str:
+    def _etag(self, paste: Paste, base: str, *, with_content: bool, is_veiled: bool) -> str:
         """Changes with everything in the answer. In front stands what If-Match of a PATCH understands."""
         room = self._limits.page_bytes if with_content else None
-        shown = (paste.id, paste.reads, base, room, __version__)
+        shown = (paste.id, paste.reads, base, room, is_veiled, __version__)
         digest = hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
         return f'"{paste.revision}.{paste.version}.{digest}"'
 

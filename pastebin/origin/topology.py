@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from markupsafe import Markup
 
+from pastebin import keyring
 from pastebin.http import caching
 from pastebin.http.addresses import Addresses
 from pastebin.http.admin_door import AdminDoor
@@ -58,8 +59,9 @@ async def showing(resources: Resources) -> AsyncIterator[Routes]:
     config = resources.config
     name = config.node.name
     watched = stations(config.regions, config.admin.nodes, name, config.node.region)
+    secrets = keyring.fingerprints(config)
     async with (
-        Watching.opened(watched, name, lambda: resources.portrayal.portrait()) as watching,
+        Watching.opened(watched, name, lambda: resources.portrayal.portrait(), secrets) as watching,
         resources.loops.running(watching.run(), name="watching-nodes"),
     ):
         yield TopologyPage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from markupsafe import Markup
@@ -25,6 +26,7 @@ from pastebin.services.lines_html import window_html
 from pastebin.services.lines_window import WINDOW_LINES, Window
 from pastebin.services.reading import Reading
 from pastebin.services.rendering import Rendering
+from pastebin.services.renderings import kinds
 from pastebin.services.searching import Found, Place, Query, Searching
 from pastebin.services.warming import Warming
 
@@ -50,17 +52,23 @@ class Windows:
         self._lines = lines
         self._rendering = rendering
 
-    async def show(self, paste: Paste, file: File, first: int | None = 1) -> ShownWindow:
-        """Lines from `first` on, None for the last ones. Raises as `Lines.window` does."""
+    async def show(self, paste: Paste, file: File, first: int | None = 1, asked: str = "") -> ShownWindow:
+        """Lines from `first` on, None for the last ones, read as the syntax that was asked for if there is such a one.
+
+        Raises as `Lines.window` does.
+        """
         window = await self._lines.window(file, first)
         content = window.content
-        syntax = syntaxes.find(file.syntax or "") or syntaxes.PLAIN
+        override = syntaxes.find(asked)
+        said = override or syntaxes.find(file.syntax or "")
+        is_screen = "terminal" in kinds.of_text(said, content, is_override=override is not None)
+        syntax = syntaxes.TERMINAL if is_screen else said or syntaxes.PLAIN
         rendered = await self._rendering.render(
             content, sha256=hashlib.sha256(content).digest(), syntax=syntax.name, name=None
         )
         html = Markup(window_html(window.lines, rendered.lines, window.first, _prefix(paste, file)))  # noqa: S704  (escaped)
         return ShownWindow(
-            _view(paste, file, window, html),
+            _view(paste, file, window, html, override.name if override else "", is_screen=is_screen),
             rendered.label,
             rendered.note,
             is_stable=window.line_count is not None and rendered.note is None,
@@ -93,24 +101,28 @@ class WindowPages:
         file = _chosen(paste, query.file)
         if query.q:
             return await self._found(request, paste, file, query)
-        return await self._window(request, paste, file, _line(query.line))
+        return await self._window(request, paste, file, _line(query.line), query.syntax)
 
-    async def _window(self, request: web.Request, paste: Paste, file: File, first: int | None) -> web.Response:
+    async def _window(
+        self, request: web.Request, paste: Paste, file: File, first: int | None, syntax: str
+    ) -> web.Response:
         is_personal = tokens.brings_token(request)
         headers = {**_headers(), **caching.of_paste(paste, is_personal=is_personal, now=time.monotonic())}
         variant = self._representations.variant(request, headers)
         of_page = (self._addresses.base(request), self._pages.version, rendering.RENDERER_VERSION)
-        shown = (paste.id, paste.version, file.position, first, of_page)
+        shown = (paste.id, paste.version, file.position, first, syntax, of_page)
         etag = f'W/"{hashlib.sha256(repr(shown).encode()).hexdigest()[:24]}"'
         headers |= representations.described(variant, etag, None, ())
         if (known := representations.unchanged(request, headers)) is not None:
             return known
-        window = await self._windows.show(paste, file, first)
+        window = await self._windows.show(paste, file, first, syntax)
         if not window.is_stable:
             del headers["ETag"]
             now = time.monotonic()
             headers |= caching.of_paste(paste, is_personal=is_personal, now=now, is_stable=False)
-        body = page_body(self._page(request, paste, page_file(paste, file, window), WindowQuery(), None))
+        body = page_body(
+            self._page(request, paste, page_file(paste, file, window), WindowQuery(syntax=window.view.syntax), None)
+        )
         return await self._representations.send(body, headers, variant)
 
     async def _found(self, request: web.Request, paste: Paste, file: File, query: WindowQuery) -> web.Response:
@@ -142,12 +154,12 @@ class WindowPages:
             paste=paste,
             view=view,
             query=query,
-            results=None if found is None else _results(paste, view.file, found),
+            results=None if found is None else _results(paste, view.file, found, query.syntax),
             more_url=None if found is None else _more_url(paste, view.file, query, found),
             is_late=found is not None and found.is_late,
             problems=problems or [],
             search_action=lines_path(paste, view.file).partition("?")[0],
-            lines_url=lines_path(paste, view.file),
+            lines_url=lines_path(paste, view.file, syntax=query.syntax),
             site_url=self._addresses.base(request),
         )
 
@@ -198,23 +210,26 @@ def _label(file: File) -> str:
     return (syntaxes.find(file.syntax or "") or syntaxes.PLAIN).label
 
 
-def _view(paste: Paste, file: File, window: Window, html: Markup) -> WindowView:
+def _view(paste: Paste, file: File, window: Window, html: Markup, syntax: str, *, is_screen: bool) -> WindowView:
     count = window.line_count
     first, last = window.first, max(window.last, window.first)
     has_more = count is None or last < count
     raw_url = raw_path(paste, file)
+    path = partial(lines_path, paste, file, syntax=syntax)
     return WindowView(
         html=html,
-        page=lines_path(paste, file),
+        page=path(),
         number=file.position + 1,
         first=first,
         last=last,
         line_count=count,
         is_cut=window.is_cut,
-        first_url=lines_path(paste, file) if first > 1 or has_more else None,
-        previous_url=lines_path(paste, file, max(first - WINDOW_LINES, 1)) if first > 1 else None,
-        next_url=lines_path(paste, file, last + 1) if has_more else None,
-        last_url=lines_path(paste, file, _LAST) if first > 1 or has_more else None,
+        is_screen=is_screen,
+        syntax=syntax,
+        first_url=path() if first > 1 or has_more else None,
+        previous_url=path(max(first - WINDOW_LINES, 1)) if first > 1 else None,
+        next_url=path(last + 1) if has_more else None,
+        last_url=path(_LAST) if first > 1 or has_more else None,
         text_url=f"{raw_url}{'&' if '?' in raw_url else '?'}lines={first}-{last}",
     )
 
@@ -230,11 +245,11 @@ class Result:
     url: str
 
 
-def _results(paste: Paste, file: File, found: Found) -> list[Result]:
+def _results(paste: Paste, file: File, found: Found, syntax: str) -> list[Result]:
     results = []
     for match in found.matches:
         line = match.place.line
-        url = f"{lines_path(paste, file, max(line - _BEFORE_MATCH, 1))}#{_prefix(paste, file)}L{line}"
+        url = f"{lines_path(paste, file, max(line - _BEFORE_MATCH, 1), syntax=syntax)}#{_prefix(paste, file)}L{line}"
         results.append(Result(line, match.before, match.match, match.after, url))
     return results
 
@@ -242,5 +257,9 @@ def _results(paste: Paste, file: File, found: Found) -> list[Result]:
 def _more_url(paste: Paste, file: File, query: WindowQuery, found: Found) -> str | None:
     if found.next is None:
         return None
-    more = {"q": query.q, **{name: "true" for name in ("regex", "ignore_case") if getattr(query, name)}}
+    more = {
+        "q": query.q,
+        "syntax": query.syntax,
+        **{name: "true" for name in ("regex", "ignore_case") if getattr(query, name)},
+    }
     return lines_path(paste, file, found.next.line, **more)

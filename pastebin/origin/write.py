@@ -46,15 +46,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
     idle = config.doors.body_idle_seconds
     content = ContentReader(config.limits, idle)
     page = PastePage.of(resources)
-    forms = FormHandlers(
-        resources.publishing,
-        resources.reading,
-        resources.pages,
-        page,
-        resources.addresses,
-        config.limits,
-        idle,
-    )
+    forms = FormHandlers(resources, page)
     creating = CreateHandlers.of(resources, content)
     foreign = PrivateBinWrites(resources.publishing, content)
     handlers = WriteHandlers(
@@ -83,7 +75,7 @@ async def role(resources: Resources) -> AsyncIterator[Offer]:
                 *LookHandlers.of(resources).changing(),
                 *AmendHandlers.of(resources).routes(),
                 *Edits(resources).routes(),
-                *Managing.of(resources).routes(),
+                *Managing(resources).routes(),
                 *ComplaintHandlers(resources.moderating, idle).routes(),
             ]
         )

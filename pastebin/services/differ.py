@@ -20,7 +20,8 @@ from pastebin.services.differences import Effort
 Form = Literal["patch", "unified", "split"]
 
 _LINES = 200_000  # of one file
-_HTML_CHARACTERS = 2 * 1024**2
+_HTML_CHARACTERS = 1024**2
+_SHORTEST_CHARACTERS = 20  # no line takes less room, so what comes after as many as this has none
 
 
 class Side(msgspec.Struct, frozen=True, array_like=True):
@@ -58,15 +59,18 @@ def _told(form: Form, old: Side | None, new: Side | None, effort: Effort, room: 
     before, after = (side.content if side is not None else b"" for side in (old, new))
     if max(before.count(b"\n"), after.count(b"\n")) > _LINES:
         return Told(is_large=True)
-    hunks = differences.hunks(differences.lines_of(before), differences.lines_of(after), effort)
-    tags = [line.tag for hunk in hunks for line in hunk.lines]
-    added, removed = tags.count("added"), tags.count("removed")
+    lines, others = differences.lines_of(before), differences.lines_of(after)
+    equal = differences.blocks(lines, others, effort)
+    same = sum(block.size for block in equal)
+    added, removed = len(others) - same, len(lines) - same
     if form == "patch":
+        hunks = list(differences.hunks(lines, others, equal))
         name, other = (side.name if side is not None else None for side in (old, new))
         marks = patches.Header(old is not None, new is not None, name, other)
         return Told(added, removed, b"".join(patches.parts(marks, hunks)))
     lay_out = difference_pages.side_by_side if form == "split" else difference_pages.unified
-    html, is_whole = lay_out(hunks, room)
+    shown = differences.hunks(lines, others, equal, most_lines=_HTML_CHARACTERS // _SHORTEST_CHARACTERS)
+    html, is_whole = lay_out(shown, room)
     return Told(added, removed, html.encode(), is_whole)
 
 

@@ -11,10 +11,12 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from sys import maxsize
 from typing import Literal, NamedTuple
 
 CONTEXT = 3
-_EFFORT = 600_000  # half a second of a processor
+_EFFORT = 250_000  # a fifth of a second of a processor
 _DEEPEST = 500  # of one search for a shortest script: its memory grows with the square
 
 Tag = Literal["same", "removed", "added"]
@@ -69,18 +71,26 @@ def lines_of(content: bytes) -> list[bytes]:
     return [*lines, last] if last else lines
 
 
-def hunks(old: Sequence[bytes], new: Sequence[bytes], effort: Effort, context: int = CONTEXT) -> list[Hunk]:
-    """The changes from `old` to `new`, none for equal texts."""
+def hunks(
+    old: Sequence[bytes],
+    new: Sequence[bytes],
+    equal: Sequence[Block],
+    context: int = CONTEXT,
+    most_lines: int = maxsize,
+) -> Iterator[Hunk]:
+    """The changes between these equal stretches; after `most_lines` lines the rest of them is left out."""
     close: list[tuple[int, int, int, int]] = []
-    found: list[Hunk] = []
-    for change in _changes(len(old), len(new), blocks(old, new, effort)):
+    for change in _changes(len(old), len(new), equal):
         if close and change[0] - close[-1][1] > 2 * context:
-            found.append(_hunk(old, new, close, context))
+            hunk = _hunk(old, new, close, context, most_lines)
+            yield hunk
+            most_lines -= len(hunk.lines)
+            if most_lines <= 0:
+                return
             close = []
         close.append(change)
     if close:
-        found.append(_hunk(old, new, close, context))
-    return found
+        yield _hunk(old, new, close, context, most_lines)
 
 
 def blocks(old: Sequence[bytes], new: Sequence[bytes], effort: Effort) -> list[Block]:
@@ -243,22 +253,36 @@ def _changes(old_count: int, new_count: int, equal: Sequence[Block]) -> Iterator
 
 
 def _hunk(
-    old: Sequence[bytes], new: Sequence[bytes], changes: Sequence[tuple[int, int, int, int]], context: int
+    old: Sequence[bytes],
+    new: Sequence[bytes],
+    changes: Sequence[tuple[int, int, int, int]],
+    context: int,
+    most_lines: int,
 ) -> Hunk:
-    """One hunk of changes that stand close to each other."""
-    start = max(changes[0][0] - context, 0)
-    shift = changes[0][2] - changes[0][0]
-    lines: list[Line] = []
-    i, j = start, start + shift
+    """One hunk of changes that stand close to each other; its heading counts the lines that are left out, too."""
+    low, _, first, _ = changes[0]
+    _, high, _, last = changes[-1]
+    before, after = min(context, low), min(context, len(old) - high)
+    start, new_start = low - before, first - before
+    old_count, new_count = high + after - start, last + after - new_start
+    lines = islice(_lines(old, new, changes, start, new_start, after), most_lines)
+    return Hunk(tuple(lines), start + bool(old_count), old_count, new_start + bool(new_count), new_count)
+
+
+def _lines(
+    old: Sequence[bytes], new: Sequence[bytes], changes: Sequence[tuple[int, int, int, int]], i: int, j: int, after: int
+) -> Iterator[Line]:
+    """The changes with what is equal between them, from these lines on, and so many equal ones after them."""
     for low, high, first, last in changes:
-        lines += [Line("same", i + n + 1, j + n + 1, old[i + n]) for n in range(low - i)]
-        lines += [Line("removed", n + 1, 0, old[n]) for n in range(low, high)]
-        lines += [Line("added", 0, n + 1, new[n]) for n in range(first, last)]
+        for n in range(low - i):
+            yield Line("same", i + n + 1, j + n + 1, old[i + n])
+        for n in range(low, high):
+            yield Line("removed", n + 1, 0, old[n])
+        for n in range(first, last):
+            yield Line("added", 0, n + 1, new[n])
         i, j = high, last
-    lines += [Line("same", i + n + 1, j + n + 1, old[i + n]) for n in range(min(context, len(old) - i))]
-    old_count = sum(line.tag != "added" for line in lines)
-    new_count = sum(line.tag != "removed" for line in lines)
-    return Hunk(tuple(lines), start + bool(old_count), old_count, start + shift + bool(new_count), new_count)
+    for n in range(after):
+        yield Line("same", i + n + 1, j + n + 1, old[i + n])
 
 
 def _range(start: int, count: int) -> str:

@@ -226,13 +226,10 @@ def _region(name: str, spots: list[Spot], names: Sequence[Names], shares: dict[s
 
 
 def _shares(names: Sequence[Names]) -> dict[str, float]:
-    """Which part of the recent answers has named each region; without any, of all answers."""
-    recent: Counter[str] = Counter()
-    ever: Counter[str] = Counter()
+    """Which part of the recent answers has named each region; nothing where there were none."""
+    counts: Counter[str] = Counter()
     for view in names:
-        recent.update(view.answers_per_second)
-        ever.update(view.answers)
-    counts = recent if sum(recent.values()) > 0 else ever
+        counts.update(view.answers_per_second)
     total = sum(counts.values())
     known = {name for view in names for name in view.regions}
     return {name: counts[name] / total for name in known} if total > 0 else {}

@@ -23,11 +23,11 @@ from pastebin.errors import (
     TokenRequired,
 )
 from pastebin.metrics import Metrics
-from pastebin.models import NO_OPTIONS, Changes, Draft, File, Options, Paste, Published, Purge
+from pastebin.models import Changes, Draft, File, Options, Paste, Published, Purge
 from pastebin.phrases import Phrase
 from pastebin.positions import Position
 from pastebin.sections import LimitsSection
-from pastebin.services import intake, judging, syntaxes
+from pastebin.services import judging, wishes
 from pastebin.services.idempotence import fingerprint
 from pastebin.services.intake import Intake
 from pastebin.services.passwords import Passwords
@@ -38,10 +38,6 @@ from pastebin.store.leftovers import Leftovers
 from pastebin.store.line_indexes import LineIndexes
 from pastebin.store.pastes import Pastes
 
-TITLE_CHARACTERS = 200
-PASSWORD_CHARACTERS = 1024
-MAX_READS = 1_000_000
-IDEMPOTENCY_CHARACTERS = (16, 255)
 _SLUG_TRIES = 8
 _CHANGE_TRIES = 8
 _FIXED = frozenset({"slug", "parent", "encryption"})
@@ -119,7 +115,7 @@ class Publishing:
         if taken.blob_keys or not self._blobs.knows_room:
             return None
         files = judging.named(taken.files, options)
-        _refuse(self._mistakes(options), taken, files, options)
+        _refuse(wishes.problems(options, self._limits.max_lifetime_seconds), taken, files, options)
         draft, token = self.drafted(files, options, None)
         return _Beginning(self._pastes, self._created, draft, token, tell).begin()
 
@@ -268,53 +264,8 @@ class Publishing:
 
     async def problems(self, options: Options) -> list[Problem]:
         """Everything wrong with the options of a create or a change."""
-        return self._mistakes(options) + await self._moment_problems(options)
-
-    def _mistakes(self, options: Options) -> list[Problem]:
-        """The same but for a moment of expiry, which only the database's clock can judge."""
-        if options is NO_OPTIONS:
-            return []
-        found = list(options.problems)
-        if options.name is not None:
-            found += intake.name_problems(options.name, "name")
-        if options.title is not None and (len(options.title) > TITLE_CHARACTERS or "\0" in options.title):
-            found.append(
-                Problem("title", Phrase("must be at most %(num)s characters without NUL", num=TITLE_CHARACTERS))
-            )
-        if options.syntax is not None and syntaxes.find(options.syntax) is None:
-            found.append(Problem("syntax", "is not known; /api/v1/syntaxes lists what is"))
-        if options.slug is not None and (not slugs.is_slug(options.slug) or slugs.is_reserved(options.slug)):
-            found.append(Problem("slug", slugs.RULE))
-        if options.parent is not None and not slugs.is_slug(options.parent):
-            found.append(Problem("parent", "must be the slug of a paste"))
-        if options.max_reads is not None and not 1 <= options.max_reads <= MAX_READS:
-            found.append(Problem("max_reads", Phrase("must be 1 to %(num)s", num=MAX_READS)))
-        if options.password is not None and len(options.password) > PASSWORD_CHARACTERS:
-            found.append(Problem("password", Phrase("must be at most %(num)s characters", num=PASSWORD_CHARACTERS)))
-        if options.encryption is not None:
-            found += judging.encryption_problems(options.encryption)
-        shortest, longest = IDEMPOTENCY_CHARACTERS
-        if (key := options.idempotency_key) is not None and not (
-            shortest <= len(key) <= longest and key.isascii() and key.isprintable()
-        ):
-            found.append(
-                Problem(
-                    "Idempotency-Key",
-                    f"must be {shortest} to {longest} printable ASCII characters, such as a UUID",
-                )
-            )
-        return found + self._lifetime_problems(options)
-
-    def _lifetime_problems(self, options: Options) -> list[Problem]:
-        longest = self._limits.max_lifetime_seconds
-        if not longest:
-            return []
-        asked = options.asked & {"expires_in", "expires_at"}
-        if asked and options.lifetime is None and options.expires_at is None:
-            return [Problem("expires_in", Phrase("must be at most %(num)s seconds here, so not 'never'", num=longest))]
-        if options.lifetime is not None and options.lifetime.total_seconds() > longest:
-            return [Problem("expires_in", Phrase("must be at most %(num)s seconds here", num=longest))]
-        return []
+        mistakes = wishes.problems(options, self._limits.max_lifetime_seconds)
+        return mistakes + await self._moment_problems(options)
 
     async def _moment_problems(self, options: Options) -> list[Problem]:
         longest = self._limits.max_lifetime_seconds

@@ -15,7 +15,7 @@ import msgspec
 
 from pastebin.services import confinement, highlighter, jobs, plaintext
 from pastebin.services.jobs import Answer, CannotRender, Job
-from pastebin.services.renderings import documents, grids, terminals, trees
+from pastebin.services.renderings import grids, terminals, trees
 from pastebin.services.syntaxes import TERMINAL
 
 
@@ -35,6 +35,8 @@ def answer_to(job: Job) -> Answer:
 def _drawing(job: Job) -> Answer:
     text = plaintext.decode(job.content)
     if job.what == "document":
+        from pastebin.services.renderings import documents  # loading it takes as long as everything else together
+
         return Answer(job.syntax, documents.draw(text))
     drawn = grids.draw(text, job.syntax or "") if job.what == "table" else trees.draw(text)
     return Answer(job.syntax, drawn.html, shown=drawn.shown, total=drawn.total)

@@ -123,6 +123,7 @@ class Rendering:
         self._tasks = tasks
         self._cache = RenderedCache(section.cache_bytes)
         self._flights: dict[Key, Flight] = {}
+        self._warming: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -135,11 +136,24 @@ class Rendering:
             finally:
                 for flight in list(rendering._flights.values()):
                     flight.cancel()
+                if rendering._warming is not None:
+                    rendering._warming.cancel()
 
     @property
     def page_seconds(self) -> float:
         """What a page waits for all that has to be made for it; a single file may take longer, for the next reader."""
         return self._section.page_seconds
+
+    def expect(self) -> None:
+        """Somebody is about to look at something new: let a worker be there by then."""
+        if self._warming is None or self._warming.done():
+            self._warming = self._tasks.create_task(self._warm(), name="warming a rendering worker")
+
+    async def _warm(self) -> None:
+        try:
+            await self.workers.warm()
+        except NoWorker as reason:
+            logger.warning("no rendering worker: %s", reason)
 
     async def render(
         self, content: bytes, *, sha256: bytes, syntax: str | None, name: str | None, seconds: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -53,17 +53,22 @@ class Sight:
     detail: str = ""
     portrait: Portrait | None = None
 
-    def after(self, found: Portrait | str, now: float) -> Sight:
-        """What is known next: it has given a portrait, or a reason why there is none."""
+    def after(self, found: Portrait | str, now: float, secrets: Collection[str] = ()) -> Sight:
+        """What is known next: it has given a portrait, or a reason why there is none.
+
+        `secrets` are the fingerprints of those that it may have; where there are none it is not compared.
+        """
         if isinstance(found, str):
             state: State = "silent"
             detail, portrait = found, self.portrait
         else:
             state = "up" if found.ready else "waiting"
-            detail = "; ".join(f"{name}: {wrong}" for name, wrong in found.problems.items())
+            details = [f"{name}: {wrong}" for name, wrong in found.problems.items()]
+            if found.secret and secrets and found.secret not in secrets:
+                details.insert(0, "it has another node.secret than this node: give every node the same")
             if found.node != self.station.name:
-                detail = "; ".join(filter(None, (f"it calls itself {found.node}", detail)))
-            portrait = found
+                details.insert(0, f"it calls itself {found.node}")
+            detail, portrait = "; ".join(details), found
         since = self.since if state == self.state else now
         if self.state == "unknown" and portrait is not None and state == "up":
             since = portrait.started_at  # for all that is known
@@ -96,14 +101,23 @@ def stations(
 class Watching:
     """Keeps the sights. However many look, every node is asked once a second, and by one who does not wait for others.
 
-    `own` is the portrait of this node, which need not ask itself by the network.
+    `own` is the portrait of this node, which need not ask itself by the network. `secrets` are the fingerprints of
+    those that nodes may have.
     """
 
-    def __init__(self, watched: Iterable[Station], name: str, own: Own, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        watched: Iterable[Station],
+        name: str,
+        own: Own,
+        client: aiohttp.ClientSession,
+        secrets: Collection[str] = (),
+    ) -> None:
         self._sights = {station.name: Sight(station) for station in watched}
         self._name = name
         self._own = own
         self._client = client
+        self._secrets = secrets
         self._asking: set[str] = set()
         self._looked_at = {name: float("-inf") for name in self._sights}
         self._interest_at = float("-inf")
@@ -112,14 +126,16 @@ class Watching:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, watched: Iterable[Station], name: str, own: Own) -> AsyncIterator[Watching]:
+    async def opened(
+        cls, watched: Iterable[Station], name: str, own: Own, secrets: Collection[str] = ()
+    ) -> AsyncIterator[Watching]:
         """`run` has to run while somebody looks."""
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_AT_ONCE, ttl_dns_cache=10),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
         ) as client:
-            yield cls(watched, name, own, client)
+            yield cls(watched, name, own, client, secrets)
 
     async def sights(self) -> list[Sight]:
         """Everybody as of a second or two ago; who looks for the first time waits a moment for the answers."""
@@ -153,7 +169,7 @@ class Watching:
         try:
             if station.name == self._name or station.internal:
                 found = await self._portrait(station)
-                self._sights[station.name] = self._sights[station.name].after(found, time.time())
+                self._sights[station.name] = self._sights[station.name].after(found, time.time(), self._secrets)
         finally:
             self._asking.discard(station.name)
             self._looked_at[station.name] = asyncio.get_running_loop().time()

@@ -119,6 +119,7 @@ class Seat:
 
     def __init__(self, section: RenderingSection) -> None:
         self._section = section
+        self._starting = asyncio.Lock()
         self.worker: Worker | None = None
         self.free_since = 0.0
 
@@ -127,6 +128,17 @@ class Seat:
 
         Whatever is raised (NoWorker, WorkerLost, TimeoutError, a cancellation), the seat is empty afterwards.
         """
+        async with self._starting:
+            return await self._ask(job)
+
+    async def warm(self) -> None:
+        """Have a worker here before there is a job; one that comes meanwhile waits for it. Raises NoWorker."""
+        async with self._starting:
+            if self.worker is None:
+                self.worker = await Worker.start(self._section.memory_mb)
+                self.free_since = asyncio.get_running_loop().time()
+
+    async def _ask(self, job: Job) -> Answer:
         try:
             if self.worker is not None:
                 with suppress(WorkerLost):
@@ -194,6 +206,11 @@ class Workers:
             seat.free_since = asyncio.get_running_loop().time()
             self._free.append(seat)
             self._free_count.release()
+
+    async def warm(self) -> None:
+        """Have a worker that the next job finds; more than one only the jobs themselves are worth. Raises NoWorker."""
+        if self._free and not self.pids:
+            await self._free[-1].warm()
 
     async def _acquire(self) -> Seat:
         """The free seat that was used last, so that the others can be reaped."""

@@ -179,6 +179,7 @@ function arrive(answer, fragment) {
 function refused({ body }, sent) {
   const hasFirst = sent.length > rows.parts().filter((part) => part.name || part.blob.size).length;
   const isCredential = body?.type?.endsWith("/secret-found");
+  if (body?.type?.endsWith("/slug-taken")) return say(form, "", [{ name: "slug", message: body.detail }]);
   const problems = (body?.errors ?? []).map(({ field: path, message }) => {
     const [, position, rest] = /^files\[(\d+)\](.*)$/.exec(path) ?? [];
     if (position === undefined) return { name: path.split(/[.[]/)[0], message };
@@ -188,6 +189,7 @@ function refused({ body }, sent) {
   });
   say(form, isCredential ? words("credentials") : problems.length ? "" : body?.detail ?? words("cut"), problems);
   if (isCredential) offerPublishing();
+  return undefined;
 }
 
 function offerPublishing() {

@@ -37,11 +37,14 @@ function blame(element, message) {
   const note = document.createElement("p");
   note.className = "wrong";
   note.dataset.said = "";
-  note.id = `e-${element.name}`;
+  const id = `e-${element.name}`;
+  let last = element;
+  while (last.nextElementSibling?.matches(".wrong[data-said]")) last = last.nextElementSibling;
+  if (last === element) note.id = id;
   note.textContent = message;
   element.setAttribute("aria-invalid", "true");
   const about = new Set((element.getAttribute("aria-describedby") ?? "").split(" ").filter(Boolean));
-  element.setAttribute("aria-describedby", [...about.add(note.id)].join(" "));
+  element.setAttribute("aria-describedby", [...about.add(id)].join(" "));
   element.closest("details")?.setAttribute("open", "");
-  element.after(note);
+  last.after(note);
 }

@@ -62,7 +62,15 @@ class Viewer {
       this.box.dataset.count = box.dataset.count;
       this.slider ??= this.madeSlider();
     }
+    if (box.querySelector("pre.screen")) this.asScreen(page);
     return this.wrapped(box);
+  }
+
+  /* Colours of a terminal may begin anywhere. */
+  asScreen(page) {
+    this.pre.classList.add("screen");
+    const sheet = page.querySelector("link[data-screen]");
+    if (sheet && !document.querySelector("link[data-screen]")) document.head.append(document.importNode(sheet, true));
   }
 
   /* One thing at a time; what is more urgent takes the place of what is under way. */

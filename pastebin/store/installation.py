@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,8 +36,8 @@ class Installation:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def compare(self, fingerprint: str, node: str) -> None:
-        """Raises SecretDiffers, with whose secret is another one; the first node's is the one that counts.
+    async def compare(self, fingerprints: Sequence[str], node: str) -> None:
+        """Raises SecretDiffers, with whose secret is none of these; the first node's own, which comes first, counts.
 
         Where there is no primary, a replica's word suffices, and without one there is nothing to compare with.
         """
@@ -44,14 +45,14 @@ class Installation:
             async with self._database.primary() as connection:
                 noted = await _read(connection)
                 if noted is None:
-                    await connection.execute(_NOTE, fingerprint, node)
+                    await connection.execute(_NOTE, fingerprints[0], node)
                     noted = await _read(connection)
         except Unavailable:
             try:
                 noted = await self._database.read(_read)
             except Unavailable:
                 return
-        if noted is not None and noted.secret != fingerprint:
+        if noted is not None and noted.secret not in fingerprints:
             raise SecretDiffers(
                 f"node.secret differs from that of the other nodes: node {noted.node!r} has noted another one on"
                 f" {noted.noted_at:%Y-%m-%d %H:%M} UTC. Give every node the same; where all of them have got a new one,"

@@ -60,6 +60,7 @@ class Member:
         self._section = section
         self._on_change = on_change
         self._pool: Pool | None = None
+        self.is_late = False  # the last check that failed has met no refusal, only no answer in time
         self._is_watched = False
         self._is_expired = False
         self._monitor: Link | None = None
@@ -256,6 +257,7 @@ class Member:
             async with asyncio.timeout(_CHECK_SECONDS):
                 status = await connections.ask(link)
         except REFUSALS as error:
+            self.is_late = isinstance(error, (TimeoutError, asyncpg.QueryCanceledError))
             self._drop_monitor()
             self.trouble = connections.explain(error)
             self._rate(self.health.failed_check())

@@ -1,13 +1,16 @@
 """The database schema: numbered migrations, applied by one node at a time, checked by every node at start.
 
 Files are `NNNN_expand_what.sql` (safe while older code runs: new tables, columns, indexes) or `NNNN_contract_what.sql`
-(one release later: what no running code needs any more). A file that has been applied never changes.
+(one release later: what no running code needs any more). A file that has been applied never changes. An index of a
+table that is in use has a file of its own, with nothing else in it: it is built while the table is written to.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +21,8 @@ import asyncpg
 from pastebin.errors import ResourceUnavailable, SchemaMismatch
 
 _LOCK = 0x7061737465  # "paste", as a session advisory lock
-_LOCK_SECONDS = 60.0
+_LOCK_SECONDS, _LOCK_PAUSE_SECONDS = 60.0, 0.1
+_APPLY_SECONDS = 86_400.0  # an index of a large table takes its time
 _NAME = re.compile(r"(\d{4})_(expand|contract)_[a-z0-9_]+\.sql")
 _TABLE = """
 create table if not exists schema_migrations (
@@ -28,6 +32,8 @@ create table if not exists schema_migrations (
     applied_at timestamptz not null default now()
 )
 """
+_INDEX = re.compile(r"(?:\s|--[^\n]*\n)*create (?:unique )?index (?P<name>[a-z_]+) on [^;]*;?\s*")
+_TRY_LOCK = "select pg_try_advisory_lock($1)"
 _APPLIED = "select version, name, sha256 from schema_migrations order by version"
 _EXISTS = "select to_regclass('schema_migrations') is not null"
 _RECORD = "insert into schema_migrations (version, name, sha256) values ($1, $2, $3)"
@@ -87,17 +93,12 @@ async def lacking(connection: asyncpg.Connection) -> list[str]:
 
 
 async def migrate(dsn: str, room: str = "pastebin.store", option: str = "database.primary") -> list[str]:
-    """Apply what is pending, one transaction a file, and return the names; concurrent callers wait for each other.
+    """Apply what is pending, each file whole or not at all, and return the names; concurrent callers take turns.
 
     `option` is what its configuration calls the database.
     """
     async with _connected(dsn, option) as connection:
-        try:
-            await connection.execute("select pg_advisory_lock($1)", _LOCK, timeout=_LOCK_SECONDS)
-        except TimeoutError:
-            raise ResourceUnavailable(
-                "another node has been migrating the database for a minute; try again later"
-            ) from None
+        await _wait_for_turn(connection)
         await connection.execute(_TABLE)
         todo = pending(shipped(room), await _applied(connection))
         for migration in todo:
@@ -105,13 +106,30 @@ async def migrate(dsn: str, room: str = "pastebin.store", option: str = "databas
         return [migration.name for migration in todo]
 
 
+async def _wait_for_turn(connection: asyncpg.Connection) -> None:
+    """Ask again and again: a statement that waits has a snapshot, for whose end the building of an index waits."""
+    ends = time.monotonic() + _LOCK_SECONDS
+    while not await connection.fetchval(_TRY_LOCK, _LOCK):
+        if time.monotonic() >= ends:
+            raise ResourceUnavailable("another node has been migrating the database for a minute; try again later")
+        await asyncio.sleep(_LOCK_PAUSE_SECONDS)
+
+
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    record = (_RECORD, migration.version, migration.name, migration.sha256)
     try:
+        if (index := _INDEX.fullmatch(migration.sql)) is not None:
+            # outside of a transaction, so an attempt that was broken off has left what nobody can use
+            await connection.execute(f"drop index concurrently if exists {index['name']}", timeout=_APPLY_SECONDS)
+            sql = migration.sql.replace(f"index {index['name']} on", f"index concurrently {index['name']} on", 1)
+            await connection.execute(sql, timeout=_APPLY_SECONDS)
+            await connection.execute(*record)
+            return
         async with connection.transaction():
             # Waiting for a lock queues every later query behind us: give up early, the runner can be called again.
             await connection.execute("set local lock_timeout = '5s'")
-            await connection.execute(migration.sql, timeout=None)
-            await connection.execute(_RECORD, migration.version, migration.name, migration.sha256)
+            await connection.execute(migration.sql, timeout=_APPLY_SECONDS)
+            await connection.execute(*record)
     except asyncpg.PostgresError as error:
         raise SchemaMismatch(f"migration {migration.name} failed: {error}") from error
 

@@ -21,6 +21,8 @@ from pastebin.store.nearness import Nearness
 
 log = logging.getLogger(__name__)
 
+_FIRST_CHECKS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class MemberReport:
@@ -79,7 +81,10 @@ class Topology:
         if discovery is not None and (answer := await discovery.ask()) is not None:
             self._ttl_seconds = answer.ttl_seconds
             await self._welcome(answer)
-        await asyncio.gather(*(member.check() for member in self.members.values()))
+        for _ in range(_FIRST_CHECKS):
+            await asyncio.gather(*(member.check() for member in self.members.values()))
+            if any(member.status is not None or not member.is_late for member in self.members.values()):
+                break  # a check has little time, and a machine on which everything starts may be slow
         self._settle()
         if not self.balances:
             for member in self.members.values():

@@ -240,7 +240,7 @@ async def test_what_the_server_refuses_is_told_in_the_page(page: Page, node: Nod
     await page.get_by_label("Exact time").fill("")
     await page.get_by_label("Own link").fill(taken)
     await page.get_by_role("button", name="Create paste").click()
-    await expect(page.get_by_role("alert")).to_be_visible()
+    await expect(page.get_by_role("alert").get_by_role("link", name="Own link")).to_be_visible()
     await page.get_by_label("Own link").fill("free-link")
     assert await send(page) == "free-link"
 

@@ -121,3 +121,33 @@ async def test_storage_that_somebody_has_spoiled_is_passed_over(browse: Browse, 
         slug = await create(page, "x\n")
         await page.goto("/mine")
         assert await slugs(page, 1) == [slug]
+
+
+@pytest.mark.parametrize("place", ["edit", "manage"])
+async def test_storage_opens_what_a_cookie_would(browse: Browse, place: str) -> None:
+    async with browse() as watched:
+        page = watched.page
+        slug = await create(page, "mine\n")
+        await page.context.clear_cookies()
+        await page.goto(f"/{slug}/{place}")
+        opened = {"edit": "textarea", "manage": "code.secret"}[place]
+        await expect(page.locator(opened).first).to_be_visible()
+        assert page.url.endswith(f"/{slug}/{place}")
+
+
+async def test_a_token_that_storage_has_wrong_is_tried_once(browse: Browse) -> None:
+    async with browse() as watched:
+        page = watched.page
+        slug = await create(page, "mine\n")
+        await page.context.clear_cookies()
+        await page.evaluate(
+            """() => {
+                const [entry] = JSON.parse(localStorage.getItem("pastebin.mine"));
+                localStorage.setItem("pastebin.mine", JSON.stringify([{...entry, token: "x".repeat(32)}]));
+            }"""
+        )
+        await page.goto(f"/{slug}/edit")
+        await expect(page.get_by_role("alert")).to_contain_text("not the owner token")
+        await page.goto(f"/{slug}/edit")
+        await expect(page.get_by_label("Owner token")).to_have_value("x" * 32)
+        assert page.url.endswith("/edit")

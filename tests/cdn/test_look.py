@@ -64,3 +64,17 @@ async def test_archives_codes_and_syntaxes_through_it(node: Node) -> None:
     for syntax in ("python", "ruby"):
         answer = await ask(node, f"/{slug}?syntax={syntax}", headers=HTML)
         assert (answer.status, answer.headers["Location"]) == (303, f"/{slug}.{syntax}")
+
+
+async def test_a_page_in_the_language_of_a_cookie_is_kept_by_no_cache_further_on(node: Node) -> None:
+    """Such a cache sees Accept-Language, and would give it to everybody who sends the same."""
+    slug = (await node.paste("some text\n"))["slug"]
+    english = {**HTML, "Accept-Language": "en"}
+    for _ in range(2):
+        chosen = await ask(node, f"/{slug}", headers={**english, "Cookie": "language=de"})
+        assert 'lang="de"' in chosen.body.decode()
+        assert chosen.headers["CDN-Cache-Control"] == "no-store"
+        assert chosen.headers["Cache-Control"] == "private, no-cache"
+        for_all = await ask(node, f"/{slug}", headers=english)
+        assert 'lang="en"' in for_all.body.decode()
+        assert for_all.headers["CDN-Cache-Control"].startswith("max-age=")

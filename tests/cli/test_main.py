@@ -33,6 +33,7 @@ async def test_help_names_every_command(client) -> None:
         "put --name x a b",
         "put - -",
         "put --burn --max-reads 2",
+        "put --encrypt --reject-secrets",
         "put --max-reads many",
         "put --expires-in 1h --expires-at 2030-01-01T00:00:00Z",
         "put --visibility secret",

@@ -108,6 +108,14 @@ async def test_lines_alone(client, node_url: str) -> None:
     assert (got.code, got.out) == (0, b"10\n11\n12\n")
 
 
+async def test_what_looks_like_a_secret_is_refused_where_that_is_asked_for(client, node_url: str) -> None:
+    content = b"token ghp" + b"_" + b"d" * 36
+    refused = await client.run("put", "--reject-secrets", stdin=content, PASTEBIN_SERVER=node_url)
+    assert (refused.code, refused.out) == (1, b"")
+    assert "token" in refused.err
+    assert (await client.run("put", stdin=content, PASTEBIN_SERVER=node_url)).code == 0
+
+
 @pytest.mark.parametrize("content", [b"secret", LARGE], ids=len)
 async def test_a_burned_paste_is_read_once_and_only_on_request(client, node_url: str, content: bytes) -> None:
     put = await client.run("put", "--burn", stdin=content, PASTEBIN_SERVER=node_url)
@@ -146,9 +154,17 @@ async def test_no_reading_is_used_up_before_it_is_known_where_to_write(client, n
         (tmp_path / name).write_bytes(name.encode())
     put = await client.run("put", "--burn", tmp_path / "a.txt", tmp_path / "b.txt", PASTEBIN_SERVER=node_url)
     assert (await client.run("get", put.line, "--reveal")).code == 2
-    assert (await client.run("get", put.line, "--reveal", "--name", "c.txt")).code == 1
     got = await client.run("get", put.line, "--reveal", "--name", "b.txt")
     assert (got.code, got.out) == (0, b"b.txt")
+
+
+async def test_what_was_revealed_under_a_wrong_name_is_not_lost(client, node_url: str, tmp_path: Path) -> None:
+    """Nobody but the owner is told what a protected paste calls its files before it is revealed."""
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    put = await client.run("put", "--burn", tmp_path / "a.txt", tmp_path / "b.txt", PASTEBIN_SERVER=node_url)
+    got = await client.run("get", put.line, "--reveal", "--name", "c.txt")
+    assert b'"content":"a.txt"' in got.out
 
 
 async def test_a_private_paste_opens_with_the_kept_token_only(client, node_url: str) -> None:

@@ -38,6 +38,10 @@ class Gateway:
         async with self.http.get(f"{self.url}{path}", **options) as response:
             return response.status, await response.read()
 
+    async def get_internal(self, path: str) -> tuple[int, bytes]:
+        async with self.http.get(f"{self.running.url('internal')}{path}") as response:
+            return response.status, await response.read()
+
     async def raw(self, data: bytes, seconds: float = 15.0) -> bytes:
         """Everything that comes back on a connection of its own until it is closed."""
         reader, writer = await asyncio.open_connection(*self.address)
@@ -78,6 +82,10 @@ async def gateway_before(path: Path, regions: Mapping[str, dict[str, Any]], **se
         "node.roles": ["gateway"],
         "node.secret": "a secret of thirty-two characters, or more",
         "node.data_dir": str(path),
+        # a machine that is slow at times is no node that fails
+        "gateway.connect_timeout_seconds": 20.0,
+        "gateway.probe_timeout_seconds": 20.0,
+        "gateway.try_timeout_seconds": 20.0,
         "doors.gateway": "127.0.0.1:0",
         "doors.internal": "127.0.0.1:0",
         **{f"regions.{name}": table for name, table in regions.items()},

@@ -13,12 +13,17 @@ from tests.geodns.dns_client import ZONE
 def test_what_is_wrong_in_the_zone_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     zone, config = tmp_path / "zone", tmp_path / "node.toml"
     config.write_text(
-        f'[node]\nroles = ["geodns"]\n[geodns]\nzone = "p.example"\nfile = "{zone}"\n'
+        f'[node]\nroles = ["geodns"]\n[geodns]\nzone = "p.example"\nfile = "{zone}"\nnames = ["@", "www"]\n'
         '[regions.us]\naddresses = ["192.0.2.1"]\n'
     )
     zone.write_text(ZONE)
     assert main(["check", "--config", str(config)]) == 0
-    assert "[regions.us]" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "[regions.us]" in shown.out
+    assert "notice:" not in shown.err
+    zone.write_text(ZONE + "\nx 60 IN MX 1 nobody\n")
+    assert main(["check", "--config", str(config)]) == 0
+    assert "the mail server nobody.p.example. of x.p.example. lies in the zone and does not" in capsys.readouterr().err
     zone.write_text(ZONE + "\nx 0 IN A 192.0.2.1\ny.q.example. 60 IN A 192.0.2.1\n")
     assert main(["check", "--config", str(config)]) == 78
     told = capsys.readouterr().err
@@ -72,12 +77,12 @@ def test_what_is_wrong_in_configuration_zone_and_map_is_told_at_once(
         "regions.eu.networks: 10.1.0.0/16 overlaps 10.0.0.0/8 of region us",
         "regions: one of them has to have a weight above 0",
         "geo.networks: 10.0.0.0/8: must be a country",
-        "geodns.file: line 2: p.example. SOA stands there more than once",
-        "geodns.file: line 5: ",
-        "geodns.file: y.q.example. A lies outside the zone",
-        "geodns.file: x.p.example. A has a TTL of 0",
+        f"geodns.file: line 2 of {zone}: p.example. SOA stands there more than once",
+        f"geodns.file: line 5 of {zone}: the data of A is an IPv4 address",
+        f"geodns.file: line 6 of {zone}: y.q.example. A lies outside the zone",
+        f"geodns.file: line 4 of {zone}: x.p.example. A has a TTL of 0",
         "geodns.file: has no NS record",
-        "geodns.file: www.p.example. has a CNAME record and others",
+        f"geodns.file: line 3 of {zone}: www.p.example. has a CNAME record and others",
         "geo.database: ",
     ):
         assert expected in told, expected
@@ -118,4 +123,7 @@ def test_networks_that_are_none_are_told_with_the_rest(tmp_path: Path, capsys: p
     assert main(["check", "--config", str(config)]) == 78
     told = capsys.readouterr().err
     assert "geo.networks: '10.1.0.0/33' is no network" in told
-    assert "geodns.nameservers: the name server ns1.p.example. lies in the zone and has no address there" in told
+    assert (
+        "geodns.nameservers: the name server ns1.p.example. of p.example. lies in the zone and has no address there"
+        in told
+    )

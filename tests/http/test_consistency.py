@@ -31,6 +31,15 @@ def test_a_token_brings_its_position_back_until_it_expires(position: Position, n
     assert "=" not in token
 
 
+def test_while_the_secret_changes_tokens_of_both_are_read() -> None:
+    position, changing = Position(1, 1, 100), Tokens(b"the next secret", 60, b"a secret")
+    for tokens in (TOKENS, changing):
+        token = tokens.seal(position, now=0)
+        assert changing.unseal(token, now=0) == position
+        assert not changing.is_foreign(token)
+    assert TOKENS.is_foreign(changing.seal(position, now=0))
+
+
 @given(POSITIONS, st.integers(0, 200), st.integers(1, 255))
 def test_a_changed_token_is_none(position: Position, at: int, change: int) -> None:
     token = TOKENS.seal(position, now=0)

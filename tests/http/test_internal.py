@@ -53,7 +53,7 @@ async def test_a_node_at_work(node: Node) -> None:
     for path, body in [
         ("/livez", {"status": "alive"}),
         ("/startupz", {"status": "started"}),
-        ("/readyz", {"status": "ready", "problems": {}, "requests_per_second": ANY}),
+        ("/readyz", {"status": "ready", "problems": {}, "requests_per_second": ANY, "secret": ANY}),
     ]:
         status, text, headers = await ask(node, path)
         assert (status, json.loads(text)) == (200, body)

@@ -34,6 +34,14 @@ def pair(**options: int) -> tuple[Time, Signer, Verifier]:
     return clock, Signer(SECRET, clock), Verifier(SECRET, clock=clock, **options)
 
 
+def test_while_the_secret_changes_both_are_accepted() -> None:
+    clock = Time()
+    verifier = Verifier(b"the next secret", SECRET, clock=clock)
+    for secret, refusal in ((SECRET, None), (b"the next secret", None), (b"a third one", "secret")):
+        headers = Signer(secret, clock).headers("POST", TARGET, b"body")
+        assert verifier.refusal("POST", TARGET, headers, b"body") == refusal
+
+
 def test_what_was_signed_is_accepted_once() -> None:
     _, signer, verifier = pair()
     headers = signer.headers("POST", TARGET, b"body")

@@ -28,7 +28,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 _DNS_SECONDS = 1.0
 _ATTEMPT_SECONDS = 10.0
-_GIVE_UP_SECONDS = 30.0
 _PAUSE_SECONDS = 0.2
 _KNOWN = 500
 _SHARED = 5
@@ -101,15 +100,16 @@ class Figures:
 
 
 class Clients:
-    """Many at once; a request counts as failed when no try of `_GIVE_UP_SECONDS` brought the right answer."""
+    """Many at once; a request counts as failed when no try of `patience` seconds brought the right answer."""
 
-    def __init__(self, region: str, url: str, resolver: Resolver, address: str) -> None:
+    def __init__(self, region: str, url: str, resolver: Resolver, address: str, patience: float) -> None:
         self.region = region
         self.url = url
         self.figures = Figures()
         self.known: deque[tuple[str, str]] = deque(maxlen=_KNOWN)
         self._resolver = resolver
         self._address = address
+        self._patience = patience
 
     async def run(self, rate: float, seconds: float, creates: float) -> None:
         """So many requests a second, begun at even distances, whatever becomes of the ones before."""
@@ -163,7 +163,7 @@ class Clients:
                 self._resolver.forget()
             if not wrong:
                 break
-            if time.monotonic() - begun > _GIVE_UP_SECONDS or wrong.startswith("wrong"):
+            if time.monotonic() - begun > self._patience or wrong.startswith("wrong"):
                 self.figures.failures.append(f"{'create' if creates else 'read'} {given[0]}: {wrong}")
                 return
             self.figures.retries += 1
@@ -203,7 +203,8 @@ def _text(region: str) -> str:
 
 async def _run(arguments: argparse.Namespace) -> None:
     servers = [(host, int(port)) for host, _, port in (text.rpartition(":") for text in arguments.server)]
-    clients = Clients(arguments.region, arguments.url, Resolver(servers, arguments.address), arguments.address)
+    address = arguments.address
+    clients = Clients(arguments.region, arguments.url, Resolver(servers, address), address, arguments.patience)
     helpers = [asyncio.create_task(clients.report()), asyncio.create_task(clients.listen())]
     try:
         await clients.run(arguments.rate, arguments.seconds, arguments.creates)
@@ -222,6 +223,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--seconds", type=float, default=0.0, help="0: until killed")
     parser.add_argument("--creates", type=float, default=0.2, help="their share")
+    parser.add_argument("--patience", type=float, default=30.0, help="seconds until a request has failed")
     with suppress(KeyboardInterrupt):
         asyncio.run(_run(parser.parse_args()))
 

@@ -104,6 +104,7 @@ async def status(lab: Lab) -> dict[str, Any]:
                 "address": box.address,
                 "state": box.state,
                 "why": why.get(box.name, ""),
+                "warnings": lab.warnings.get(box.name, []) if box.pid else [],
                 "pid": box.pid,
                 "starts": box.starts,
                 "bytes": memory[box.name],

@@ -15,7 +15,7 @@ from pastebin.embedded import account, binaries, processes, settings
 from pastebin.embedded.cluster import Cluster
 from pastebin.sections import EmbeddedSection, Secret
 from pastebin.store import schema
-from tests.lab.errors import LabError
+from tests.lab.errors import LabError, reason
 from tests.lab.plan import Site
 from tests.lab.tables import ANALYTICS, DATABASE
 
@@ -145,7 +145,7 @@ class Postgres:
             finally:
                 await connection.close(timeout=_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise LabError(f"{self.site.name} does not answer: {error}") from error
+            raise LabError(f"{self.site.name} does not answer: {reason(error)}") from error
 
     @property
     def _run(self) -> Path:

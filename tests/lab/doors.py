@@ -24,8 +24,10 @@ def table(status: dict[str, Any]) -> str:
     lines = [*_columns(rows), "", f"{ready} of {len(status['boxes'])} boxes are ready; {total / _MIB:.0f} MiB in all"]
     lines += [f"cut: {source} -> {target}" for source, target in status["cuts"]]
     lines += [f"lag: {name} replays {seconds:g} s later" for name, seconds in status["lags"].items()]
-    notes = {box["name"]: box["why"] for box in status["boxes"] if box["why"] and box["why"] != box["state"]}
-    return "\n".join([*lines, *(f"{name}: {why}" for name, why in notes.items())])
+    for box in status["boxes"]:
+        notes = [box["why"]] if box["why"] and box["why"] != box["state"] else []
+        lines += [f"{box['name']}: {note}" for note in (*notes, *box["warnings"])]
+    return "\n".join(lines)
 
 
 def hints(status: dict[str, Any], command: str = "scripts/lab") -> str:

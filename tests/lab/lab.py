@@ -7,7 +7,6 @@ there is removed before the next begins.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import shutil
@@ -24,14 +23,14 @@ from pastebin.errors import StartError
 from tests.lab import clocks, leavings, objects
 from tests.lab.boxes import Box
 from tests.lab.databases import Postgres
-from tests.lab.errors import LabError
+from tests.lab.errors import LabError, reason
 from tests.lab.networks import Loopback, Namespaces, Network, can_make_namespaces
 from tests.lab.plan import COMMON, Place, Plan, Site, sites
 from tests.lab.tables import Secrets, Tables, as_toml
 from tests.seaweed import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 3.0
 
@@ -61,6 +60,7 @@ class Lab:
         self.boxes: dict[str, Box] = {}
         self.cuts: set[tuple[str, str]] = set()
         self.lags: dict[str, float] = {}
+        self.warnings: dict[str, list[str]] = {}  # of nodes that can do their work
         self._postgres: dict[str, Postgres] = {}
         self._tables = Tables(plan, self.sites, network.first, self.secrets, directory)
         self._http: aiohttp.ClientSession
@@ -310,9 +310,12 @@ class Lab:
     async def _check_node(self, site: Site) -> str:
         try:
             async with self._http.get(f"{site.url('internal')}/readyz") as response:
-                return "" if response.status == 200 else json.dumps((await response.json()).get("problems"))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return f"does not answer: {error}"
+                said = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return f"does not answer: {reason(error)}"
+        self.warnings[site.name] = [text for texts in said.get("warnings", {}).values() for text in texts]
+        wrong = [text if name == "node" else f"{name}: {text}" for name, text in said.get("problems", {}).items()]
+        return "; ".join(wrong) or ("" if response.status == 200 else f"answers {response.status}")
 
     async def _end(self) -> None:
         """At once; PostgreSQL gives back what it shares with its children."""

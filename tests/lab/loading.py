@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,13 +108,15 @@ async def running(
     seconds: float = 0.0,
     creates: float = 0.2,
     known: Sequence[tuple[str, str]] = (),
+    patience: float = 30.0,
 ) -> AsyncIterator[Load]:
     """A load while the block lasts: so many requests a second in each region, for so long (0: until the block ends).
 
-    `creates` is the share that makes pastes; `known` are pastes that are there already.
+    `creates` is the share that makes pastes; `known` are pastes that are there already. A request has failed when it
+    was tried again for `patience` seconds.
     """
     load = Load()
-    options = (f"--rate={rate}", f"--seconds={seconds}", f"--creates={creates}")
+    options = (f"--rate={rate}", f"--seconds={seconds}", f"--creates={creates}", f"--patience={patience}")
     try:
         for region, client in clients.items():
             await load.start(region, client, options)
@@ -131,10 +133,15 @@ def show(clients: Mapping[str, Client], seconds: float, rate: float) -> int:
     async def watch() -> None:
         async with running(clients, rate=rate, seconds=seconds) as load:
             began, ended = time.monotonic(), asyncio.ensure_future(load.ended())
+            print(HEADER)
+            above = 0
             try:
                 while not ended.done():
                     await asyncio.wait([ended], timeout=1.0)
-                    _print(load, time.monotonic() - began)
+                    lines = list(rows(load.sums, time.monotonic() - began))
+                    again = f"\x1b[{above}A" if above and sys.stdout.isatty() else ""
+                    print(again + "\n".join(lines), flush=True)
+                    above = len(lines)
             finally:
                 ended.cancel()
                 failures.extend(load.failures)
@@ -146,13 +153,14 @@ def show(clients: Mapping[str, Client], seconds: float, rate: float) -> int:
     return 1 if failures else 0
 
 
-def _print(load: Load, seconds: float) -> None:
-    lines = [f"{seconds:5.0f} s   creates    reads  retries  failures  now/s   p50 ms   p99 ms"]
-    for region, sums in load.sums.items():
+HEADER = "  time  region    creates    reads  retries  failures  now/s   p50 ms   p99 ms"
+
+
+def rows(found: Mapping[str, Sums], seconds: float) -> Iterator[str]:
+    """The figures of every region, as they are after so many seconds."""
+    for region, sums in found.items():
         now = sums.latest.get("creates", 0) + sums.latest.get("reads", 0)
-        lines.append(
-            f"{region:<8} {sums.creates:8} {sums.reads:8} {sums.retries:8} {len(sums.failures):9} {now:6}"
-            f" {1000 * sums.quantile(0.5):8.1f} {1000 * sums.quantile(0.99):8.1f}"
+        yield (
+            f"{seconds:4.0f} s  {region:<8} {sums.creates:8} {sums.reads:8} {sums.retries:8} {len(sums.failures):9}"
+            f" {now:6} {1000 * sums.quantile(0.5):8.1f} {1000 * sums.quantile(0.99):8.1f}"
         )
-    again = f"\x1b[{len(lines)}A" if sys.stdout.isatty() and load.sums and seconds > 1.5 else ""
-    print(again + "\n".join(lines), flush=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.lab.errors import LabError
+from tests.lab.errors import LabError, reason
 from tests.lab.plan import Site
 from tests.seaweed import BUCKET, client
 
@@ -81,4 +81,4 @@ async def check(site: Site) -> str:
         async with aiohttp.ClientSession(timeout=timeout) as http, http.head(f"{site.url('s3')}/{BUCKET}") as response:
             return "" if response.status in (200, 403) else f"answers {response.status}"
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return f"does not answer: {error}"
+        return f"does not answer: {reason(error)}"

@@ -241,7 +241,7 @@ async def test_two_files_of_one_name_are_refused(node: Node) -> None:
     created = await several(node, ("a.txt", "a\n"), ("b.txt", "b\n"))
     page = await edited(node, created, name_2="a.txt")
     assert page.status == 422
-    assert "is the name of" in page.words
+    assert "File 2: Another file has this name." in page.words
 
 
 async def test_strangers_are_asked_for_the_token(node: Node) -> None:
@@ -302,6 +302,22 @@ async def test_a_fork_is_a_paste_of_its_own(node: Node) -> None:
     assert await raw(node, parent["slug"], "/raw/a.py") == b"a = 1\n"
     assert (await call(node, "DELETE", parent["slug"], parent["token"]))[0] == 204
     assert await raw(node, slug, "/raw/c.bin") == b"\0" * 99_999
+
+
+async def test_a_form_that_is_sent_twice_makes_one_fork(node: Node) -> None:
+    parent = await several(node, ("a.py", "a = 1\n"), ("b.txt", "b\n"))
+    await call(node, "PUT", f"../../../{parent['slug']}/raw/c.bin", parent["token"], data=io.BytesIO(b"\0" * 99_999))
+    fields = {**values(await visit(node, f"/{parent['slug']}/fork")), "content-1": "a = 2\n"}
+    once, again = [await post(node, f"/{parent['slug']}/fork", fields, ("d.txt", b"d\n")) for _ in range(2)]
+    assert (once.status, again.headers["Location"]) == (303, once.headers["Location"])
+    assert again.owner.value == once.owner.value
+    slug = once.headers["Location"].strip("/").partition("?")[0]
+    assert await raw(node, slug, "/raw/c.bin") == b"\0" * 99_999
+    assert await raw(node, parent["slug"], "/raw/c.bin") == b"\0" * 99_999
+    other = await post(node, f"/{parent['slug']}/fork", fields, ("d.txt", b"e\n"))
+    assert other.status == 303
+    assert other.headers["Location"] != once.headers["Location"], "what has changed since is another paste"
+    assert values(await visit(node, f"/{parent['slug']}/fork"))["attempt"] != fields["attempt"]
 
 
 async def test_a_fork_need_not_say_where_it_comes_from(node: Node) -> None:

@@ -60,6 +60,8 @@ async def test_the_script_and_oembed_lead_to_the_frame(node: Node) -> None:
     assert f'src="{node.url}/{slug}/embed"' in found["html"]
     small = json.loads((await ask(node, f"/oembed?url={node.url}/{slug}.py&maxwidth=300&maxheight=100")).body)
     assert (small["width"], small["height"]) == (300, 100)
+    for nothing in ("maxwidth=0", "maxheight=-7"):
+        assert (await ask(node, f"/oembed?url={node.url}/{slug}&{nothing}")).status == 422
     assert 'property="og:title" content="Ten lines"' in page
     assert 'property="og:description" content="x x x' in page
 

@@ -72,15 +72,20 @@ async def visit(node: Node, path: str, *, owner: str | None = None, data: Any = 
 
 async def create(node: Node, headers: dict[str, str] | None = None, **fields: str | tuple[str, bytes]) -> Page:
     """Fill in the form and send it as browsers do: every field, empty or not, text with CR LF."""
+    empty = {"title": "", "name": "", "content": "", "syntax": "", "expires_in": "", "visibility": "unlisted"}
+    form = as_form({**empty, "max_reads": "", "password": "", "file": ("", b""), **fields})
+    return await visit(node, "/", data=form, **(headers or {}))
+
+
+def as_form(fields: Mapping[str, str | tuple[str, bytes]]) -> aiohttp.FormData:
     form = aiohttp.FormData(default_to_multipart=True)
     form.add_field("newlines", "lf")
-    empty = {"title": "", "name": "", "content": "", "syntax": "", "expires_in": "", "visibility": "unlisted"}
-    for name, value in {**empty, "max_reads": "", "password": "", "file": ("", b""), **fields}.items():
+    for name, value in fields.items():
         if isinstance(value, tuple):
             form.add_field(name, io.BytesIO(value[1]), filename=value[0], content_type="application/octet-stream")
         else:
             form.add_field(name, value.replace("\n", "\r\n"))
-    return await visit(node, "/", data=form, **(headers or {}))
+    return form
 
 
 async def made(node: Node, **fields: str | tuple[str, bytes]) -> tuple[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import aiohttp
 import pytest
 import segno
 
@@ -93,6 +95,20 @@ async def test_a_revealed_page_leads_nowhere(node: Node) -> None:
         assert "<select" not in page
         assert "data-raw" not in page
         assert ("/qr.svg" in page) == has_code
+        (content,) = re.findall(r'<a href="data:application/octet-stream;base64,([^"]*)" download="paste.txt">', page)
+        assert base64.b64decode(content).decode() == CODE
+
+
+async def test_a_revealed_picture_has_no_link_that_browsers_refuse(node: Node) -> None:
+    form = aiohttp.FormData({"password": "open"}, default_to_multipart=True)
+    form.add_field("file", b"\x89PNG\r\n\x1a\n" + bytes(64), filename="a.png")
+    form.add_field("file", b"text", filename="b.txt")
+    async with node.http.post(node.url, data=form) as response:
+        slug = (await response.text()).strip().rpartition("/")[2]
+    async with node.http.post(f"{node.url}/{slug}/reveal", data={"password": "open"}, headers=HTML) as response:
+        page = await response.text()
+    links = re.findall(r'<a href="data:[^"]*"([^>]*)>', page)
+    assert {link.strip() for link in links} == {'download="a.png"', 'download="b.txt"'}
 
 
 # The code

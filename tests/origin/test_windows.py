@@ -237,3 +237,33 @@ async def test_only_what_is_shown_is_highlighted(node: Node, syntax: str) -> Non
         answer = await ask(node, f"/{slug}/lines?line={line}")
         assert numbers(answer.body) == list(range(line, min(line + 500, content.count(b"\n") + 1)))
         assert re.search(rb'<span class="[a-z]+">', answer.body.partition(b"<pre")[2])
+
+
+async def test_colours_of_a_terminal_are_shown_in_a_window(node: Node) -> None:
+    content = b"plain\n" * 200_000 + b"\x1b[31mred <b>\x1b[0m\n" * 1000
+    slug = (await node.paste(content, name="build.log"))["slug"]
+    first = await ask(node, f"/{slug}", headers=HTML)
+    assert b" screen" not in first.body
+    last = await ask(node, f"/{slug}/lines?line=end", headers=HTML)
+    assert b'<span class="f1">red &lt;b&gt;</span>' in last.body
+    assert re.search(rb'<pre [^>]*class="code d6 screen"', last.body)
+    assert re.search(rb'<link rel="stylesheet" href="/static/terminal\.[^"]+" data-screen>', last.body)
+    plain = await ask(node, f"/{slug}/lines?line=end&syntax=text", headers=HTML)
+    assert "\u241b[31mred &lt;b&gt;".encode() in plain.body
+    assert b" screen" not in plain.body
+
+
+async def test_a_window_is_read_as_the_syntax_that_was_asked_for(node: Node) -> None:
+    slug = (await node.paste(b"x = 1\n" * 200_000, name="a.txt"))["slug"]
+    answer = await ask(node, f"/{slug}.py", headers=HTML)
+    assert b'x = <span class="m">1</span>' in answer.body
+    ways = links(answer.body)
+    assert ways["Next"] == f"/{slug}/lines?line=501&amp;syntax=python"
+    assert answer.body.count(b'<input type="hidden" name="syntax" value="python">') == 2
+    following = await ask(node, ways["Next"].replace("&amp;", "&"), headers=HTML)
+    assert b'x = <span class="m">1</span>' in following.body
+    assert b"<span>Python</span>" in following.body
+    found = await ask(node, f"/{slug}/lines?q=x&syntax=python", headers=HTML)
+    assert f'href="/{slug}/lines?syntax=python#L1"'.encode() in found.body
+    usual = await ask(node, f"/{slug}/lines?syntax=no-such-one", headers=HTML)
+    assert b'<span class="m">' not in usual.body

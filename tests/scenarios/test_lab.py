@@ -10,52 +10,81 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.lab import loading
+from tests.lab import found, loading
 from tests.lab.lab import Client, Lab
 from tests.lab.networks import can_make_namespaces
 from tests.lab.plan import Plan
 from tests.postgres import reachable_directory
 from tests.programs import lack, require
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
 
-PLAN = Plan(workers=1, ttl_seconds=2, settings={"geodns": {"geodns.probe_interval_seconds": 0.5, "geodns.up": 2}})
+# Where many processes share few cores all of them are slow at times: that is no loss, which alone is to move anybody.
+_PATIENCE_SECONDS = 25.0
+_LONG_SECONDS = 180.0
+PLAN = Plan(
+    workers=1,
+    ttl_seconds=2,
+    settings={
+        "*": {
+            "database.connect_timeout_seconds": _PATIENCE_SECONDS,
+            "database.acquire_timeout_seconds": _PATIENCE_SECONDS,
+        },
+        "geodns": {
+            "geodns.probe_interval_seconds": 0.5,
+            "geodns.probe_timeout_seconds": _PATIENCE_SECONDS,
+            "geodns.up": 2,
+        },
+        "gateway": {
+            "gateway.probe_timeout_seconds": _PATIENCE_SECONDS,
+            "gateway.try_timeout_seconds": _PATIENCE_SECONDS,
+            "gateway.connect_timeout_seconds": _PATIENCE_SECONDS,
+        },
+    },
+)
 
 
 @pytest.fixture(scope="module")
-async def lab() -> AsyncIterator[Lab]:
+async def running() -> AsyncIterator[Lab]:
     """One for all tests, which leave it as they found it."""
     if not can_make_namespaces():
         lack("regions with networks of their own need root")
     for program in ("ip", "nsenter", "curl", "getent"):
         require(program)
     with reachable_directory() as directory:
-        async with Lab.up(PLAN, directory / "lab") as running:
-            yield running
+        async with Lab.up(PLAN, directory / "lab") as up:
+            yield up
+
+
+@pytest.fixture
+async def lab(running: Lab) -> Lab:
+    """When everybody knows that all of it is well."""
+    await found.settled(running)
+    return running
 
 
 async def test_clients_of_four_networks_are_served_by_their_own_regions(lab: Lab) -> None:
-    before = {region: await answers(lab, region) for region in PLAN.regions}
+    before = {region: await found.answers(lab, region) for region in PLAN.regions}
     async with asyncio.TaskGroup() as tasks:
         for region in PLAN.regions:
             tasks.create_task(journey(lab, region))
     for region in PLAN.regions:
-        after = await answers(lab, region)
+        after = await found.answers(lab, region)
         servers = {name for name, count in after.items() if count > before[region].get(name, 0.0)}
-        assert servers <= {f"{region}-edge", f"{region}-web", f"{region}-read", "us-write"}
-        assert f"{region}-edge" in servers
+        gateway = lab.boxes[f"{region}-gateway"]
+        assert servers <= {f"{region}-edge", f"{region}-web", f"{region}-read", "us-write"}, gateway.last_words()
+        assert f"{region}-edge" in servers, gateway.last_words()
     await eventually(lambda: counted_by_region(lab))
 
 
 async def test_the_loss_of_a_region_moves_its_clients_and_loses_none_of_their_requests(lab: Lab) -> None:
     clients = {region: lab.client(region) for region in PLAN.regions}
-    async with loading.running(clients, rate=8.0) as load:
+    async with loading.running(clients, rate=8.0, patience=_LONG_SECONDS) as load:
         await eventually(lambda: all(sums.reads > 10 for sums in load.sums.values()))
         await lab.kill("eu", stays=True)
+        await eventually(lambda: goes_elsewhere(clients["eu"], lab))
         reached = load.sums["eu"].reads
-        # clients go on to another region: until the name servers say so, only those do that knew another address
         await eventually(lambda: load.sums["eu"].reads > reached + 20)
-        assert (await resolved(clients["eu"])) not in ("", lab.boxes["eu-gateway"].address)
         await lab.start("eu")
         await lab.ready()
         await eventually(lambda: goes_home(clients["eu"], lab))
@@ -68,10 +97,10 @@ async def test_without_the_region_of_the_primary_everything_can_be_read_everywhe
     await eventually(lambda: caught_up(lab))
     await lab.kill("us", stays=True)
     try:
-        async with loading.running(clients, rate=8.0, creates=0.0, known=made) as load:
+        async with loading.running(clients, rate=8.0, creates=0.0, known=made, patience=_LONG_SECONDS) as load:
             await eventually(lambda: all(sums.reads > 40 for sums in load.sums.values()))
             assert load.failures == []
-        assert await resolved(clients["us"]) not in ("", lab.boxes["us-gateway"].address)
+        assert await goes_elsewhere(clients["us"], lab)
     finally:
         await lab.start("us")
         await lab.ready()
@@ -96,7 +125,7 @@ async def test_a_cut_is_silent_and_may_go_one_way(lab: Lab) -> None:
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
     """Return when it holds, which other processes see to."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(_LONG_SECONDS):
         while True:
             holds = condition()
             if holds if isinstance(holds, bool) else await holds:
@@ -125,6 +154,10 @@ async def resolved(client: Client) -> str:
     return found[0] if found else ""
 
 
+async def goes_elsewhere(client: Client, lab: Lab) -> bool:
+    return await resolved(client) not in ("", lab.boxes[f"{client.region}-gateway"].address)
+
+
 async def goes_home(client: Client, lab: Lab) -> bool:
     return await resolved(client) == lab.boxes[f"{client.region}-gateway"].address
 
@@ -134,20 +167,9 @@ async def run(client: Client, *command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *client.argv, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(_LONG_SECONDS):
         output, _ = await process.communicate()
     return output.decode()
-
-
-async def answers(lab: Lab, region: str) -> dict[str, float]:
-    """Node -> how often the gateway of a region passed on its answer."""
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(f"{lab.boxes[f'{region}-gateway'].doors['internal']}/metrics") as said,
-    ):
-        text = await said.text()
-    found = re.findall(r'pastebin_gateway_answers_total\{node="([^"]+)",region="[^"]+"\} (\S+)', text)
-    return {name: float(count) for name, count in found}
 
 
 async def counted_by_region(lab: Lab) -> bool:
@@ -155,6 +177,8 @@ async def counted_by_region(lab: Lab) -> bool:
     url = f"{lab.boxes['analytics'].doors['origin']}/api/v1/analytics/regions?audience=all"
     headers = {"Authorization": f"Bearer {lab.secrets.admin}"}
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as said:
+        if said.status == 503:
+            return False
         assert said.status == 200, await said.text()
         report: dict[str, Any] = await said.json()
     return set(PLAN.regions) <= {row["value"] for row in report["rows"]}

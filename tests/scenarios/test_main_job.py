@@ -7,8 +7,9 @@ import pytest
 from tests.nodes import directory
 from tests.scenarios import main_job
 
+pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
 
-@pytest.mark.scenario
+
 async def test_the_standard_library_a_gigabyte_and_a_kill() -> None:
     async with directory() as path:
         report = await main_job.run(path / "data", limit=None, mib=1024)

@@ -16,12 +16,16 @@ from pastebin.models import File
 from pastebin.services import difference_pages, differences, newlines, patches
 from pastebin.services.comparing import pairs
 from pastebin.services.difference_pages import Room
-from pastebin.services.differences import Effort, Hunk, blocks, hunks, lines_of
+from pastebin.services.differences import CONTEXT, Effort, Hunk, blocks, lines_of
 from pastebin.services.patches import Header
 from tests.programs import require
 
 texts = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"\n", b"{\n", b"}\n", b"same\n", b"\xff\r\n"]), max_size=40)
 ends = st.sampled_from([b"", b"no end", b"\r"])
+
+
+def hunks(old: list[bytes], new: list[bytes], effort: Effort, context: int = CONTEXT) -> list[Hunk]:
+    return list(differences.hunks(old, new, blocks(old, new, effort), context))
 
 
 def applied(old: list[bytes], found: list[Hunk]) -> list[bytes]:
@@ -98,6 +102,16 @@ def test_hostile_texts_are_compared_within_bounds(kind: str) -> None:
     effort = Effort(100_000)
     assert applied(old, hunks(old, new, effort)) == new
     assert effort.left > -1000
+
+
+def test_what_has_no_room_on_a_page_is_counted_and_not_made() -> None:
+    old, new = [b"a%d\n" % number for number in range(50)], [b"b%d\n" % number for number in range(40)]
+    (hunk,) = differences.hunks(old, new, [], most_lines=60)
+    assert (len(hunk.lines), hunk.heading) == (60, "@@ -1,50 +1,40 @@")
+    two = [*old, *[b"same\n"] * 20, b"old\n"], [*new, *[b"same\n"] * 20, b"new\n"]
+    equal = blocks(*two, Effort())
+    assert len(list(differences.hunks(*two, equal, most_lines=60))) == 1
+    assert len(list(differences.hunks(*two, equal))) == 2
 
 
 def file(content: bytes, name: str | None, position: int = 0) -> File:

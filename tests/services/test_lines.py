@@ -6,13 +6,11 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pastebin.errors import BlobMissing
-from pastebin.metrics import Metrics
 from pastebin.models import File
 from pastebin.sections import DatabaseSection
 from pastebin.services.lines import INDEXED_BYTES, Lines, stored_form
@@ -21,16 +19,10 @@ from pastebin.services.lines_window import LineWindow
 from pastebin.services.passwords import Passwords
 from pastebin.services.reading import Reading
 from pastebin.store.blobs import Blobs, new_key
-from pastebin.store.budget import Budget
 from pastebin.store.database import Database
-from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.leftovers import Leftovers
 from pastebin.store.line_indexes import LineIndexes
 from pastebin.store.pastes import Pastes
-from pastebin.store.s3 import S3Blobs
-from pastebin.store.s3_bucket import Bucket
-from pastebin.store.s3_failures import Patience
-from tests.seaweed import Seaweed
 
 LOG = b"".join(b"%07d a line of a log that is long enough\n" % number for number in range(1, 100_001))
 LINES = LOG.splitlines(keepends=True)
@@ -78,18 +70,6 @@ class Watching:
     def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         self._reads.append((start, length))
         return self._blobs.read(key, start, length)
-
-
-@pytest.fixture(params=["directory", "s3"])
-async def blobs(
-    request: pytest.FixtureRequest, tmp_path: Path, seaweed: Seaweed, seaweed_client: Any, prefix: str
-) -> AsyncIterator[Blobs]:
-    if request.param == "directory":
-        async with DirectoryBlobs.opened(tmp_path / "blobs", min_free_bytes=0) as directory:
-            yield directory
-    else:
-        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix), Patience.with_store("store", Metrics()))
-        yield S3Blobs(bucket, bucket, Budget(64 * 1024**2))
 
 
 @pytest.fixture

@@ -177,6 +177,8 @@ def test_regions_are_as_their_nodes_and_the_name_servers_find() -> None:
     assert (us.mark, us.note) == ("warn", "75 % of DNS")
     assert (eu.mark, eu.note) == ("down", "out of DNS")
     assert (il.mark, il.spots) == ("unknown", ())
+    silence = Names({"us": "up"}, 0.0, {"us": 5, "eu": 100}, {"us": 0.0})
+    assert planet([sight("geodns-1", "us", ["geodns"], dns=silence)], ["us"], NOW).regions[0].note == ""
 
 
 def test_a_worker_whose_caches_do_not_hear_is_in_trouble() -> None:
@@ -235,3 +237,16 @@ def test_a_state_lasts_since_it_began() -> None:
     assert silent.portrait is not None
     back = silent.after(Portrait(node="b", ready=False, problems={"database": "away"}), 320.0)
     assert (back.state, back.since, back.detail) == ("waiting", 320.0, "it calls itself b; database: away")
+
+
+def test_who_has_another_secret_is_in_trouble_and_says_what_to_do() -> None:
+    unknown, secrets = Sight(Station("a", "us")), ("ours", "previous")
+    for told, detail in (
+        ("theirs", "it has another node.secret than this node: give every node the same"),
+        ("previous", ""),
+        ("", ""),
+    ):
+        found = unknown.after(Portrait(node="a", ready=True, secret=told), 0.0, secrets)
+        assert found.detail == detail
+        assert planet([found], ["us"], 0.0).rows[0].mark == ("warn" if detail else "up")
+    assert unknown.after(Portrait(node="a", ready=True, secret="theirs"), 0.0).detail == ""

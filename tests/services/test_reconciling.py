@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,28 +17,10 @@ from pastebin.sections import BlobsSection, DatabaseSection, SweepingSection
 from pastebin.services.reconciling import Pace, differences
 from pastebin.services.sweeping import Sweeping
 from pastebin.store.blobs import BlobEntry, Blobs, new_key
-from pastebin.store.budget import Budget
 from pastebin.store.database import Database
-from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.leftovers import Known, Leftovers
-from pastebin.store.s3 import S3Blobs
-from pastebin.store.s3_bucket import Bucket
-from pastebin.store.s3_failures import Patience
-from tests.seaweed import Seaweed
 
 KEYS = st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), max_size=20)
-
-
-@pytest.fixture(params=["directory", "s3"])
-async def blobs(
-    request: pytest.FixtureRequest, tmp_path: Path, seaweed: Seaweed, seaweed_client: Any, prefix: str
-) -> AsyncIterator[Blobs]:
-    if request.param == "directory":
-        async with DirectoryBlobs.opened(tmp_path / "blobs", min_free_bytes=0) as directory:
-            yield directory
-    else:
-        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix), Patience.with_store("store", Metrics()))
-        yield S3Blobs(bucket, bucket, Budget(64 * 1024**2))
 
 
 @pytest.fixture

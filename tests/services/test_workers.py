@@ -170,3 +170,15 @@ async def test_workers_end_with_a_killed_node(state: str, loop: str) -> None:
         node.wait(timeout=20)
         node.stdout.close()  # type: ignore[union-attr]
     await ended(worker)
+
+
+async def test_a_worker_that_is_expected_is_there_before_its_job() -> None:
+    async with hired(workers=2) as workers:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(workers.warm())
+            await asyncio.sleep(0)
+            job = tasks.create_task(workers.ask(b"x = 1\n", "python"))
+        assert job.result().html == 'x = <span class="m">1</span>'
+        (pid,) = workers.pids
+        await workers.warm()
+        assert workers.pids == [pid], "who comes meanwhile waits for it, and one is enough"

@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pastebin.errors import BlobMissing
-from pastebin.metrics import Metrics
 from pastebin.store.blobs import CHUNK_BYTES, BlobEntry, Blobs, new_key
-from pastebin.store.budget import Budget
-from pastebin.store.directory import DirectoryBlobs
-from pastebin.store.s3 import S3Blobs
-from pastebin.store.s3_bucket import Bucket
-from pastebin.store.s3_failures import Patience
-from tests.seaweed import Seaweed
 
 MIB = 1024**2
 BODY = secrets.token_bytes(3 * MIB + 17)
 
 # the store is the same for all examples: each has a key of its own
 together = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
-
-
-@pytest.fixture(params=["directory", "s3"])
-async def blobs(
-    request: pytest.FixtureRequest, tmp_path: Path, seaweed: Seaweed, seaweed_client: Any, prefix: str
-) -> AsyncIterator[Blobs]:
-    if request.param == "directory":
-        async with DirectoryBlobs.opened(tmp_path / "blobs", min_free_bytes=0) as directory:
-            yield directory
-    else:
-        bucket = Bucket(seaweed_client, seaweed.section(prefix=prefix), Patience.with_store("store", Metrics()))
-        yield S3Blobs(bucket, bucket, Budget(64 * MIB))
 
 
 async def stored(blobs: Blobs, body: bytes, *cuts: int) -> str:

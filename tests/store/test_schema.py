@@ -19,6 +19,9 @@ from pastebin.store.schema import Migration, pending
 EXPAND = Migration(1, "0001_expand_one.sql", "select 1")
 CONTRACT = Migration(2, "0002_contract_two.sql", "select 2")
 
+# Whether somebody waits for somebody else here.
+WAITS = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+
 
 def applied(*migrations: Migration) -> list[tuple[int, str, str]]:
     return [(migration.version, migration.name, migration.sha256) for migration in migrations]
@@ -64,6 +67,36 @@ async def test_a_failing_migration_leaves_nothing(empty_database_dsn: str, monke
         assert await connection.fetchval("select to_regclass('half')") is None
     finally:
         await connection.close()
+
+
+async def test_an_index_is_built_while_its_table_is_written_to(
+    empty_database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that an attempt has left half made is made anew."""
+    first = Migration(1, "0001_expand_table.sql", "create table things (id int, word text)")
+    index = Migration(2, "0002_expand_index.sql", "-- Words.\n\ncreate index things_word on things (word);\n")
+    monkeypatch.setattr(schema, "shipped", lambda _room: [first])
+    await schema.migrate(empty_database_dsn)
+    connections = [await asyncpg.connect(empty_database_dsn) for _ in range(3)]
+    writing, other, watching = connections
+    try:
+        await watching.execute("create index things_word on things (id)")
+        transaction = writing.transaction()
+        await transaction.start()
+        await writing.execute("insert into things values (1, 'a')")
+        monkeypatch.setattr(schema, "shipped", lambda _room: [first, index])
+        migrating = asyncio.create_task(schema.migrate(empty_database_dsn))
+        while not await watching.fetchval(WAITS):
+            assert not migrating.done()
+        await other.execute("set lock_timeout = '1s'")
+        await other.execute("insert into things values (2, 'b')")
+        await transaction.commit()
+        assert await migrating == [index.name]
+        made = await watching.fetchval("select pg_get_indexdef('things_word'::regclass)")
+        assert made.endswith("(word)")
+    finally:
+        for connection in connections:
+            await connection.close()
 
 
 async def test_an_absent_database_server_is_named_in_one_line() -> None:

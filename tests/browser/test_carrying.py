@@ -1,0 +1,40 @@
+"""The key of an encrypted paste, which stands in the address only, is not lost on the way through the site."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Browse
+from tests.browser.test_encryption import SECRET, make
+from tests.nodes import Node
+
+pytestmark = pytest.mark.browser
+
+
+async def test_the_key_comes_along_to_the_settings_and_back(browse: Browse, node: Node) -> None:
+    async with browse() as watched:
+        page = watched.page
+        link = await make(page)
+        text = page.locator("[data-files] code")
+        await page.goto(link)
+        await expect(text).to_have_text(SECRET)
+        await page.get_by_role("link", name="Appearance").click()
+        await page.get_by_role("button", name="Save").click()
+        await expect(text).to_have_text(SECRET)
+        await page.get_by_role("link", name="Language").click()
+        await page.get_by_role("button", name="Deutsch").click()
+        await expect(text).to_have_text(SECRET)
+        await page.get_by_role("link", name="Sprache").click()
+        await page.get_by_role("button", name="English").click()
+        await page.get_by_role("link", name="Manage").click()
+        await expect(page.locator("a[data-whole]")).to_have_text(link)
+        await page.get_by_label("Expires").select_option("1w")
+        await page.get_by_role("button", name="Save settings").click()
+        await page.locator("a[data-whole]").click()
+        await expect(text).to_have_text(SECRET)
+        key = link.partition("#")[2]
+        assert not [url for url in watched.requests if key in url.partition("#")[0]]
+    async with browse() as watched:
+        await watched.page.goto(f"{link.partition('#')[0]}/manage")
+        await expect(watched.page.locator("[data-keyless]")).to_be_visible()
