@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Browse
+from tests.browser.conftest import Browse, follow
 from tests.browser.test_encryption import SECRET, make
 from tests.nodes import Node
 
@@ -19,19 +19,19 @@ async def test_the_key_comes_along_to_the_settings_and_back(browse: Browse, node
         text = page.locator("[data-files] code")
         await page.goto(link)
         await expect(text).to_have_text(SECRET)
-        await page.get_by_role("link", name="Appearance").click()
-        await page.get_by_role("button", name="Save").click()
+        await follow(page.get_by_role("link", name="Appearance"))
+        await follow(page.get_by_role("button", name="Save"))
         await expect(text).to_have_text(SECRET)
-        await page.get_by_role("link", name="Language").click()
-        await page.get_by_role("button", name="Deutsch").click()
+        await follow(page.get_by_role("link", name="Language"))
+        await follow(page.get_by_role("button", name="Deutsch"))
         await expect(text).to_have_text(SECRET)
-        await page.get_by_role("link", name="Sprache").click()
-        await page.get_by_role("button", name="English").click()
-        await page.get_by_role("link", name="Manage").click()
+        await follow(page.get_by_role("link", name="Sprache"))
+        await follow(page.get_by_role("button", name="English"))
+        await follow(page.get_by_role("link", name="Manage"))
         await expect(page.locator("a[data-whole]")).to_have_text(link)
         await page.get_by_label("Expires").select_option("1w")
-        await page.get_by_role("button", name="Save settings").click()
-        await page.locator("a[data-whole]").click()
+        await follow(page.get_by_role("button", name="Save settings"))
+        await follow(page.locator("a[data-whole]"))
         await expect(text).to_have_text(SECRET)
         key = link.partition("#")[2]
         assert not [url for url in watched.requests if key in url.partition("#")[0]]
