@@ -321,6 +321,19 @@ def test_the_suite_brings_its_own_packages(machine: Machine) -> None:
     assert installed == (os.geteuid() == 0)
 
 
+def test_a_package_that_is_not_to_be_had_keeps_no_other_away(machine: Machine) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("installs as root only")
+    machine.add_python()
+    lacking = 'case "$*" in *install*chromium-headless-shell*) exit 100 ;; esac\n'
+    for tool in ("apt-get", "dpkg-query", "useradd"):
+        _write_program(machine.tools / tool, PACKAGE_TOOL.replace("@tool@", tool) + (lacking * (tool == "apt-get")))
+    ended = machine.serve(script="test")
+    assert ended.returncode == 3
+    assert "what needs chromium-headless-shell is skipped or fails" in ended.stderr
+    assert "--no-install-recommends w3m\n" in machine.log.read_text()
+
+
 @pytest.fixture
 def ci(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """.ci/run between a scripts/test and a scripts/check that end as told."""
