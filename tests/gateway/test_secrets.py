@@ -86,8 +86,8 @@ async def test_one_node_with_another_secret_is_no_hindrance_where_others_can_be_
 ) -> None:
     """Also those that do not say which they have, as nodes of an earlier version."""
     nodes = [RegionNodeSection(name=name, roles=["read"], url="http://127.0.0.1:1") for name in ("one", "two")]
-    figures, geo = Figures(CollectorRegistry()), Geo(GeoSection())
-    fleet = Fleet(GatewaySection(), {"us": RegionSection(nodes=nodes)}, "us", geo, figures, [fingerprint(b"ours")])
+    regions = {"us": RegionSection(addresses=["192.0.2.1"], nodes=nodes)}
+    fleet = Fleet(GatewaySection(), regions, "us", Geo(GeoSection()), Figures(CollectorRegistry()))
     one, two = fleet.members()
     assert await fleet.check() is None
     one.is_stranger, two.is_stranger, two.probed = True, others, State(is_up)
