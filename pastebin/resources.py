@@ -156,9 +156,14 @@ class Resources:
     def signer(self) -> Signer:
         return Signer(self.secret, node=self.config.node.name, strangers=self.strangers)
 
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """Those that other nodes may have, too: this node's own first, then the previous one, if there is one."""
+        return tuple(filter(None, (self.secret, keyring.previous(self.config))))
+
     def verifier(self, skew_seconds: float = SKEW_SECONDS) -> Verifier:
         """What tells the requests of other nodes from all others, at one door."""
-        return Verifier(*filter(None, (self.secret, keyring.previous(self.config))), skew_seconds=skew_seconds)
+        return Verifier(*self.secrets, skew_seconds=skew_seconds)
 
     @cached_property
     def administrators(self) -> Administrators:
@@ -192,7 +197,7 @@ class Resources:
             self.passwords,
             config.limits,
             config.blobs.inline_max_bytes,
-            self.secret,
+            self.secrets,
             self.metrics,
             LineIndexes(self.database),
             self.purging,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from tests.nodes import Node, directory, started
 
 _T = TypeVar("_T")
+_CROWD = pytest.StashKey[int]()  # the lock of the worker that runs a file of many processes
 _MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
 
 # How long an example takes says something about the machine, and nothing about the program.
@@ -78,15 +78,22 @@ def _woven(few: Sequence[_T], many: Sequence[_T]) -> list[_T]:
     return [*out, *many[len(few) * step :]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_crowd_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Dozens of processes under load beside dozens of others show what a small machine does, not what we do."""
-    if request.node.get_closest_marker("crowd") is None:
-        yield
-        return
-    with Path(__file__).open() as lock:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Dozens of processes under load beside dozens of others show what a small machine does, not what we do.
+
+    So one such file waits for the end of another, before the time that its first test may take begins.
+    """
+    stash = item.config.stash
+    if item.get_closest_marker("crowd") is not None and _CROWD not in stash:
+        stash[_CROWD] = lock = os.open(__file__, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    try:
+        return (yield)
+    finally:
+        if _CROWD in stash and (nextitem is None or nextitem.path != item.path):
+            os.close(stash[_CROWD])
+            del stash[_CROWD]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pastebin.shedding import Share, Shedding, told
+from pastebin.shedding import Share, Shedding, Told, told
 
 CAPACITY = 100
 
@@ -77,4 +77,10 @@ def test_a_share_stays_one(part: float, load: float, capacity: int, now: float, 
     ],
 )
 def test_a_probe_may_tell_of_requests(body: bytes, load: float) -> None:
-    assert told(body) == load
+    assert told(body) == Told(load)
+
+
+def test_a_probe_may_tell_which_secret_a_node_has() -> None:
+    assert told(b'{"requests_per_second": 2, "secret": "0123"}') == Told(2.0, "0123")
+    assert told(b'{"requests_per_second": -1, "secret": "0123"}') == Told(0.0, "0123")
+    assert told(b'{"requests_per_second": 2, "secret": 3}') == Told()

@@ -98,10 +98,11 @@ class Fleet:
         return [member.portrait(now) for member in self.members()]
 
     async def check(self) -> str | None:
-        """What is wrong where every node that says which secret it has, has another one than this gateway."""
-        known = [member.is_stranger for member in self.members() if member.is_stranger is not None]
-        if known and all(known):
-            return "every node of the regions has another node.secret than this gateway: give every node the same"
+        """What is wrong where nodes have another secret than this gateway, and no other one is left to ask."""
+        members = list(self.members())
+        is_anybody_left = any(member.probed.is_up and not member.is_stranger for member in members)
+        if not is_anybody_left and any(member.is_stranger for member in members):
+            return "every node that answers has another node.secret than this gateway: give every node the same"
         return None
 
     def close(self) -> None:

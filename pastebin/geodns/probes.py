@@ -96,7 +96,7 @@ class Probes:
         self._verdicts = {region: self._verdicts.get(region, True) for region in tables}
         for region, table in tables.items():
             if not table.probe:
-                self._states[region] = State()
+                self._states[region], self._shares[region] = State(), Share()
         self._settle()
 
     def told(self) -> Told:

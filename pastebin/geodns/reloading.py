@@ -31,12 +31,12 @@ class Source:
     """The files that answers are made of, and which they were at the last time. Blocks.
 
     Two files are the same if their bytes are: one that was written twice within a tick of the file system's clock has
-    one size and one time for both.
+    one size and one time for both. `wanted` are the regions that come with the next zone that can be served.
     """
 
     def __init__(self, section: GeodnsSection, regions: Mapping[str, RegionSection]) -> None:
         self.section = section
-        self.regions = regions
+        self.regions = self.wanted = regions
         self._digests: list[bytes | None] = []
 
     def has_changed(self) -> bool:
@@ -44,11 +44,11 @@ class Source:
         return self._digests != self._present()
 
     def load(self, regions: Mapping[str, RegionSection] | None = None) -> Answers:
-        """With these regions from now on, or those of before.
+        """With these regions from now on, or those that are wanted already.
 
-        Raises ConfigError with every problem of the zone and its keys; then nothing has changed.
+        Raises ConfigError with every problem of the zone and its keys; until there is another the regions stay.
         """
-        regions = self.regions if regions is None else regions
+        self.wanted = regions = self.wanted if regions is None else regions
         self._digests = self._present()  # before they are read: what is written meanwhile is seen the next time
         zone, signatures = load(self.section)
         for notice in zone.notices:
@@ -122,7 +122,7 @@ async def reloading(
         if await asyncio.to_thread(geo.check):
             responder.forget()
         if is_called or await asyncio.to_thread(source.has_changed):
-            await _load(source, responder, reread if is_called else lambda: source.regions, take)
+            await _load(source, responder, reread if is_called else lambda: source.wanted, take)
         responder.renew(time.time())
 
 

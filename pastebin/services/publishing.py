@@ -13,6 +13,7 @@ from prometheus_client import Counter
 from pastebin import slugs
 from pastebin.errors import (
     EditForbidden,
+    IdempotencyMismatch,
     InvalidPaste,
     Overloaded,
     PastebinError,
@@ -51,7 +52,10 @@ Arrange = Callable[[Paste], Awaitable[tuple[File, ...]]]
 
 
 class Publishing:
-    """The write side of a paste: validated, stored, then made visible by one durable commit."""
+    """The write side of a paste: validated, stored, then made visible by one durable commit.
+
+    `secrets` are those under which an Idempotency-Key may have been used, that of this node first.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class Publishing:
         passwords: Passwords,
         limits: LimitsSection,
         inline_max_bytes: int,
-        secret: bytes,
+        secrets: Sequence[bytes],
         metrics: Metrics,
         line_indexes: LineIndexes,
         purging: Purging | None = None,
@@ -73,7 +77,7 @@ class Publishing:
         self._passwords = passwords
         self._limits = limits
         self._inline_max_bytes = inline_max_bytes
-        self._secret = secret
+        self._secrets = secrets
         self._metrics = metrics
         self._purging = purging
         self._created = metrics.published.labels("created")
@@ -92,16 +96,14 @@ class Publishing:
         _refuse(await self.problems(options), taken, files, options)
         await self._blobs.require_room()
         hashed = await self._passwords.hash(options.password) if options.password else None
-        draft, token = self.drafted(files, options, hashed)
-        draft = replace(draft, shares_blobs=taken.shares_blobs)
         with taken.committing():
-            paste = await self._insert(draft, own_slug=options.slug is not None)
+            paste, token = await self._made(taken, files, options, hashed, self._secrets)
         if taken.blob_keys and {file.blob_key for file in paste.files}.isdisjoint(taken.blob_keys):
             # a retry found the first request's paste: its bytes are these bytes, stored twice
             await taken.abandon(taken.blob_keys)
         self._created.inc()
         # somebody may have asked for a chosen name before, and been told that there is none
-        purge = await self._purged(paste.change, paste.slug) if draft.is_named else None
+        purge = await self._purged(paste.change, paste.slug) if options.slug is not None else None
         return Published(paste, token, purge)
 
     def begin(self, taken: Intake, options: Options, tell: Tell) -> Callable[[], None] | None:
@@ -119,10 +121,12 @@ class Publishing:
         draft, token = self.drafted(files, options, None)
         return _Beginning(self._pastes, self._created, draft, token, tell).begin()
 
-    def drafted(self, files: tuple[File, ...], options: Options, password_hash: str | None) -> tuple[Draft, str]:
-        """What is to be committed, and the owner token."""
-        key = options.idempotency_key
-        token = slugs.derive_token(self._secret, key) if key else slugs.generate_token()
+    def drafted(
+        self, files: tuple[File, ...], options: Options, password_hash: str | None, secret: bytes = b""
+    ) -> tuple[Draft, str]:
+        """What is to be committed, and the owner token. `secret` is another one than that of this node."""
+        key, secret = options.idempotency_key, secret or self._secrets[0]
+        token = slugs.derive_token(secret, key) if key else slugs.generate_token()
         draft = Draft(
             slug=options.slug or slugs.generate(protected=_is_protected(options)),
             files=files,
@@ -136,11 +140,30 @@ class Publishing:
             encryption=options.encryption,
             parent=options.parent,
             idempotency_hash=slugs.hash_token(key) if key else None,
-            fingerprint=fingerprint(files, options, self._secret) if key else None,
+            fingerprint=fingerprint(files, options, secret) if key else None,
             is_named=options.slug is not None,
             analytics=options.analytics or "owner",
         )
         return draft, token
+
+    async def _made(
+        self, taken: Intake, files: tuple[File, ...], options: Options, hashed: str | None, secrets: Sequence[bytes]
+    ) -> tuple[Paste, str]:
+        """The paste and its owner token. A request that is sent again while the secret changes gets those of before:
+        what it made has another token, or another fingerprint, than it would have now.
+        """
+        secret, *others = secrets
+        draft, token = self.drafted(files, options, hashed, secret)
+        draft = replace(draft, shares_blobs=taken.shares_blobs)
+        try:
+            paste = await self._insert(draft, own_slug=draft.is_named)
+        except IdempotencyMismatch:
+            if not others:
+                raise
+        else:
+            if not others or hmac.compare_digest(paste.token_hash, draft.token_hash):
+                return paste, token
+        return await self._made(taken, files, options, hashed, others)
 
     async def _insert(self, draft: Draft, *, own_slug: bool) -> Paste:
         for _ in range(_SLUG_TRIES):

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from pastebin.damping import State
 from pastebin.fingerprints import fingerprint
+from pastebin.gateway.figures import Figures
+from pastebin.gateway.fleet import Fleet
+from pastebin.geo import Geo
+from pastebin.sections import GeoSection
+from pastebin.sections_regions import GatewaySection, RegionNodeSection, RegionSection
 from tests.cdn.origins import Answer, Origin, answer, scripted
 from tests.cluster import until
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
@@ -63,11 +70,28 @@ async def test_a_node_with_another_secret_is_sent_nothing_and_named(one: Origin,
         ]
         two.script("/readyz", ready(THEIRS))
         await until(lambda: refuses(gateway))
-        assert "every node of the regions has another node.secret" in (await told(gateway))[1]["problems"]["secret"]
+        assert "every node that answers has another node.secret" in (await told(gateway))[1]["problems"]["secret"]
         assert (await gateway.get("/abc"))[0] == 502
         for served, secret in ((one, OURS), (two, "")):  # who was given none says nothing, and is not compared
             served.script("/readyz", ready(secret))
         await until(lambda: serves_both(gateway))
+
+
+@pytest.mark.parametrize(
+    ("others", "is_up", "is_ready"),
+    [(None, True, True), (False, True, True), (None, False, False), (True, True, False)],
+)
+async def test_one_node_with_another_secret_is_no_hindrance_where_others_can_be_asked(
+    others: bool | None, is_up: bool, is_ready: bool
+) -> None:
+    """Also those that do not say which they have, as nodes of an earlier version."""
+    nodes = [RegionNodeSection(name=name, roles=["read"], url="http://127.0.0.1:1") for name in ("one", "two")]
+    regions = {"us": RegionSection(addresses=["192.0.2.1"], nodes=nodes)}
+    fleet = Fleet(GatewaySection(), regions, "us", Geo(GeoSection()), Figures(CollectorRegistry()))
+    one, two = fleet.members()
+    assert await fleet.check() is None
+    one.is_stranger, two.is_stranger, two.probed = True, others, State(is_up)
+    assert (await fleet.check() is None) == is_ready
 
 
 async def is_one(gateway: Gateway, figure: str) -> bool:

@@ -104,6 +104,16 @@ async def test_a_region_with_too_much_to_do_sheds_clients(site: Site, tmp_path: 
         assert probes.health["us"] == pytest.approx(0.225)
 
 
+async def test_a_region_that_is_asked_no_more_takes_all_its_clients_again(site: Site, tmp_path: Path) -> None:
+    table = RegionSection(addresses=["192.0.2.1"], probe=[site.url], capacity=100)
+    async with opening(tmp_path, us=table) as probes:
+        site.body = {"requests_per_second": 400}
+        await probes.look()
+        assert probes.health["us"] < 1
+        probes.take({"us": msgspec.structs.replace(table, probe=[])})
+        assert probes.health == {"us": 1.0}
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"us": 3, "mars": false}'])
 async def test_a_file_that_makes_no_sense_is_no_hindrance(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "states").write_bytes(content)

@@ -14,7 +14,7 @@ import pytest
 from pastebin.config import load
 from pastebin.errors import ConfigError
 from pastebin.geodns.reloading import Source
-from pastebin.sections_regions import GeodnsSection
+from pastebin.sections_regions import GeodnsSection, RegionSection
 from tests.geodns.dns_client import ZONE, ask, question, serving, subnet, texts
 from tests.nodes import Node, plain_client, running
 
@@ -57,6 +57,21 @@ def test_a_change_within_one_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
     assert not source.has_changed()
     path.unlink()
     assert source.has_changed()
+
+
+def test_regions_that_came_with_a_wrong_zone_are_taken_with_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "zone"
+    path.write_text(ZONE)
+    before, after = ({name: RegionSection(addresses=["192.0.2.1"])} for name in ("us", "eu"))
+    source = Source(GeodnsSection(zone="p.example", file=str(path), names=["@", "www"]), before)
+    source.load()
+    path.write_text("x 0 IN A 192.0.2.1\n")
+    with pytest.raises(ConfigError):
+        source.load(after)
+    assert source.regions == before
+    path.write_text(ZONE)
+    source.load(source.wanted)
+    assert source.regions == after
 
 
 async def test_sighup_looks_at_once() -> None:

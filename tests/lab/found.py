@@ -54,12 +54,20 @@ async def figures(box: Box) -> str:
 
 async def _missed(lab: Lab) -> list[str]:
     watchers = [box for box in lab.boxes.values() if box.kind in ("gateway", "geodns") and box.is_wanted]
-    texts = await asyncio.gather(*map(figures, watchers))
+    found = await asyncio.gather(*map(_found, watchers))
     missed = []
-    for watcher, text in zip(watchers, texts, strict=True):
-        well = (_REGION if watcher.kind == "geodns" else _NODE).findall(text)
+    for watcher, well in zip(watchers, found, strict=True):
         missed += [f"{name} by {watcher.name}" for name in _watched(lab, watcher) if name not in well]
     return missed
+
+
+async def _found(watcher: Box) -> list[str]:
+    """What it finds well: nothing, while it does not answer."""
+    try:
+        text = await figures(watcher)
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return []
+    return (_REGION if watcher.kind == "geodns" else _NODE).findall(text)
 
 
 def _watched(lab: Lab, watcher: Box) -> Iterator[str]:

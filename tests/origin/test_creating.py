@@ -17,7 +17,7 @@ import pytest
 
 from pastebin.embedded.server import Server
 from pastebin.services import intake
-from tests.nodes import Node, directory, started
+from tests.nodes import SECRET, Node, directory, started
 from tests.tcp_proxy import TcpProxy
 
 HOSTILE_NAMES = [
@@ -263,6 +263,31 @@ async def test_who_repeats_a_key_with_another_password_asks_for_something_else(n
     ]
     assert [status for status, _ in answers] == [201, 201, 422]
     assert answers[0][1]["slug"] == answers[1][1]["slug"]
+
+
+async def test_a_key_finds_its_paste_and_the_token_of_it_while_the_secret_changes(database_dsn: str) -> None:
+    """A node that has the new secret already, and one that has not, are asked the same."""
+    next_secret = "the next secret of thirty-two characters, or more"
+    bodies = [json.dumps({"content": "x", **more}) for more in ({}, {"password": "one"}, {"max_reads": 3})]
+    async with (
+        directory() as path,
+        directory() as other,
+        started(database_dsn, path, node__secret_previous=next_secret, blobs__directory=str(path)) as before,
+        started(
+            database_dsn,
+            other,
+            node__secret=next_secret,
+            node__secret_previous=SECRET,
+            blobs__directory=str(path),
+        ) as after,
+    ):
+        for first, second in ((before, after), (after, before)):
+            for body in bodies:
+                headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
+                answers = [await post(node, body, **headers) for node in (first, second, first)]
+                assert [status for status, _ in answers] == [201] * 3
+                assert len({(created["slug"], created["token"]) for _, created in answers}) == 1
+                assert (await post(second, body.replace('"x"', '"y"'), **headers))[0] == 422
 
 
 async def test_no_moment_lies_beyond_the_longest_lifetime(small_node: Node) -> None:
