@@ -192,9 +192,8 @@ def choose_files(files: list[File], wish: Wish) -> list[File]:
     if not chosen:
         raise Refused(f"this paste has no file {wish.name}; it has: {names}")
     if len(chosen) > 1 and not wish.goes_to_directory:
-        raise UsageError(
-            f"this paste has {len(files)} files; choose one with --name, or all with -o DIRECTORY: {names}"
-        )
+        told = f": {names}" if any(file.name for file in files) else "; it tells their names when it is read"
+        raise UsageError(f"this paste has {len(files)} files; choose one with --name, or all with -o DIRECTORY{told}")
     return chosen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any, Literal
 
 from aiohttp import web
@@ -121,6 +122,8 @@ class EditPage:
         try:
             token = typed.fields.get("token") or tokens.presented(request)
             paste = await self._reading.find(slug, token)
+            if tokens.is_veiled(paste, token):
+                paste = replace(paste, title=None)
         except PastebinError:
             paste = None
         news: News = "refused"

@@ -104,7 +104,7 @@ class Edits:
                     if parent is not None and typed.fields.get("parent") == "yes":
                         given["parent"] = slug
                     wishes = edit_form.edits(typed)
-                    key = _attempt(typed, [given, wishes, [file.sha256 for file in taken.files]])
+                    key = _attempt(typed, [given, wishes, [(file.name, file.sha256) for file in taken.files]])
                     options = payloads.text_options(given, key, PasteOptions)
                     published = await self._editing.fork(parent, taken, wishes, options)
             except PastebinError as error:

@@ -143,7 +143,10 @@ class Views:
 
     async def _archive(self, file: File) -> Drawing:
         """The tree of an archive's files, each with its place where its bytes can be found."""
-        found = await listing.members_of(self.reading, file, self._seconds)
+        try:
+            found = await listing.members_of(self.reading, file, self._seconds)
+        except TimeoutError:
+            return Drawing("", lack="timeout")
         if found is None:
             return Drawing("", lack="malformed")
         html = await asyncio.to_thread(_tree, found)

@@ -167,6 +167,7 @@ OPERATIONS = (
             "paste-too-large",
             "upload-too-slow",
             "wrong-password",
+            "rate-limited",
             "paste-not-found",
             "paste-taken-down",
             "revision-conflict",
@@ -181,7 +182,7 @@ OPERATIONS = (
         headers_out=("Pastebin-Purge",),
         refusals=(
             *("invalid-paste", "paste-too-large", "upload-too-slow", "wrong-password", "paste-not-found"),
-            "paste-taken-down",
+            *("paste-taken-down", "rate-limited"),
         ),
     ),
     Operation(

@@ -116,7 +116,7 @@ class ReadHandlers:
             **JSON_HEADERS,
             **caching.of_paste(paste, is_personal=tokens.brings_token(request), now=time.monotonic()),
         }
-        is_veiled = paste.needs_reveal and not tokens.is_of(paste, token)
+        is_veiled = tokens.is_veiled(paste, token)
         etag = self._etag(paste, base, with_content=query.content, is_veiled=is_veiled)
         if not query.content:
             body = views.encode(views.paste_view(paste, base, is_veiled=is_veiled))

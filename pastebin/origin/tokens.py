@@ -45,6 +45,11 @@ def brings_token(request: web.Request) -> bool:
     return hdrs.AUTHORIZATION in request.headers or COOKIE in request.cookies
 
 
+def is_veiled(paste: Paste, token: str | None) -> bool:
+    """Whether title, names and digests of `paste` are not told: it is protected, and `token` is not its owner's."""
+    return paste.needs_reveal and not is_of(paste, token)
+
+
 def is_of(paste: Paste, token: str | None) -> bool:
     """Whether `token` is the owner token of `paste`."""
     return token is not None and hmac.compare_digest(paste.token_hash, slugs.hash_token(token))

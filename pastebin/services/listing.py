@@ -33,7 +33,7 @@ class Listing:
 
 
 async def members_of(reading: Reading, file: File, seconds: float) -> Listing | None:
-    """What is in the archive, after so many seconds at most; None if it is none."""
+    """What is in the archive; None if it is none. Raises TimeoutError where that is not known after so many seconds."""
     scan = Scan()
     head = await _part(reading, file, 0, len(zips.SIGNS[0]))
     is_packed = head.startswith(_GZIP)
@@ -43,6 +43,8 @@ async def members_of(reading: Reading, file: File, seconds: float) -> Listing | 
         async with asyncio.timeout(seconds):
             await (_unpack(reading, file, scan) if is_packed else _skim(reading, file, scan))
     except TimeoutError:
+        if not scan.members:
+            raise
         scan.end(is_whole=False)
     if not scan.members and not (scan.is_complete and scan.is_sound):
         return None
@@ -50,15 +52,12 @@ async def members_of(reading: Reading, file: File, seconds: float) -> Listing | 
 
 
 async def _zipped(reading: Reading, file: File, seconds: float) -> Listing | None:
-    try:
-        async with asyncio.timeout(seconds):
-            tail = await _part(reading, file, max(file.size - zips.END_BYTES, 0), zips.END_BYTES)
-            place = zips.directory(tail, file.size)
-            if place is None:
-                return None
-            content = await _part(reading, file, place.start, min(place.length, _DIRECTORY_BYTES))
-    except TimeoutError:
-        return None
+    async with asyncio.timeout(seconds):
+        tail = await _part(reading, file, max(file.size - zips.END_BYTES, 0), zips.END_BYTES)
+        place = zips.directory(tail, file.size)
+        if place is None:
+            return None
+        content = await _part(reading, file, place.start, min(place.length, _DIRECTORY_BYTES))
     members, is_complete = await asyncio.to_thread(zips.members, content)
     if not members and place.length:
         return None

@@ -242,10 +242,34 @@ async def test_several_revealed_files_are_never_lost(client, start_server, tmp_p
     assert (ended.code, ended.out) == (0, b"\0\1")
     ended = await client.run("get", url, "--reveal", "-o", tmp_path / "all")  # where they stand already
     assert (ended.code, orjson.loads(ended.out)) == (4, document)
-    for arguments in ((), ("--name", "missing")):
-        ended = await client.run("get", url, "--reveal", *arguments)
-        assert (ended.code, orjson.loads(ended.out)) == (0, document)
-        assert "JSON" in ended.err
+    ended = await client.run("get", url, "--reveal")
+    assert (ended.code, orjson.loads(ended.out)) == (0, document)
+    assert "JSON" in ended.err
+
+
+async def test_what_comes_under_a_wrong_name_takes_no_place_of_another(client, start_server, tmp_path: Path) -> None:
+    files = [{"name": name, "content": name} for name in ("a.txt", "b.txt")]
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"files": files})
+
+    server = Protected(answer)
+    get = ("get", f"{await start_server(server)}/{SLUG}", "--reveal", "--name", "missing")
+    ended = await client.run(*get)
+    assert (ended.code, orjson.loads(ended.out)) == (1, {"files": files})
+    assert "no file missing; it has: a.txt, b.txt" in ended.err
+    place = tmp_path / "out"
+    place.mkdir()
+    (place / "x").write_bytes(b"mine")
+    ended = await client.run(*get, "-o", place / "x")
+    assert (ended.code, ended.out, (place / "x").read_bytes()) == (1, b"", b"mine")
+    (kept,) = place.glob("x.*")
+    assert str(kept) in ended.err
+    assert orjson.loads(kept.read_bytes()) == {"files": files}
+    ended = await client.run(*get, "-o", place)
+    assert (ended.code, ended.out) == (1, b"")
+    assert [(place / name).read_bytes() for name in ("a.txt", "b.txt")] == [b"a.txt", b"b.txt"]
+    assert len(server.reveals) == 3
 
 
 async def test_an_endless_document_is_not_taken_whole(client, start_server, tmp_path: Path) -> None:

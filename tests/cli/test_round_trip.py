@@ -153,7 +153,8 @@ async def test_no_reading_is_used_up_before_it_is_known_where_to_write(client, n
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_bytes(name.encode())
     put = await client.run("put", "--burn", tmp_path / "a.txt", tmp_path / "b.txt", PASTEBIN_SERVER=node_url)
-    assert (await client.run("get", put.line, "--reveal")).code == 2
+    refused = await client.run("get", put.line, "--reveal")
+    assert (refused.code, "unnamed" in refused.err) == (2, False)
     got = await client.run("get", put.line, "--reveal", "--name", "b.txt")
     assert (got.code, got.out) == (0, b"b.txt")
 
@@ -164,7 +165,8 @@ async def test_what_was_revealed_under_a_wrong_name_is_not_lost(client, node_url
         (tmp_path / name).write_bytes(name.encode())
     put = await client.run("put", "--burn", tmp_path / "a.txt", tmp_path / "b.txt", PASTEBIN_SERVER=node_url)
     got = await client.run("get", put.line, "--reveal", "--name", "c.txt")
-    assert b'"content":"a.txt"' in got.out
+    assert (got.code, b'"content":"a.txt"' in got.out) == (1, True)
+    assert "it has: a.txt, b.txt" in got.err
 
 
 async def test_a_private_paste_opens_with_the_kept_token_only(client, node_url: str) -> None:

@@ -338,6 +338,9 @@ async def test_a_form_that_is_sent_twice_makes_one_fork(node: Node) -> None:
     other = await post(node, f"/{parent['slug']}/fork", fields, ("d.txt", b"e\n"))
     assert other.status == 303
     assert other.headers["Location"] != once.headers["Location"], "what has changed since is another paste"
+    renamed = await post(node, f"/{parent['slug']}/fork", fields, ("e.txt", b"d\n"))
+    assert renamed.status == 303, renamed.words
+    assert renamed.headers["Location"] not in (once.headers["Location"], other.headers["Location"])
     assert values(await visit(node, f"/{parent['slug']}/fork"))["attempt"] != fields["attempt"]
 
 
