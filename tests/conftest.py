@@ -92,6 +92,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return (yield)
     finally:
         if _CROWD in stash and (nextitem is None or nextitem.path != item.path):
+            fcntl.flock(stash[_CROWD], fcntl.LOCK_UN)  # whoever else may have inherited it
             os.close(stash[_CROWD])
             del stash[_CROWD]
 
