@@ -104,7 +104,7 @@ async function taken(verifier) {
 
 function bytes(response) {
   if (response.ok) return response.arrayBuffer();
-  const reasons = { 403: "key", 404: "gone", 451: "gone" };
+  const reasons = { 403: "key", 404: "gone", 429: "many", 451: "gone" };
   throw new Unfit(reasons[response.status] ?? "unreachable");
 }
 

@@ -38,3 +38,14 @@ async def test_the_key_comes_along_to_the_settings_and_back(browse: Browse, node
     async with browse() as watched:
         await watched.page.goto(f"{link.partition('#')[0]}/manage")
         await expect(watched.page.locator("[data-keyless]")).to_be_visible()
+
+
+async def test_the_key_stays_where_the_token_comes_out_of_storage(browse: Browse) -> None:
+    """The form that asks for the token is then sent before anybody has seen it."""
+    async with browse() as watched:
+        page = watched.page
+        link = await make(page)
+        await page.context.clear_cookies()
+        await page.goto(f"{link.partition('#')[0]}/manage#{link.partition('#')[2]}")
+        await expect(page.get_by_role("button", name="Save settings")).to_be_visible()
+        await expect(page.locator("a[data-whole]")).to_have_text(link)
