@@ -70,7 +70,7 @@ async def test_names_as_browsers_write_them(node: Node, sent: str, name: str) ->
 
 async def test_a_bad_name_among_several_files_is_told(node: Node) -> None:
     page = await create(node, content="x", name="fine", file=("n" * 256, b"y"))
-    assert (page.status, f"{'n' * 256}: must be 1 to 255 bytes" in page.words) == (422, True)
+    assert (page.status, f"Files: {'n' * 256}: must be 1 to 255 bytes" in page.words) == (422, True)
     page = await create(node, content="x", name="n" * 256, file=("fine", b"y"))
     assert (page.status, page.words.count("must be 1 to 255 bytes")) == (422, 2)  # above the form, and beside the field
 
