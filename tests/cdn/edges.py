@@ -19,6 +19,7 @@ async def edge_before(*origins: str, **settings: Any) -> AsyncIterator[Client]:
     async with directory() as path:
         overrides = {
             "node.roles": ["edge"],
+            "doors.max_delay_seconds": 0.0,
             "node.secret": SECRET,
             "node.data_dir": str(path),
             "doors.edge": "127.0.0.1:0",

@@ -87,6 +87,7 @@ async def gateway_before(path: Path, regions: Mapping[str, dict[str, Any]], **se
         "gateway.probe_timeout_seconds": 20.0,
         "gateway.try_timeout_seconds": 20.0,
         "doors.gateway": "127.0.0.1:0",
+        "doors.max_delay_seconds": 0.0,
         "doors.internal": "127.0.0.1:0",
         **{f"regions.{name}": table for name, table in regions.items()},
         **{key.replace("__", "."): value for key, value in settings.items()},

@@ -85,6 +85,7 @@ async def point(
     overrides = {
         "node.name": name,
         "node.roles": ["edge"],
+        "doors.max_delay_seconds": 0.0,
         "node.secret": SECRET,
         "node.data_dir": str(directory),
         "doors.edge": "127.0.0.1:0",

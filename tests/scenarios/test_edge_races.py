@@ -36,8 +36,6 @@ pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
 
 TOKEN = "Pastebin-Consistency"
 _EDGES = 4
-# Hundreds ask at once, all in one process: on a slow machine that would be refused as too much.
-_PATIENT: dict[str, Any] = {"doors__max_delay_seconds": 0.0}
 _OLD, _NEW = "old words\n" * 40, "new words\n" * 44
 # Beyond what an edge keeps in memory.
 _OLD_LARGE, _NEW_LARGE = _OLD * 800, _NEW * 800
@@ -79,7 +77,6 @@ async def service() -> AsyncIterator[Service]:
             "database__slow_start_seconds": 0.0,
             "blobs__directory": str(path / "blobs"),
             "cdn__confirm_seconds": 10.0,
-            **_PATIENT,
             "cdn__targets": [
                 {"name": f"edge-{number}", "kind": "edge", "url": f"http://127.0.0.1:{port}"}
                 for number, port in enumerate(ports)
@@ -96,9 +93,7 @@ async def service() -> AsyncIterator[Service]:
         points = [
             await stack.enter_async_context(
                 # nobody who asks after a change may wait for an answer from before it, however patient
-                point(
-                    f"edge-{number}", [gate.url], port, path / f"edge-{number}", edge__collapse_seconds=60.0, **_PATIENT
-                )
+                point(f"edge-{number}", [gate.url], port, path / f"edge-{number}", edge__collapse_seconds=60.0)
             )
             for number, port in enumerate(ports)
         ]
