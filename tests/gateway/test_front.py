@@ -159,9 +159,9 @@ async def test_a_read_that_failed_is_had_from_another_node(
     other.script("/abc", answer(body=b"well"))
     nodes = region(node_at(origin.url, "one"), node_at(other.url, "two"))
     async with gateway_before(tmp_path, {"us": nodes}) as gateway:
-        for _ in range(20):
+        for _ in range(100):  # each by chance, and rather of the one whose connection is open
             assert await gateway.get("/abc") == (200, b"well")
-    assert 0 < len(origin.asked("/abc")) < 20
+    assert 0 < len(origin.asked("/abc")) < 100
 
 
 async def test_a_change_is_not_sent_twice(origin: Origin, other: Origin, tmp_path: Path) -> None:
