@@ -88,7 +88,7 @@ async def reaching(edges: list[EdgeProcess], seconds: float = 0.5) -> AsyncItera
         }
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that shows by itself."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (nothing announces it)
