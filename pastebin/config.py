@@ -116,7 +116,7 @@ def load(
 
     Raises ConfigError with every problem found, with those that `also` finds in what the configuration leads to.
     """
-    data = _read(path) if path else {}
+    data, mode = _read(path) if path else ({}, 0)
     problems: list[Problem] = []
     inline_secrets: list[str] = []
     sections = {field.name: field.type for field in msgspec.structs.fields(Config)}
@@ -141,7 +141,7 @@ def load(
         problems += wrong
     # what the command line says instead is not the file's to hide
     inline_secrets = [key for key in inline_secrets if key.partition("[")[0] not in (overrides or {})]
-    if path and inline_secrets and path.stat().st_mode & stat.S_IROTH:
+    if inline_secrets and mode & stat.S_IROTH:
         problems += [
             Problem(
                 key,
@@ -230,7 +230,7 @@ def notices(config: Config) -> Iterator[Problem]:
 
 def public_door(path: Path | None, overrides: Mapping[str, Any]) -> Literal["origin", "edge"]:
     """Where clients come to: the door of the edge, if the node has no other role that they come for."""
-    data = _read(path) if path else {}
+    data = _read(path)[0] if path else {}
 
     def chosen(section: str, option: str, default: object) -> object:
         table = data.get(section)
@@ -244,7 +244,7 @@ def public_door(path: Path | None, overrides: Mapping[str, Any]) -> Literal["ori
 
 def with_address(path: Path | None, overrides: Mapping[str, Any], door: str, host: str | None, port: int | None) -> str:
     """The address of a door with another host or port, the rest as configured."""
-    table = _read(path).get("doors") if path else None
+    table = _read(path)[0].get("doors") if path else None
     if not isinstance(table, dict):
         table = {}  # load() reports what else it is
     configured = overrides.get(f"doors.{door}") or table.get(door) or getattr(DoorsSection(), door)
@@ -261,9 +261,11 @@ def load_environment(name: str) -> str:
     return os.environ.get(name, "")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], int]:
+    """What the file says, and the mode of that very file: another may take its place at any time."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            return tomllib.load(file), os.fstat(file.fileno()).st_mode
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "there is no such file")]) from None
     except OSError as error:

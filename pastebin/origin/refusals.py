@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pastebin import languages
 from pastebin.errors import Problem
 from pastebin.phrases import N_, Phrase
+from pastebin.services.judging import NAME_TAKEN
 
 _OF_FILE = re.compile(r"files\[([0-9]{1,6})\](?:\.([a-z_]+))?")
-_NAME_TWICE = "is the name of %(other)s too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ def _of_field(problem: Problem, places: Sequence[Place], files: str) -> Problem:
 
 
 def _message(problem: Problem) -> str:
-    is_name = isinstance(problem.message, Phrase) and problem.message.pattern == _NAME_TWICE
+    is_name = isinstance(problem.message, Phrase) and problem.message.pattern == NAME_TAKEN
     return languages.gettext(N_("Another file has this name.")) if is_name else languages.say(problem.message)

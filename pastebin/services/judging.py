@@ -10,13 +10,14 @@ import orjson
 
 from pastebin.errors import CredentialsFound, Problem
 from pastebin.models import File, Options, Paste
-from pastebin.phrases import Phrase
+from pastebin.phrases import N_, Phrase
 from pastebin.services import syntaxes
 from pastebin.services.credentials import Scanner
 
 ENCRYPTION_BYTES = 4096
 # What a reveal can hand out in one answer when the paste has several files (see `protected_problems`).
 REVEAL_BYTES = 1024 * 1024
+NAME_TAKEN = N_("is the name of %(other)s too")
 
 
 def encryption_problems(parameters: dict[str, Any]) -> list[Problem]:
@@ -83,7 +84,7 @@ def content_problems(files: tuple[File, ...]) -> list[Problem]:
             found.append(
                 Problem(
                     f"files[{file.position}].name",
-                    Phrase("is the name of %(other)s too", other=f"files[{seen[file.name]}]"),
+                    Phrase(NAME_TAKEN, other=f"files[{seen[file.name]}]"),
                 )
             )
         seen.setdefault(file.name, file.position)

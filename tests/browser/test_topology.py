@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import Browse, Watched, browsing, follow, stop_time
-from tests.browser.looks import check, set_scheme
+from tests.browser.looks import Scheme, check, set_scheme
 from tests.constellation import Constellation, constellation
 from tests.nodes import directory
 
@@ -84,8 +84,9 @@ async def test_it_fits_every_screen_and_can_be_read(browse_sky: Browse) -> None:
             await page.set_viewport_size({"width": width, "height": 800})
             await fits(page, width)
         await check(page, "topology", whole=True)
-        for scheme in ("light", "dark"):
-            await set_scheme(page, scheme)  # type: ignore[arg-type]
+        schemes: tuple[Scheme, ...] = ("light", "dark")
+        for scheme in schemes:
+            await set_scheme(page, scheme)
             assert min(await page.evaluate(_CONTRASTS)) >= 4.5
 
 

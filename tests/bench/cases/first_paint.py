@@ -13,12 +13,11 @@ from pathlib import Path
 import aiohttp
 from playwright.async_api import Browser
 
-from pastebin.store import schema
 from tests.bench import browsers, edges
 from tests.bench.cases import edge_page
-from tests.bench.harness import Case, Contest, WrongAnswer, durable_postgres, pin_server
-from tests.nodes import SECRET
-from tests.scenarios.processes import NodeProcess, free_port, node_process
+from tests.bench.harness import Case, Contest, WrongAnswer, pin_server
+from tests.bench.nodes import whole_node
+from tests.scenarios.processes import NodeProcess, free_port
 
 MOST_BYTES = 60 * 1024
 MOST_SECONDS = 0.3
@@ -144,21 +143,16 @@ async def _as_files(directory: Path, files: dict[str, tuple[edges.Answer, str]])
 
 @asynccontextmanager
 async def prepared(directory: Path) -> AsyncIterator[Contest]:
-    async with durable_postgres(directory) as server:
-        await schema.migrate(server.dsn)
-        config = directory / "node.toml"
-        config.write_text(f'[node]\nsecret = "{SECRET}"\n[database]\nprimary = "{server.dsn}"\n', encoding="utf-8")
-        config.chmod(0o600)
-        async with (
-            node_process(directory / "node", f"--config={config}") as node,
-            aiohttp.ClientSession(auto_decompress=False) as http,
-            browsers.chromium() as browser,
-        ):
-            pin_server(node.pid)
-            page = Page4K(node, http, browser)
-            page.path = await page.publish()
-            async with _as_files(directory / "nginx", await page.files()) as page.reference_port:
-                yield Contest(page.ours, page.reference, page.check)
+    async with (
+        whole_node(directory) as node,
+        aiohttp.ClientSession(auto_decompress=False) as http,
+        browsers.chromium() as browser,
+    ):
+        pin_server(node.pid)
+        page = Page4K(node, http, browser)
+        page.path = await page.publish()
+        async with _as_files(directory / "nginx", await page.files()) as page.reference_port:
+            yield Contest(page.ours, page.reference, page.check)
 
 
 CASE = Case(

@@ -17,13 +17,12 @@ from pathlib import Path
 
 import aiohttp
 
-from pastebin.store import schema
 from tests.bench import edges, http_load
 from tests.bench.cases import edge_raw
-from tests.bench.harness import Case, Contest, WrongAnswer, durable_postgres
+from tests.bench.harness import Case, Contest, WrongAnswer
 from tests.bench.http_load import Request
-from tests.nodes import SECRET
-from tests.scenarios.processes import NodeProcess, node_process
+from tests.bench.nodes import whole_node
+from tests.scenarios.processes import NodeProcess
 
 MOST_SECONDS = 2.0
 CONNECTIONS = 2
@@ -125,15 +124,10 @@ class Hostile:
 
 @asynccontextmanager
 async def prepared(directory: Path) -> AsyncIterator[Contest]:
-    async with durable_postgres(directory) as server:
-        await schema.migrate(server.dsn)
-        config = directory / "node.toml"
-        config.write_text(f'[node]\nsecret = "{SECRET}"\n[database]\nprimary = "{server.dsn}"\n', encoding="utf-8")
-        config.chmod(0o600)
-        async with node_process(directory / "node", f"--config={config}") as node, aiohttp.ClientSession() as http:
-            hostile = Hostile(node, http)
-            await hostile.publish()
-            yield Contest(hostile.ours, hostile.reference, hostile.check)
+    async with whole_node(directory) as node, aiohttp.ClientSession() as http:
+        hostile = Hostile(node, http)
+        await hostile.publish()
+        yield Contest(hostile.ours, hostile.reference, hostile.check)
 
 
 CASE = Case(

@@ -13,11 +13,10 @@ from pathlib import Path
 import aiohttp
 from playwright.async_api import Browser, Page
 
-from pastebin.store import schema
 from tests.bench import browsers
-from tests.bench.harness import Case, Contest, WrongAnswer, as_client, durable_postgres, pin_server
-from tests.nodes import SECRET
-from tests.scenarios.processes import NodeProcess, node_process
+from tests.bench.harness import Case, Contest, WrongAnswer, as_client, pin_server
+from tests.bench.nodes import whole_node
+from tests.scenarios.processes import NodeProcess
 
 SIZE = 1024**3
 MOST_SECONDS = 0.5
@@ -130,22 +129,17 @@ class Log:
 async def prepared(directory: Path) -> AsyncIterator[Contest]:
     if shutil.disk_usage(directory).free < _DISK_BYTES:
         raise WrongAnswer(f"{directory} needs {_DISK_BYTES >> 30} GiB of room")
-    async with durable_postgres(directory) as server:
-        await schema.migrate(server.dsn)
-        config = directory / "node.toml"
-        config.write_text(f'[node]\nsecret = "{SECRET}"\n[database]\nprimary = "{server.dsn}"\n', encoding="utf-8")
-        config.chmod(0o600)
-        timeout = aiohttp.ClientTimeout(total=_UPLOAD_SECONDS)
-        async with (
-            node_process(directory / "node", f"--config={config}") as node,
-            aiohttp.ClientSession(timeout=timeout) as http,
-            browsers.chromium() as browser,
-            as_client(),
-        ):
-            pin_server(node.pid)
-            log = Log(node, http, browser)
-            await log.publish()
-            yield Contest(log.ours, log.reference, log.check)
+    timeout = aiohttp.ClientTimeout(total=_UPLOAD_SECONDS)
+    async with (
+        whole_node(directory) as node,
+        aiohttp.ClientSession(timeout=timeout) as http,
+        browsers.chromium() as browser,
+        as_client(),
+    ):
+        pin_server(node.pid)
+        log = Log(node, http, browser)
+        await log.publish()
+        yield Contest(log.ours, log.reference, log.check)
 
 
 CASE = Case(
