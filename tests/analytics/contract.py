@@ -265,19 +265,23 @@ class EngineContract:
             assert (await engine.totals(Span(old, UNTIL), Filter())).visits == 1
 
     async def test_hostile_text_is_text(self, opening: Opening) -> None:
+        """In a batch by itself, and beside any other."""
         words = "'; drop table visits; --", "\\N", '"{}"', "a\tb", "é\u200bא😀", "%s $1 {x:String}"
+        words = *words, "a],[b", ",1,2\n", "null", " a, b ", "\\."
         visits = [
             visit(number, MIDNIGHT, slug=word, file=word, referrer=word, agent=word)
             for number, word in enumerate(words)
         ]
         async with opening() as engine:
             await engine.take(Batch("'\\", "n'\\", visits), UNTIL)
+            for one in visits:
+                await engine.take(Batch(f"alone {one.number}", "alone", [one]), UNTIL)
             await engine.roll(LATER)
             for dimension in ("slug", "file", "referrer", "agent"):
                 told = await engine.breakdown(dimension, WHOLE, Filter(), 100)  # type: ignore[arg-type]
                 assert {value for value, _ in told} == set(words)
             for word in words:
-                assert (await engine.totals(WHOLE, Filter(word))).visits == 1
+                assert (await engine.totals(WHOLE, Filter(word))).visits == 2
 
     async def test_the_largest_numbers_fit(self, opening: Opening) -> None:
         """However many of them: no sum may be too large to be kept, or a minute could never be rolled."""

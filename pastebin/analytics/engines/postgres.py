@@ -11,6 +11,7 @@ from hashlib import blake2b
 from operator import attrgetter, lt
 
 import asyncpg
+from msgspec import json
 from msgspec.structs import astuple, fields
 
 from pastebin.analytics.engines import Dimension, Filter, Span, Stock, Totals
@@ -22,7 +23,7 @@ from pastebin.analytics.engines.postgres_rolling import Rolling
 from pastebin.errors import StorageFull, Unavailable, UnreadableRequest, UploadTooSlow
 from pastebin.sections import AnalyticsSection
 from pastebin.store import schema
-from pastebin.store.connections import Pool
+from pastebin.store.connections import Connection, Pool
 from pastebin.visits import Batch, Change, Visit
 
 log = logging.getLogger(__name__)
@@ -138,9 +139,38 @@ class PostgresEngine:
                     known = {one["number"] for one in here}
                     events = [event for event in events if event.number not in known]
                 if events:
-                    rows = [(*astuple(event), node, received_ms) for event in events]
-                    await connection.copy_records_to_table(table, records=rows, columns=columns, timeout=_TAKE_SECONDS)
+                    await _copy(connection, table, columns, events, (node, received_ms))
         return True
+
+
+async def _copy(
+    connection: Connection, table: str, columns: list[str], events: Sequence[Visit | Change], more: tuple[int, int]
+) -> None:
+    """Add a row for each of the events, with `more` at its end."""
+    if (text := _as_csv(events, more)) is not None:
+        source = _pieces(text)
+        await connection.copy_to_table(table, source=source, columns=columns, format="csv", timeout=_TAKE_SECONDS)
+        return
+    rows = [(*astuple(event), *more) for event in events]
+    await connection.copy_records_to_table(table, records=rows, columns=columns, timeout=_TAKE_SECONDS)
+
+
+def _as_csv(events: Sequence[Visit | Change], more: tuple[int, int]) -> bytes | None:
+    """The rows as COPY reads them, or None where a text in them has a quote, a control character or a row's end.
+
+    Arrays of JSON are lines of CSV as long as nothing in them is escaped: strings stand in quotes, so that empty ones
+    are not null, and PostgreSQL reads true and false. Both encoders are C: a third of the work of making tuples.
+    """
+    text = json.encode(events)
+    if b"\\" in text or text.count(b"],[") != len(events) - 1:
+        return None
+    end = b",%d,%d\n" % more
+    return text[2:-2].replace(b"],[", end) + end
+
+
+async def _pieces(text: bytes) -> AsyncIterator[bytes]:
+    """The driver takes what it is given at once for the name of a file."""
+    yield text
 
 
 def _parts(batch: Batch) -> list[tuple[str, list[str], Sequence[Visit | Change]]]:
