@@ -17,6 +17,13 @@ from tests.nodes import Node, directory, started
 _T = TypeVar("_T")
 _CROWD = pytest.StashKey[int]()  # the lock of the worker that runs a file of many processes
 _MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
+# Of the nodes below nothing is far away or gone: where they are late the machine is busy, and that is no answer.
+_PATIENT = {
+    "database__connect_timeout_seconds": 20.0,
+    "database__acquire_timeout_seconds": 30.0,
+    "cdn__confirm_seconds": 30.0,
+    "search__timeout_seconds": 30.0,
+}
 
 # How long an example takes says something about the machine, and nothing about the program.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -100,7 +107,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.fixture(scope="session")
 async def node(session_database_dsn: str) -> AsyncIterator[Node]:
     """A node with every role and default limits, shared by tests that only use it."""
-    async with directory() as path, started(session_database_dsn, path) as running:
+    async with directory() as path, started(session_database_dsn, path, **_PATIENT) as running:
         yield running
 
 
@@ -119,5 +126,5 @@ async def small_node(database_dsn: str) -> AsyncIterator[Node]:
         "limits__max_files": 5,
         "limits__max_lifetime_seconds": 86_400,
     }
-    async with directory() as path, started(database_dsn, path, **limits) as running:
+    async with directory() as path, started(database_dsn, path, **_PATIENT, **limits) as running:
         yield running

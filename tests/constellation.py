@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pastebin.services import watching
 from tests.analytics.traffic import TOKEN
 from tests.nodes import Node, started
 from tests.scenarios.processes import free_port
@@ -37,6 +40,12 @@ class Constellation:
 def row(name: str, roles: list[str], internal: int, **more: str) -> dict[str, Any]:
     """A node in a table."""
     return {"name": name, "roles": roles, "internal": f"http://127.0.0.1:{internal}", **more}
+
+
+def wait_for_everybody(patch: pytest.MonkeyPatch) -> None:
+    """Whoever looks for the first time sees all who answer, and all who do not, however busy the machine is."""
+    for patience in ("_PATIENCE_SECONDS", "_ANSWER_SECONDS"):
+        patch.setattr(watching, patience, 60.0)
 
 
 @asynccontextmanager

@@ -6,13 +6,14 @@ const atOnce = 50;
 const list = document.querySelector("[data-rows]");
 const more = document.querySelector("[data-more]");
 const shown = new Set([...list.children].map((row) => row.dataset.slug));
+const forgotten = new Set();
 let waiting = [];
 
 /* What was made without a script is in the cookie only; from here on it is in both. */
 async function join() {
   try {
     const response = await fetch("/mine/export", { signal: AbortSignal.timeout(15000) });
-    if (response.ok) keep(read(await response.text()).entries);
+    if (response.ok) keep(read(await response.text()).entries.filter(({ slug }) => !forgotten.has(slug)));
   } catch {
     /* the next time will do */
   }
@@ -66,12 +67,18 @@ async function take(event) {
   form.submit();
 }
 
+/* What the cookie still has is not brought back by an answer that is on its way. */
+function forgetAll(gone) {
+  for (const slug of gone) forgotten.add(slug);
+  forget(forgotten);
+}
+
 list.addEventListener("submit", (event) => {
   if (event.target.getAttribute("action") !== "/mine/forget") return;
-  forget(new Set([event.target.elements.namedItem("slug").value]));
+  forgetAll([event.target.elements.namedItem("slug").value]);
 });
 document.querySelector("form:has([name=which])")?.addEventListener("submit", () => {
-  forget(new Set([...list.querySelectorAll("[data-over]")].map((row) => row.dataset.slug)));
+  forgetAll([...list.querySelectorAll("[data-over]")].map((row) => row.dataset.slug));
 });
 document.querySelector("[data-export]").addEventListener("click", save);
 document.querySelector("[data-import]").addEventListener("submit", take);

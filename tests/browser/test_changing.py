@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Browse, follow, led
+from tests.browser.conftest import Browse, copied, follow, led, stop_time
 from tests.browser.looks import check
 from tests.nodes import Node
 
@@ -152,11 +152,12 @@ async def test_settings_and_burning(page: Page, node: Node) -> None:
 async def test_the_link_is_copied_and_a_moment_is_one_of_the_reader(browse: Browse, node: Node) -> None:
     async with browse(timezone_id="Asia/Tokyo", permissions=["clipboard-read", "clipboard-write"]) as watched:
         page = watched.page
+        await stop_time(page)  # what a button says for two seconds it says until it was seen
         slug = await own(page, node, name="a b.py")
         await page.goto(f"/{slug}/manage")
         await page.get_by_role("button", name="Copy link").click()
         await expect(page.get_by_role("button", name="Copied")).to_be_visible()
-        assert await page.evaluate("navigator.clipboard.readText()") == f"{node.url}/{slug}"
+        await copied(page, f"{node.url}/{slug}")
         await page.get_by_label("Exact time your time").fill("2099-12-24T18:00")
         await page.get_by_role("button", name="Save settings").click()
         await expect(page.get_by_role("status").first).to_contain_text("Your changes are saved.")

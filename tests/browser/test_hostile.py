@@ -59,6 +59,7 @@ async def test_whatever_would_run_or_leave_is_noticed(browse: Browse, node: Node
     markup = f"<script>{JS}</script><img src='https://evil.example/x.png'><script>fetch('/leak')</script>"
     async with browse() as watched:
         await watched.page.route(trap, lambda route: route.fulfill(body=markup, content_type="text/html"))
+        await watched.page.route("https://evil.example/**", lambda route: route.abort())
         async with watched.page.expect_request(f"{node.url}/leak"):
             await watched.page.goto(trap)
         assert await watched.page.evaluate("window.pwned") == 1
@@ -112,6 +113,8 @@ async def test_frames_and_what_is_being_written(browse: Browse, node: Node) -> N
                 assert all(
                     asked == url or asked.startswith((f"{url}/tail?", f"{node.url}/look/")) for asked in others
                 ), others
+                # a page that follows may ask once more, which is nothing that the next one asks for
+                await watched.page.goto("about:blank")
 
 
 @pytest.mark.parametrize("name", ["page.html", "image.svg"])

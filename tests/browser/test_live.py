@@ -78,7 +78,7 @@ async def elsewhere(node: Node) -> AsyncIterator[tuple[str, list[str]]]:
     runner = web.AppRunner(application)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "localhost", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0)  # its other name may have two addresses, each with a port of its own
         await site.start()
         yield f"http://localhost:{runner.addresses[0][1]}/", markup
     finally:

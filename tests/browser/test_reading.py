@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Browse, Watched, copied, follow, stop_time
+from tests.browser.conftest import Browse, Watched, copied, follow, stop_time, until
 from tests.nodes import Node
 
 pytestmark = pytest.mark.browser
@@ -346,7 +346,7 @@ async def test_another_syntax_and_the_code(browse: Browse, node: Node, *, script
         picture = page.get_by_role("img", name="QR code")
         await expect(picture).to_be_visible()
         await expect(picture).to_have_js_property("complete", True)
-        assert await picture.evaluate("picture => picture.naturalWidth") > 100
+        await until(page, "() => document.querySelector('img[src$=\"/qr.svg\"]').naturalWidth > 100")
         await page.get_by_label("Show as").select_option("ruby")
         await follow(page.get_by_role("button", name="Show", exact=True))
         assert page.url == f"{node.url}/{slug}.ruby"

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import Browse, Watched, browsing, follow, stop_time
 from tests.browser.looks import Scheme, check, set_scheme
-from tests.constellation import Constellation, constellation
+from tests.constellation import Constellation, constellation, wait_for_everybody
 from tests.nodes import directory
 
 pytestmark = pytest.mark.browser
@@ -51,8 +51,11 @@ _CONTRASTS = """
 
 @pytest.fixture(scope="module")
 async def sky(module_database_dsn: str) -> AsyncIterator[Constellation]:
-    async with directory() as path, constellation(module_database_dsn, path, **{"admin.open_topology": True}) as one:
-        yield one
+    with pytest.MonkeyPatch.context() as patch:
+        wait_for_everybody(patch)
+        opened = {"admin.open_topology": True}
+        async with directory() as path, constellation(module_database_dsn, path, **opened) as one:
+            yield one
 
 
 @pytest.fixture

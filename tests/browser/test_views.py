@@ -305,7 +305,8 @@ async def test_a_document_that_runs_scripts_does_so_in_its_viewer_only(
         await page.goto(created["url"])
         await page.wait_for_load_state("networkidle")
         assert watched.offences == [], "it is not opened before somebody wants it"
-        await page.get_by_text("Show the document here").click()
+        async with page.expect_response(created["raw_url"]):
+            await page.get_by_text("Show the document here").click()
         await page.wait_for_load_state("networkidle")
         assert await page.evaluate("window.pwned") is None
         # a viewer may show messages of its documents

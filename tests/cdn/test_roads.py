@@ -152,7 +152,7 @@ _REQUEST = st.tuples(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.lists(_REQUEST, min_size=1, max_size=4))
 async def test_both_roads_give_the_same_answers(roads: Roads, requests: list[tuple[str, str, list[str]]]) -> None:
     detours = [(method, target, [*lines, DETOUR]) for method, target, lines in requests]

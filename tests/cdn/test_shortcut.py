@@ -137,7 +137,7 @@ _REQUESTS = st.sampled_from(
 _ARRIVALS = ["with the next", "before", "long before"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.lists(_REQUESTS, max_size=8), st.data())
 async def test_answers_come_in_order_however_the_bytes_arrive(
     some: Served, requests: list[tuple[str, list[bytes], bytes]], data: st.DataObject

@@ -196,7 +196,7 @@ def exercise(schema: BaseSchema, url: str, known: Known, operation: Operation, m
             if slug and "slug" in (case.path_parameters or {}):
                 case.path_parameters["slug"] = slug
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            response = case.call(base_url=url, session=session, headers=headers, timeout=20)
+            response = case.call(base_url=url, session=session, headers=headers, timeout=60)
             case.validate_response(response, checks=CHECKS)
 
         check()

@@ -89,7 +89,7 @@ async def test_revealed_text_that_grows_too_much_is_a_download_in_the_page(node:
 
 
 async def test_a_reader_that_does_not_read_is_left(database_dsn: str) -> None:
-    async with directory() as path, started(database_dsn, path, doors__body_idle_seconds=0.5) as node:
+    async with directory() as path, started(database_dsn, path, doors__body_idle_seconds=2.0) as node:
         content = "\n" * 80_000
         slug = (await node.paste(content, syntax="text"))["slug"]
         address = urlsplit(node.url)
@@ -97,7 +97,7 @@ async def test_a_reader_that_does_not_read_is_left(database_dsn: str) -> None:
         try:
             writer.write(f"GET /{slug} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n".encode())
             await reader.readuntil(b"\r\n\r\n")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (await metric(node, 'in_flight{door="origin"}')) > 0:  # noqa: ASYNC110  (no event tells)
                     await asyncio.sleep(0.1)
         finally:
@@ -116,16 +116,21 @@ async def test_a_page_has_one_budget_for_highlighting(database_dsn: str) -> None
         directory() as path,
         started(database_dsn, path, rendering__page_seconds=1.0, rendering__timeout_seconds=1.0) as node,
     ):
-        await show(node, f"/{(await node.paste('x = 1', syntax='python'))['slug']}")
+        await coloured(node, "x = 1")
         bombs = [BOMB + " " * number for number in range(4)]
         slug = await several(node, *bombs, syntax="gherkin")
         page = await show(node, f"/{slug}")
         assert page.count("so this file is plain text") >= 3
         assert await metric(node, 'renders_total{outcome="highlighted"}') == 1
-        honest = (await node.paste("y = 2", syntax="python"))["slug"]
-        async with asyncio.timeout(20):
-            while 'class="m"' not in await show(node, f"/{honest}"):
-                pass
+        await coloured(node, "y = 2")
+
+
+async def coloured(node: Node, code: str) -> None:
+    """Look at it until it has its colours: a process that has to be started may take longer than a page waits."""
+    slug = (await node.paste(code, syntax="python"))["slug"]
+    async with asyncio.timeout(60):
+        while 'class="m"' not in await show(node, f"/{slug}"):
+            pass
 
 
 async def test_a_page_without_all_its_colours_is_not_taken_for_the_final_one(database_dsn: str) -> None:

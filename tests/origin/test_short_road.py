@@ -65,7 +65,7 @@ class Roads:
         try:
             writer.write(sent)
             writer.write_eof()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read()
         finally:
             writer.close()
@@ -182,7 +182,7 @@ _HEADER = st.sampled_from(
 _PATHS = st.sampled_from(["/", "/api/v1/pastes", "/api/v1/pastes?title=t", "//", "/%2F", "/api/v1/Pastes", "/?"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     path=_PATHS,
     headers=st.lists(_HEADER, max_size=3),
