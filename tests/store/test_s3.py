@@ -29,6 +29,7 @@ from tests.proxies import Proxy, proxied
 from tests.seaweed import BUCKET, Seaweed, client, running
 
 MIB = 1024**2
+_PATIENCE = 60.0
 BODY = secrets.token_bytes(MIB)
 DENIED = b"<Error><Code>%s</Code><Message>no</Message></Error>"
 
@@ -78,15 +79,32 @@ def chunks_of(mebibytes: float) -> list[bytes]:
 
 @asynccontextmanager
 async def behind(
-    proxy: Proxy, seaweed: Seaweed, direct: Any, prefix: str, *, seconds: float = 60.0, **options: Any
+    proxy: Proxy,
+    seaweed: Seaweed,
+    direct: Any,
+    prefix: str,
+    *,
+    reads: float = _PATIENCE,
+    parts: float = _PATIENCE,
+    **options: Any,
 ) -> AsyncIterator[Place]:
-    """A store that waits so long for a read, and longer for a part."""
-    waits = {"connect_timeout_seconds": seconds, "read_timeout_seconds": seconds, "part_timeout_seconds": 2 * seconds}
-    section = seaweed.section(endpoint=proxy.endpoint, prefix=prefix, **waits, **options)
-    async with client(proxy.endpoint, connect_timeout=seconds, read_timeout=seconds) as s3:
-        bucket = Bucket(s3, section, Patience.with_store("store", Metrics()))
-        budget = Budget(section.upload_budget_bytes)
-        yield Place(S3Blobs(bucket, bucket, budget), proxy, direct, prefix, budget)
+    """A store that gives up a read that stalls for so long, and a part that takes so long."""
+    patient = {"connect_timeout_seconds": _PATIENCE, "part_timeout_seconds": parts, **options}
+    async with (
+        client(proxy.endpoint, connect_timeout=_PATIENCE, read_timeout=_PATIENCE) as to,
+        client(proxy.endpoint, connect_timeout=_PATIENCE, read_timeout=reads) as back,
+    ):
+        patience = Patience.with_store("store", Metrics())
+        uploads, downloads = (
+            Bucket(
+                s3,
+                seaweed.section(endpoint=proxy.endpoint, prefix=prefix, read_timeout_seconds=seconds, **patient),
+                patience,
+            )
+            for s3, seconds in ((to, _PATIENCE), (back, reads))
+        )
+        budget = Budget(seaweed.section(**options).upload_budget_bytes)
+        yield Place(S3Blobs(uploads, downloads, budget), proxy, direct, prefix, budget)
 
 
 @pytest.fixture(params=["when_supported", "when_required"])
@@ -100,10 +118,10 @@ async def place(
 ) -> AsyncIterator[Place]:
     """Only what hangs is given up soon: elsewhere a busy machine may take its time, and nothing is asked twice."""
     parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    seconds = 2.0 if parameters.get("then") == "hang" else 60.0
+    hasty = {"reads": 4.0, "parts": 8.0} if parameters.get("then") == "hang" else {}
     async with (
         proxied(seaweed.port) as proxy,
-        behind(proxy, seaweed, seaweed_client, prefix, seconds=seconds) as found,
+        behind(proxy, seaweed, seaweed_client, prefix, **hasty) as found,
     ):
         yield found
 
@@ -276,12 +294,12 @@ async def test_abandoned_uploads_are_aborted(place: Place) -> None:
 
 async def test_the_store_may_go_away_and_come_back(prefix: str) -> None:
     """Clean errors in mid-upload and mid-download, and no restart of anything of ours."""
-    options = {"connect_timeout_seconds": 1, "read_timeout_seconds": 2, "part_timeout_seconds": 3}
+    waits = ("connect_timeout_seconds", "read_timeout_seconds", "part_timeout_seconds")
     async with (
         running() as seaweed,
         client(seaweed.endpoint) as direct,
         proxied(seaweed.port) as unused,
-        S3Blobs.opened(seaweed.section(prefix=prefix, **options)) as blobs,
+        S3Blobs.opened(seaweed.section(prefix=prefix, **dict.fromkeys(waits, _PATIENCE))) as blobs,
     ):
         place = Place(blobs, unused, direct, prefix, Budget(0))
         key, digest = await place.stored(20)
