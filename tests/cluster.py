@@ -17,7 +17,7 @@ import pytest
 from pastebin.embedded.replica import replica
 from pastebin.embedded.server import Server, primary
 from pastebin.sections import DatabaseSection, EmbeddedSection, Secret
-from pastebin.store import schema
+from pastebin.store import members, schema
 from tests.postgres import reachable_directory
 from tests.tcp_proxy import TcpProxy
 
@@ -133,8 +133,14 @@ async def _servers() -> AsyncIterator[Servers]:
 
 
 @pytest.fixture
-async def servers(_servers: Servers) -> AsyncIterator[Servers]:
-    """The shared cluster with a database of the test's own. Whoever promotes or stops starts a `cluster`."""
+async def servers(_servers: Servers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Servers]:
+    """The shared cluster with a database of the test's own. Whoever promotes or stops starts a `cluster`.
+
+    Nobody is suspected because the machine is busy: who is asked would depend on that.
+    """
+    monkeypatch.setattr(members, "_CHECK_SECONDS", 4.0)
+    monkeypatch.setattr(members, "_CHECK_CONNECT_SECONDS", 4.0)
+    monkeypatch.setattr(members, "_CHECK_STATEMENT_MS", 3000)
     name = f"test_{secrets.token_hex(6)}"
     async with _servers.primary.server.connected("postgres") as connection:
         await connection.execute(f"create database {name} strategy file_copy")

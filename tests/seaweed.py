@@ -38,8 +38,8 @@ ACCESS_KEY = "tests"
 SECRET_KEY = "secret-of-the-tests"
 BUCKET = "pastes"
 
-_READY_SECONDS = 30.0
-_STOP_SECONDS = 20.0
+_READY_SECONDS = 120.0
+_STOP_SECONDS = 60.0
 _PORTS = ("s3", "master", "volume", "filer", "admin")
 
 

@@ -24,7 +24,7 @@ _ENVIRONMENT = {
     "LINES": str(_LINES),
     "COLUMNS": str(_COLUMNS),
 }
-_SECONDS = 60.0
+_SECONDS = 120.0
 _STILL_SECONDS = 0.3
 # what answers one key comes at once, as soon as it comes; a key that changes nothing is answered by nothing
 _ANSWER_SECONDS = 3.0

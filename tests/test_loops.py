@@ -127,7 +127,7 @@ async def test_the_process_of_such_a_node_fails(database_dsn: str, tmp_path: Pat
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 1
     assert b"background loop sweeping died" in output
     assert b"the sweeper has lost its broom" in output

@@ -89,7 +89,7 @@ class Machine:
 
     def serve(self, *arguments: str, script: str = "serve", **environment: str) -> subprocess.CompletedProcess[str]:
         with self.start(*arguments, script=script, **environment) as process:
-            out, error = process.communicate(timeout=30)
+            out, error = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
     @property
@@ -270,7 +270,7 @@ def test_starts_at_the_same_time_install_once(machine: Machine) -> None:
     starts = [machine.start(str(number), FAKE_PIP_SECONDS="0.3") for number in range(4)]
     for number, process in enumerate(starts):
         with process:
-            out, _ = process.communicate(timeout=30)
+            out, _ = process.communicate(timeout=120)
         assert (process.returncode, out.splitlines()) == (0, ["pastebin", "serve", str(number)])
     assert machine.calls == ["venv", "pip"]
 
@@ -288,7 +288,7 @@ def test_a_link_to_the_script_is_as_good(machine: Machine, tmp_path: Path) -> No
         },
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert ended.stdout.splitlines() == ["pastebin", "serve", "--help"]
 
@@ -343,7 +343,7 @@ def ci(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(suite: str, suite_code: int, check_code: int) -> subprocess.CompletedProcess[str]:
         _write_program(tmp_path / "scripts/test", f"#!/bin/sh\necho '{suite}'\nexit {suite_code}\n")
         _write_program(tmp_path / "scripts/check", f"#!/bin/sh\necho '19 passed in 1.02s'\nexit {check_code}\n")
-        return subprocess.run([tmp_path / ".ci/run"], capture_output=True, text=True, timeout=30, cwd="/")
+        return subprocess.run([tmp_path / ".ci/run"], capture_output=True, text=True, timeout=120, cwd="/")
 
     return run
 

@@ -38,5 +38,5 @@ async def _made(section: EmbeddedSection) -> AsyncIterator[Path]:
 @pytest.fixture
 def data_dir(_made: Path, reachable_path: Path) -> Path:
     """A data directory in which PostgreSQL has run before; its database has the table `notes`."""
-    subprocess.run(["cp", "-a", str(_made), str(reachable_path)], check=True, timeout=30)
+    subprocess.run(["cp", "-a", str(_made), str(reachable_path)], check=True, timeout=120)
     return reachable_path

@@ -28,7 +28,7 @@ async def node(data_dir: Path, *user: str) -> AsyncIterator[tuple[Process, int, 
     process = await start_node(data_dir, *user)
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             said = (await process.stdout.readline()).split()
         assert said, await process.communicate()
         yield process, int(said[1]), said[2].decode()
@@ -54,7 +54,7 @@ async def end(process: Process) -> None:
     """Ask it to end in order."""
     assert process.stdin is not None
     process.stdin.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await process.communicate()
 
 
@@ -87,7 +87,7 @@ async def eventually(server: Server, query: str, *arguments: Any) -> None:
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
     """Return when the condition, tried again and again, holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             holds = condition()
             if holds if isinstance(holds, bool) else await holds:

@@ -163,13 +163,13 @@ async def test_a_node_killed_while_it_makes_the_database(section: EmbeddedSectio
 def small_disk(reachable_path: Path) -> Iterator[Path]:
     """A file system with room for 24 MiB: less than an empty database takes."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs", str(reachable_path)]
-    done = subprocess.run(mount, capture_output=True, timeout=10)
+    done = subprocess.run(mount, capture_output=True, timeout=60)
     if done.returncode:
         pytest.skip("mounting a file system takes more rights than this user has")
     try:
         yield reachable_path
     finally:
-        subprocess.run(["umount", str(reachable_path)], check=True, timeout=10)
+        subprocess.run(["umount", str(reachable_path)], check=True, timeout=60)
 
 
 async def test_a_full_disk_is_named_when_the_database_is_made(section: EmbeddedSection, small_disk: Path) -> None:
@@ -182,8 +182,8 @@ async def test_a_full_disk_is_named_when_the_database_is_made(section: EmbeddedS
 async def test_a_full_disk_is_named_when_the_server_starts(
     section: EmbeddedSection, small_disk: Path, _made: Path, postgres_account: Account
 ) -> None:
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True, timeout=10)
-    subprocess.run(["cp", "-a", str(_made), str(small_disk / "postgres")], check=True, timeout=10)
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True, timeout=60)
+    subprocess.run(["cp", "-a", str(_made), str(small_disk / "postgres")], check=True, timeout=60)
     with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
         while True:
             filler.write(bytes(4096))

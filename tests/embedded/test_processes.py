@@ -70,7 +70,7 @@ def test_one_that_waits_to_be_buried_is_not_alive() -> None:
 
 async def test_a_failure_is_told_in_the_programs_own_words(postgres_account: Account) -> None:
     with pytest.raises(ResourceUnavailable, match="^sh failed: the sea is empty$"):
-        await processes.run(["/bin/sh", "-c", "echo fatal: the sea is empty; exit 3"], postgres_account, seconds=10)
+        await processes.run(["/bin/sh", "-c", "echo fatal: the sea is empty; exit 3"], postgres_account, seconds=60)
     with pytest.raises(ResourceUnavailable, match="^sleep took over 0 s$"):
         await processes.run(["/bin/sleep", "600"], postgres_account, seconds=0.01)
     with pytest.raises(ResourceUnavailable, match="No such file"):

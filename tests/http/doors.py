@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from pastebin.http import app, door
@@ -81,8 +83,14 @@ async def behind(
         connection=connection,
         load=load,
     )
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http, opening as real:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as http, opening as real:
         yield Door(real, http, metrics, traffic, hurried, draining)
+
+
+def of_doors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What doors and what stands below them have logged: nodes of other tests may say something at the same time."""
+    below = ("pastebin.http", "aiohttp", "asyncio")
+    return [record for record in caplog.records if record.name.startswith(below)]
 
 
 def page(document: Document) -> web.Response:

@@ -51,9 +51,18 @@ def post(body: bytes, path: str = "/", *headers: str) -> bytes:
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+async def heard() -> None:
+    """Let the server, which is in this loop, hear what has been sent.
+
+    One pause would not do: while it lasts the loop may not turn at all, if the machine is busy.
+    """
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+
+
 async def said(reader: asyncio.StreamReader) -> str:
     """The body of the next answer: which road, how many bytes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
         return (await reader.readexactly(length)).decode()

@@ -157,7 +157,7 @@ async def test_closing_waits_for_the_download_under_way() -> None:
 async def refused(door: Door, then: asyncio.Event) -> None:
     """Wait until nobody gets in any more, then set the event."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection(*door.address)

@@ -147,7 +147,7 @@ async def test_without_its_database_a_node_is_alive_but_not_ready(monkeypatch: p
             async with node.http.post(node.url, data=b"x", headers={"Accept": "text/html"}) as response:
                 assert (response.status, response.content_type) == (503, "text/html")
             await server.start()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while (await readiness(node))[0] != 200:
                     pass
             assert b"\npastebin_ready 1.0\n" in (await ask(node, "/metrics"))[1]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pastebin.http.overload import KINDS, Kind, Limit, Load, kind_of
 from tests.cluster import until
 from tests.http.doors import Door, behind
+from tests.http.rooms import heard
 
 LATE = 0.25
 counts = st.fixed_dictionaries({kind: st.integers(0, 1000) for kind in KINDS})
@@ -137,7 +138,7 @@ class Place:
         """All that comes back on a connection that is closed when nothing more comes."""
         async with self.door.connected(data) as (reader, writer):
             writer.write_eof()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read()
 
 
@@ -182,7 +183,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 )
 async def test_what_is_too_much_is_told_so(place: Place, data: bytes, stays: bool) -> None:
     async with place.door.connected(b"") as (reader, writer):
-        await asyncio.sleep(0.05)  # the connection has to be known
+        await heard()  # the connection has to be known
         writer.write(data)
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = int(head.partition("Content-Length: ")[2].partition("\r\n")[0])

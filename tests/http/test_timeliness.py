@@ -81,18 +81,17 @@ async def test_what_is_late_is_not_begun(door: Door, handlers: Handlers, trusts:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_handlers_know_how_long_they_have(door: Door, handlers: Handlers, trusts: bool, method: str) -> None:
-    for told in ("10.0", "3600", "soon"):
+    for told in ("20.0", "3600", "soon"):
         assert await get(door, "/at-once", told, method) == (200, b"here")
     async with door.http.request(method, f"{door.url}/at-once") as response:
         assert response.status == 200
     if not trusts:
         assert handlers.left == [None] * 4
         return
-    ten, most, unread, untold = handlers.left
-    assert ten is not None
+    twenty, most, unread, untold = handlers.left
+    assert twenty is not None
     assert most is not None
-    assert 9 < ten < 10
-    assert MOST_SECONDS - 1 < most < MOST_SECONDS
+    assert 10 < twenty < 20 < most < MOST_SECONDS
     assert unread is untold is None
 
 
@@ -103,9 +102,9 @@ async def test_an_answer_that_does_not_come_is_a_refusal(door: Door) -> None:
 
 @pytest.mark.parametrize("trusts", [True], indirect=True)
 async def test_an_answer_that_has_begun_takes_its_time(door: Door, handlers: Handlers) -> None:
-    async with door.http.get(f"{door.url}/slowly", headers={"Pastebin-Timeout": "0.2"}) as response:
+    async with door.http.get(f"{door.url}/slowly", headers={"Pastebin-Timeout": "1.0"}) as response:
         assert await response.content.readexactly(5) == b"begun"
-        await asyncio.sleep(0.3)  # the deadline has to pass
+        await asyncio.sleep(1.2)  # the deadline has to pass
         handlers.stop.set()
         assert await response.read() == b" and ended"
     assert handlers.left == [None]

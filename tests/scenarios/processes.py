@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -18,18 +19,31 @@ import aiohttp
 
 from tests.nodes import SECRET
 
-_START_SECONDS = 60.0
-_STOP_SECONDS = 40.0
+_START_SECONDS = 120.0
+_STOP_SECONDS = 120.0
+
+
+def _below() -> Sequence[int]:
+    """The ports below those that the kernel hands out; each worker of a run has some of its own."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return range(max(1024, lowest - 16_000), lowest)[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+
+
+_BELOW = _below()
+# what was given away lately, and whose server may not listen yet
+_given: deque[int] = deque(maxlen=len(_BELOW) // 2 or 1000)
 
 
 def free_port() -> int:
-    """One that nobody gets by chance before its server listens: from below those that the kernel hands out."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    below = range(max(1024, lowest - 16_000), lowest) or [0]
+    """One that nobody gets by chance before its server listens, nor while that is away for a moment."""
     while True:
         with socket.socket() as listener, suppress(OSError):
-            listener.bind(("127.0.0.1", secrets.choice(below)))
-            return int(listener.getsockname()[1])
+            listener.bind(("127.0.0.1", secrets.choice(_BELOW) if _BELOW else 0))
+            port = int(listener.getsockname()[1])
+            if port not in _given:
+                _given.append(port)
+                return port
 
 
 class NodeProcess:

@@ -136,7 +136,7 @@ async def test_nodes_that_run_at_once_tell_everything_once(stored: Stored, servi
     loops = [asyncio.ensure_future(telling(stored, service).run()) for _ in range(3)]
     try:
         made = [await stored.paste() for _ in range(20)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await service.had_enough.wait()
     finally:
         for loop in loops:

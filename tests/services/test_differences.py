@@ -170,8 +170,8 @@ def test_git_and_patch_take_every_name(tmp_path: Path, name: str, kind: str) -> 
     if old is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(old)
-    subprocess.run([git, "init", "-q", "."], cwd=tmp_path, check=True, timeout=30)
-    subprocess.run([git, "apply"], cwd=tmp_path, input=text, check=True, timeout=30)
+    subprocess.run([git, "init", "-q", "."], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run([git, "apply"], cwd=tmp_path, input=text, check=True, timeout=120)
     assert (tmp_path / name).exists() == (new is not None)
     if new is not None:
         assert (tmp_path / name).read_bytes() == new

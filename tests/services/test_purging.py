@@ -65,7 +65,7 @@ async def test_time_is_up_for_those_who_do_not(stored: Stored) -> None:
     caches = Caches(stored)
     await caches.appear()
     change = await stored.pastes.delete(await stored.paste())
-    async with waiting(caches, 0.1) as purging:
+    async with waiting(caches, 2.0) as purging:
         before = await purging.confirmed(change, "x")  # nobody has numbered it yet
         await caches.confirm("b")
         after = await purging.confirmed(change, "x")
@@ -84,7 +84,7 @@ async def test_quiet_changes_keep_nobody_waiting(stored: Stored) -> None:
     await caches.confirm("b")
     await stored.paste()
     await caches.feed.advance()
-    async with waiting(caches, 0.5) as purging:
+    async with waiting(caches, 60.0) as purging:
         assert (await purging.confirmed(change, "x")).is_confirmed
 
 
@@ -94,7 +94,7 @@ async def test_another_history_confirms_nothing(stored: Stored) -> None:
     change = await stored.pastes.delete(await stored.paste())
     await caches.confirm("a")
     await stored.sql("update feed_targets set epoch = 'another' where name = 'b'")
-    async with waiting(caches, 0.1) as purging:
+    async with waiting(caches, 2.0) as purging:
         purge = await purging.confirmed(change, "x")
     assert (purge.confirmed, purge.known) == (1, 2)
 

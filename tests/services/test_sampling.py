@@ -33,10 +33,11 @@ def test_when_it_is_quiet_again_every_visit_counts_by_itself() -> None:
     assert [sampler.due() for _ in range(10)] == [1] * 10
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=8), st.integers(1, 20))
 def test_every_visit_counts_once_on_average(seconds: list[int], limit: int) -> None:
-    """Whatever the load did before and does afterwards; to be further off than this has a chance of 1 in 10^6."""
+    """Whatever the load did before and does afterwards; to be further off than this has a chance of 1 in 10^6,
+    and that is taken once: the loads are the same in each run."""
     rounds = 300
     total = squares = 0.0
     for seed in range(rounds):

@@ -77,7 +77,7 @@ async def shipping(path: Path, receiver: Receiver, **options: Any) -> AsyncItera
         async with (
             Statistics.opened(section, Signer(b""), lambda: None) as statistics,
             Spool.opened(path, most_bytes=10**6, batch_events=3, dropped=print) as spool,
-            asyncio.timeout(20),
+            asyncio.timeout(60),
         ):
             running = asyncio.ensure_future(Shipping(spool, statistics, section, metrics).run())
             try:
@@ -179,7 +179,7 @@ async def test_an_error_of_the_service_in_this_process_is_no_end_of_it(tmp_path:
     ):
         running = asyncio.ensure_future(Shipping(spool, statistics, section, Metrics()).run())
         put(spool, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await broken.taken.wait()
         running.cancel()
         await asyncio.wait([running])

@@ -11,6 +11,7 @@ from pastebin.store.connections import Connection
 from pastebin.store.database import Database
 from tests.cluster import Site
 
+_SECONDS = 120.0
 WHO = "select current_setting('cluster_name')"
 
 
@@ -36,6 +37,20 @@ async def served(database: Database, times: int, **how: Any) -> Counter[str]:
     for _ in range(times // 4):
         await asyncio.gather(*(one() for _ in range(4)))
     return names
+
+
+async def everybody(database: Database, *sites: Site, **how: Any) -> None:
+    """Read until each of them has served, and nobody else ever does.
+
+    How soon that is depends on chance, and on how long ago one of them was late.
+    """
+    wanted = {site.server.name for site in sites}
+    missing = set(wanted)
+    async with asyncio.timeout(_SECONDS):
+        while missing:
+            names = await served(database, 8, **how)
+            assert names.keys() <= wanted
+            missing -= names.keys()
 
 
 def state(database: Database, site: Site) -> str:

@@ -10,7 +10,7 @@ from pastebin.store.cursors import Claim, Confirmation, Cursors, assign
 from pastebin.store.feed import Feed
 from tests.stored import Stored
 
-LEASE = 5.0
+LEASE = 600.0
 
 
 @given(st.dictionaries(st.sampled_from("vwxyz"), st.sets(st.sampled_from("abcdefgh"))))

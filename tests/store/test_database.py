@@ -17,7 +17,7 @@ from pastebin.store.database import LSN, Database, position_at, shown_by
 from pastebin.store.members import Member
 from tests.cluster import Servers, Site, until
 from tests.scenarios.processes import free_port
-from tests.store.readers import served, state, who, write
+from tests.store.readers import everybody, served, state, who, write
 
 
 class TestAlone:
@@ -64,8 +64,7 @@ class TestAlone:
 class TestReplicas:
     async def test_reads_are_spread_and_writes_are_not(self, servers: Servers) -> None:
         async with Database.opened(servers.section(), servers.primary.dsn) as database:
-            names = await served(database, 80)
-            assert names.keys() == {site.server.name for site in servers.replicas}
+            await everybody(database, *servers.replicas)
             async with database.primary() as connection:
                 assert await who(connection) == servers.primary.server.name
             assert [report.role for report in database.topology()] == ["primary", "replica", "replica", "replica"]
@@ -92,7 +91,7 @@ class TestReplicas:
                 await site.pause()
             at = await write(database)
             assert await served(database, 20, at=at) == {first.server.name: 20}
-            assert len(await served(database, 80)) == 3
+            await everybody(database, *servers.replicas)
 
     async def test_a_read_waits_a_moment_for_a_replica(self, servers: Servers) -> None:
         async with Database.opened(servers.section(wait_for_replay_seconds=10.0), servers.primary.dsn) as database:
@@ -132,11 +131,13 @@ class TestReplicas:
         metrics = Metrics()
         async with Database.opened(servers.section(), servers.primary.dsn, metrics) as database:
             await served(database, 8)
+            no_lag = f'pastebin_database_replica_lag_bytes{{member="{servers.replicas[0].name}"}} 0.0'
+            # the server writes something by itself now and then
+            await until(lambda: no_lag in metrics.expose().decode())
             text = metrics.expose().decode()
         for site in servers.sites:
             assert f'pastebin_database_member_state{{member="{site.name}",state="up"}} 1.0' in text
         assert f'pastebin_database_member_leads{{member="{servers.primary.name}"}} 1.0' in text
-        assert f'pastebin_database_replica_lag_bytes{{member="{servers.replicas[0].name}"}} 0.0' in text
         assert 'pastebin_database_reads_total{by="replica"} 8.0' in text
 
 
@@ -176,7 +177,7 @@ class TestLag:
             await until(lambda: all(_lag(database, site) != 0 for site in servers.replicas))
             servers.primary.proxy.refuse()
             await until(lambda: state(database, servers.primary) == "down")
-            assert len(await served(database, 20)) > 1
+            await everybody(database, *servers.replicas)
 
 
 def _lag(database: Database, site: Site) -> int | None:
@@ -188,9 +189,9 @@ class TestFailures:
     @pytest.mark.parametrize("failure", ["black_hole", "refuse"])
     async def test_no_read_fails_when_a_replica_does(self, servers: Servers, failure: str) -> None:
         broken = servers.replicas[0]
-        section = servers.section(replica_timeout_seconds=0.5, check_interval_seconds=0.2)
+        section = servers.section(replica_timeout_seconds=2.0, check_interval_seconds=0.2)
         async with Database.opened(section, servers.primary.dsn) as database:
-            assert len(await served(database, 40)) == 3
+            await everybody(database, *servers.replicas)
             getattr(broken.proxy, failure)()
             await served(database, 200)
             await until(lambda: state(database, broken) == "down")
@@ -198,8 +199,8 @@ class TestFailures:
             assert any(broken.name in notice for notice in database.notices())
             await broken.proxy.restore()
             await until(lambda: state(database, broken) == "up")
-            assert len(await served(database, 80)) == 3
-            assert database.notices() == []
+            await everybody(database, *servers.replicas)
+            await until(lambda: database.notices() == [])
 
     async def test_with_all_replicas_away_the_primary_is_read(self, servers: Servers) -> None:
         async with Database.opened(servers.section(), servers.primary.dsn) as database:
@@ -228,7 +229,7 @@ class TestFailures:
         async with Database.opened(section, servers.primary.dsn) as database:
             await write(database)
             servers.primary.proxy.black_hole()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 for _ in range(3):
                     with pytest.raises((DatabaseUnavailable, Overloaded)):
                         await write(database)
@@ -295,7 +296,7 @@ class TestFailures:
                     raise ZeroDivisionError
 
                 monkeypatch.setattr(Member, "check", broken)
-                await asyncio.sleep(20)
+                await asyncio.sleep(60)
         assert caught.group_contains(ZeroDivisionError)
 
     async def test_errors_of_the_block_come_out_as_they_are(self, servers: Servers) -> None:

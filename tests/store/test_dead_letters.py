@@ -13,7 +13,7 @@ from tests.stored import Stored
 async def letters(stored: Stored) -> DeadLetters:
     cursors = Cursors(stored.database)
     await cursors.register({"a": "", "b": ""})
-    await cursors.claim("one", ["a", "b"], (), 5.0)
+    await cursors.claim("one", ["a", "b"], (), 600.0)
     return DeadLetters(stored.database)
 
 

@@ -13,7 +13,7 @@ from pastebin.store.database import Database
 from pastebin.store.discovery import Discovery, Question, question
 from tests.cluster import Servers, Site, until
 from tests.dns_server import DnsServer
-from tests.store.readers import WHO, served, who, write
+from tests.store.readers import WHO, everybody, served, who, write
 
 SERVICE = "_postgresql._tcp.db.test"
 
@@ -103,7 +103,7 @@ class TestMembers:
         announce(names, servers.sites)  # DNS may name the primary too
         async with Database.opened(section(servers, names), servers.primary.dsn) as database:
             assert members(database) == {site.name for site in servers.sites}
-            assert (await served(database, 60)).keys() == {site.server.name for site in servers.replicas}
+            await everybody(database, *servers.replicas)
             await write(database)
 
     async def test_before_anybody_is_known_the_primary_is_read(self, servers: Servers, names: DnsServer) -> None:
@@ -117,7 +117,7 @@ class TestMembers:
             announce(names, servers.replicas)
             await until(lambda: [report.state for report in database.topology()] == ["up"] * 4)
             assert servers.primary.server.name not in await served(database, 20)
-            assert database.notices() == []
+            await until(lambda: database.notices() == [])
 
     async def test_who_is_no_longer_named_finishes_what_it_does(self, servers: Servers, names: DnsServer) -> None:
         announce(names, servers.replicas)

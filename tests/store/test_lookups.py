@@ -145,7 +145,9 @@ class Pair:
 
     async def catch_up(self) -> None:
         async with connected(self.primary.dsn) as source, connected(self.replica.dsn) as replica:
-            lsn = await source.fetchval("select pg_current_wal_lsn()")
+            # what commits have left for later is written with it
+            await source.execute("select pg_logical_emit_message(false, 'here', '', true)")
+            lsn = await source.fetchval("select pg_current_wal_flush_lsn()")
             while await replica.fetchval("select pg_last_wal_replay_lsn()") < lsn:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
