@@ -296,7 +296,9 @@ steps: st.SearchStrategy[Step] = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(plan=st.lists(steps, max_size=30))
 async def test_it_does_what_a_dictionary_would(tmp_path: Path, plan: list[Step]) -> None:
     async with opened(tmp_path, disk_bytes=0) as shelf:

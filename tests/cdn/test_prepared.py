@@ -96,7 +96,7 @@ _ACCEPTS = st.sampled_from([None, "*/*", "text/html", "text/html, */*;q=0.8", "T
 _ENCODINGS = st.sampled_from([None, "gzip", "gzip, br", "br;q=0, gzip", "identity", "*;q=0", ""])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(_VARY, _ACCEPTS, _ENCODINGS), min_size=1, max_size=6), _ACCEPTS, _ENCODINGS)
 async def test_the_variant_is_the_one_that_the_cache_finds(
     shelf: Shelf, stored: list[tuple[str, str | None, str | None]], accept: str | None, encoding: str | None

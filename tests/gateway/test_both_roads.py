@@ -126,7 +126,9 @@ def answers(draw: st.DrawFn) -> Scripted:
     return Scripted([piece for piece in pieces if piece] if framing != "long" else [data], len(head), not is_whole)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(REQUESTS, min_size=1, max_size=3), answers(), st.booleans(), st.booleans())
 async def test_both_roads_say_the_same(
     gateway: Gateway,

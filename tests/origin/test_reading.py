@@ -62,7 +62,9 @@ async def test_conditions(node: Node, url: str) -> None:
     assert (await get(node, url, If_None_Match='"x"', If_Modified_Since=headers["Last-Modified"]))[0] == 200
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(first=st.integers(0, 700_000), length=st.integers(1, 700_000), suffix=st.booleans())
 async def test_ranges(node: Node, url: str, content: bytes, first: int, length: int, suffix: bool) -> None:
     wanted = f"bytes=-{length}" if suffix else f"bytes={first}-{first + length - 1}"

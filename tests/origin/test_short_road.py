@@ -182,7 +182,7 @@ _HEADER = st.sampled_from(
 _PATHS = st.sampled_from(["/", "/api/v1/pastes", "/api/v1/pastes?title=t", "//", "/%2F", "/api/v1/Pastes", "/?"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     path=_PATHS,
     headers=st.lists(_HEADER, max_size=3),

@@ -19,7 +19,9 @@ MIB = 1024**2
 BODY = secrets.token_bytes(3 * MIB + 17)
 
 # the store is the same for all examples: each has a key of its own
-together = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+together = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+)
 
 
 async def stored(blobs: Blobs, body: bytes, *cuts: int) -> str:
