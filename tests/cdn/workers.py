@@ -81,8 +81,8 @@ async def working(
 
 
 @asynccontextmanager
-async def reaching(edges: list[EdgeProcess], seconds: float = 0.5) -> AsyncIterator[dict[str, EdgeTarget]]:
-    """Targets for these edges, over HTTP."""
+async def reaching(edges: list[EdgeProcess], seconds: float = 3.0) -> AsyncIterator[dict[str, EdgeTarget]]:
+    """Targets for these edges, over HTTP. What takes an edge longer than `seconds` it is told again."""
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as client:
         equipment = Equipment(client, Loops(tasks), seconds, "node", "", SECRET)
         yield {
