@@ -14,6 +14,7 @@ from tests.cdn.clauses import Client
 from tests.cdn.edges import edge_before
 from tests.cdn.origins import NOTHING, Origin, answer, chunked, raw, scripted
 from tests.cluster import until
+from tests.scenarios.processes import free_port
 
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"a"'}
 HEAD = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n"
@@ -228,9 +229,7 @@ async def test_a_failing_upstream_is_left_alone_for_a_while(monkeypatch: pytest.
 
 
 async def test_nobody_to_ask_is_a_502() -> None:
-    async with scripted() as origin:
-        url = origin.url
-    async with edge_before(url) as client:
+    async with edge_before(f"http://127.0.0.1:{free_port()}") as client:
         seen = await client.ask("/")
         assert (seen.status, "Retry-After" in seen.headers) == (502, True)
         assert b"/problems/upstream-unavailable" in seen.body
