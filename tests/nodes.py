@@ -41,7 +41,7 @@ class Node:
 
     async def sql(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """What the database itself says."""
-        connection = await asyncpg.connect(self.dsn, timeout=10)
+        connection = await asyncpg.connect(self.dsn, timeout=60)
         try:
             return await connection.fetch(query, *arguments)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,14 @@ class Shelf:
 
     def files(self) -> list[Path]:
         return sorted((self.directory / "objects").iterdir())
+
+    def taken(self) -> int:
+        """Bytes in its files. They come and go meanwhile."""
+        total = 0
+        for path in self.files():
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
 
 def path_of(stored: Stored) -> Path:

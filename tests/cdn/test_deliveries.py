@@ -118,7 +118,7 @@ async def test_who_is_behind_again_and_again_is_a_failure_until_it_is_well(store
         await asyncio.sleep(0.01)  # nothing announces what is told
         return (await cursors.report())[0].failure
 
-    async with asyncio.timeout(20), delivering(stored, target, known) as heads:
+    async with asyncio.timeout(60), delivering(stored, target, known) as heads:
         while (said := await failure()) is None:
             pass
         assert said == "is behind again and again: recorder is nowhere"
@@ -131,6 +131,6 @@ async def test_a_feed_that_went_back_flushes(stored: Stored) -> None:
     feed, target = Feed(stored.database), Recorder()
     known = await feed.advance()
     async with delivering(stored, target, replace(known, sequence=known.sequence + 10)) as heads:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not any(batch.flush for batch in target.batches):
                 heads.show(await feed.advance())

@@ -117,7 +117,7 @@ async def test_what_there_is_no_room_for_is_known_before_anybody_waits(origin: O
         assert {task.result() == LARGE for task in asking} == {True}
         # that there was no room then says nothing about now
         origin.script("/7", answer(200, FRESH, LARGE))
-        async with asyncio.timeout(10):  # less than it would be remembered for
+        async with asyncio.timeout(25):  # less than it would be remembered for
             while "; hit" not in (await client.ask("/7")).headers["Cache-Status"]:
                 pass  # what came before may still be on its way out
         times = len(origin.asked("/7"))

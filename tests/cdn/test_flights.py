@@ -26,7 +26,7 @@ async def origin() -> AsyncIterator[Origin]:
 @pytest.fixture(scope="module")
 async def client(origin: Origin) -> AsyncIterator[Client]:
     async with (
-        edge_before(origin.url, edge__collapse_seconds=30, edge__connections=1000) as asking,
+        edge_before(origin.url, edge__collapse_seconds=60, edge__connections=1000) as asking,
         crowd(asking) as many,
     ):
         yield many
@@ -37,7 +37,7 @@ async def crowd(client: Client) -> AsyncIterator[Client]:
     """A client that may have any number of connections."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=aiohttp.ClientTimeout(total=30), auto_decompress=False
+        connector=connector, timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False
     ) as http:
         yield Client(http, client.url)
 
@@ -287,6 +287,9 @@ async def test_stale_answers_are_revalidated_once(client: Client, origin: Origin
 
 
 async def test_an_origin_that_goes_away_for_a_moment(client: Client, origin: Origin) -> None:
+    """What ends without an answer on a connection that was idle is asked once more, on a new one."""
+    origin.script("/before", answer(200, {}, b"x"))
+    await client.ask("/before")
     origin.script("/moment", NOTHING, NOTHING, answer(200, FRESH, b"x"))
     assert (await client.ask("/moment")).status == 502
     assert (await client.ask("/moment")).body == b"x"
@@ -321,7 +324,10 @@ async def test_a_change_overtakes_what_is_revalidated_behind(client: Client, ori
     assert {(await client.ask("/swr")).body for _ in range(10)} == {b"new"}
 
 
-async def test_a_failed_revalidation_is_not_repeated_for_every_request(client: Client, origin: Origin) -> None:
+async def test_a_failed_revalidation_is_not_repeated_for_every_request(
+    client: Client, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pastebin.cdn.obtaining._RESTING_SECONDS", 600.0)
     stale = {"Cache-Control": "max-age=0, stale-while-revalidate=600", "ETag": '"a"'}
     origin.script("/resting", answer(200, stale, b"old"), answer(503, {}, b"down"))
     for _ in range(20):

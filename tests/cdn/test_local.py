@@ -54,7 +54,7 @@ class Rooms:
 async def served(rooms: Rooms) -> AsyncIterator[Origins]:
     application = app.build("local", rooms.routes(), Traffic(), Metrics(), page, lambda: False, LIMITS)
     local = LocalOrigin()
-    origins = Origins([local], EdgeSection(response_timeout_seconds=5), is_limited=False)
+    origins = Origins([local], EdgeSection(response_timeout_seconds=60), is_limited=False)
     async with local.serving(application, DoorsSection(), 5):
         yield origins
         origins.close()
@@ -81,19 +81,20 @@ async def test_one_connection_serves_one_request_after_the_other() -> None:
     assert len(rooms.connections) == 1
 
 
-async def test_who_asks_and_is_gone_in_the_same_breath_leaves_no_trace() -> None:
+def test_who_asks_and_is_gone_in_the_same_breath_leaves_no_trace() -> None:
+    """In a loop of its own: what others have left behind complains to theirs."""
+
     class Hasty(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, asyncio.Transport)
             self.transport = transport
 
-    loop = asyncio.get_running_loop()
     complaints: list[object] = []
-    before = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
-    application = app.build("local", Rooms().routes(), Traffic(), Metrics(), page, lambda: False, LIMITS)
-    local = LocalOrigin()
-    try:
+
+    async def ask_and_go() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+        application = app.build("local", Rooms().routes(), Traffic(), Metrics(), page, lambda: False, LIMITS)
+        local = LocalOrigin()
         async with local.serving(application, DoorsSection(), 5):
             hasty = Hasty()
             await local.connect(lambda: hasty)
@@ -103,9 +104,9 @@ async def test_who_asks_and_is_gone_in_the_same_breath_leaves_no_trace() -> None
             for _ in range(5):
                 await asyncio.sleep(0)
         gc.collect()
-        assert not complaints
-    finally:
-        loop.set_exception_handler(before)
+
+    asyncio.run(ask_and_go())
+    assert not complaints
 
 
 async def test_what_is_asked_at_the_same_time_is_answered_at_the_same_time() -> None:
@@ -141,7 +142,7 @@ async def test_a_body_goes_in_pieces() -> None:
     async with served(Rooms()) as origins:
         exchange, reply = await origins.begin(ask("/echo", "POST", **{"Content-Length": str(len(LARGE))}))
         for start in range(0, len(LARGE), 65536):
-            assert await exchange.send(LARGE[start : start + 65536], 5)
+            assert await exchange.send(LARGE[start : start + 65536], 60)
         assert await body_of(reply) == LARGE
 
 

@@ -14,7 +14,7 @@ _HELD = "select name, holder from feed_targets where node = 'twin' and lease_unt
 
 async def held(node: Node, count: int) -> set[str]:
     """The names of the local targets that some worker has, once there are so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(rows := await node.sql(_HELD)) < count:  # noqa: ASYNC110  (nothing announces it)
             await asyncio.sleep(0.05)
     assert len({row["holder"] for row in rows}) == count

@@ -14,6 +14,7 @@ from tests.cdn.clauses import Client
 from tests.cdn.edges import edge_before
 from tests.cdn.origins import NOTHING, Origin, answer, chunked, raw, scripted
 from tests.cluster import until
+from tests.scenarios.processes import free_port
 
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"a"'}
 HEAD = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n"
@@ -77,8 +78,7 @@ async def origin() -> AsyncIterator[Origin]:
 
 @pytest.fixture(scope="module")
 async def client(origin: Origin) -> AsyncIterator[Client]:
-    """Of an edge that soon loses patience."""
-    async with edge_before(origin.url, edge__response_timeout_seconds=0.5) as asking:
+    async with edge_before(origin.url) as asking:
         yield asking
 
 
@@ -184,15 +184,16 @@ async def test_interim_answers_are_swallowed(client: Client, origin: Origin) -> 
     assert "Link" not in seen.headers
 
 
-async def test_silence_is_a_504(client: Client, origin: Origin) -> None:
+async def test_silence_is_a_504(origin: Origin) -> None:
     never = asyncio.Event()
-    origin.script("/silent", answer(200, FRESH, b"x", before=[never]))
-    seen = await client.ask("/silent")
-    assert seen.status == 504
-    assert b"/problems/upstream-timeout" in seen.body
-    assert "Retry-After" in seen.headers
-    origin.script("/halting", answer(200, FRESH, b"x" * 10, after_head=[never]))
-    assert (await client.ask("/halting")).status == 504
+    async with edge_before(origin.url, edge__response_timeout_seconds=0.5) as client:
+        origin.script("/silent", answer(200, FRESH, b"x", before=[never]))
+        seen = await client.ask("/silent")
+        assert seen.status == 504
+        assert b"/problems/upstream-timeout" in seen.body
+        assert "Retry-After" in seen.headers
+        origin.script("/halting", answer(200, FRESH, b"x" * 10, after_head=[never]))
+        assert (await client.ask("/halting")).status == 504
     never.set()
 
 
@@ -213,7 +214,8 @@ async def test_a_connection_closed_meanwhile_is_no_failure(client: Client, origi
     assert (await client.ask("/idle", method="POST", data=b"y")).body == b"x"
 
 
-async def test_a_failing_upstream_is_left_alone_for_a_while() -> None:
+async def test_a_failing_upstream_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pastebin.cdn.origins._EJECTED_SECONDS", 30.0)
     async with scripted() as one, scripted() as other, edge_before(one.url, other.url) as client:
         for upstream, body in ((one, b"one"), (other, b"other")):
             for number in range(8):
@@ -227,9 +229,7 @@ async def test_a_failing_upstream_is_left_alone_for_a_while() -> None:
 
 
 async def test_nobody_to_ask_is_a_502() -> None:
-    async with scripted() as origin:
-        url = origin.url
-    async with edge_before(url) as client:
+    async with edge_before(f"http://127.0.0.1:{free_port()}") as client:
         seen = await client.ask("/")
         assert (seen.status, "Retry-After" in seen.headers) == (502, True)
         assert b"/problems/upstream-unavailable" in seen.body

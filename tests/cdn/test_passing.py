@@ -46,7 +46,7 @@ async def connected(client: Client, data: bytes) -> AsyncIterator[tuple[asyncio.
 async def said(client: Client, data: bytes) -> tuple[int, bytes]:
     """The status and all that comes back on a connection that ends then."""
     async with connected(client, data) as (reader, _):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             told = await reader.read()
     return int(told.split(b" ", 2)[1]), told
 
@@ -324,11 +324,11 @@ async def test_a_body_has_no_say_in_what_is_stored(client: Client, origin: Origi
 async def test_origins_are_told_what_is_left_of_the_time(origin: Origin) -> None:
     """For what is fetched and for what is passed, by whom it may be said."""
     origin.script("/hurried", answer(200, {}, b"x"))
-    async with edge_before(origin.url, doors__trusted_proxies=["127.0.0.1"], doors__max_timeout_seconds=20) as client:
+    async with edge_before(origin.url, doors__trusted_proxies=["127.0.0.1"], doors__max_timeout_seconds=100) as client:
         for method in ("GET", "POST"):
-            for told, most in (("5.000", 5.0), ("500", 20.0)):
+            for told, most in (("50.000", 50.0), ("500", 100.0)):
                 await client.ask("/hurried", [("Pastebin-Timeout", told)], method=method)
-                assert most - 2 < float(origin.asked("/hurried")[-1].headers["Pastebin-Timeout"]) < most
+                assert most - 40 < float(origin.asked("/hurried")[-1].headers["Pastebin-Timeout"]) < most
             await client.ask("/hurried", method=method)
             assert "Pastebin-Timeout" not in origin.asked("/hurried")[-1].headers
 

@@ -14,7 +14,7 @@ from pastebin.cdn.targets import Batch, Limits, Target, TargetBusy, TargetRefuse
 from pastebin.models import Changes
 from pastebin.store.partitions import Partitions
 from tests.cdn.receivers import EdgeProcess, Remembered, edges, feed
-from tests.cdn.workers import QUICK, Working, reaching, until, working
+from tests.cdn.workers import QUICK, STEADY, Working, reaching, until, working
 from tests.stored import Stored, file
 
 _INSERT = "insert into outbox (kind, slug) select 'revise', 's' || n from generate_series($1::int, $2::int) n"
@@ -83,7 +83,7 @@ async def test_changes_reach_every_edge(stored: Stored) -> None:
 
 async def test_a_target_that_stands_still_stops_nobody(stored: Stored) -> None:
     """Its cursor waits; what is waiting for it is in the database, not in memory; it catches up with each key once."""
-    async with edges(2) as places, reaching(places) as targets, working(stored.dsn, targets) as at_work:
+    async with edges(2) as places, reaching(places) as targets, working(stored.dsn, targets, STEADY) as at_work:
         well, ill = places
         await until(lambda: all(edge.is_held for edge in places))
         ill.away = True
@@ -94,8 +94,12 @@ async def test_a_target_that_stands_still_stops_nobody(stored: Stored) -> None:
         change = await stored.pastes.delete(await stored.paste())
         at_work.worker.wake()
         await until(lambda: len(well.keys) == 401)
-        reports = {report.name: report for report in await at_work.cursors.report()}
-        assert (reports["edge-0"].failure, reports["edge-1"].depth) == (None, 2001)
+        while True:  # a call that took too long was a failure until the next one was taken
+            reports = {report.name: report for report in await at_work.cursors.report()}
+            if reports["edge-0"].failure is None:
+                break
+            await asyncio.sleep(0.05)
+        assert reports["edge-1"].depth == 2001
         assert ill.keys == set()
         ill.away = False
         assert (await at_work.purging.confirmed(change, "x")).is_confirmed
@@ -125,7 +129,9 @@ async def test_what_a_target_refuses_stops_nothing_and_ends_with_the_dead(stored
         await until(lambda: "p-s2" in target.keys)
         while [one.keys for one in await letters.list(waiting=True)] != [("p-s3",)]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        assert (await at_work.purging.confirmed(await last_change(stored), "s2")).is_confirmed
+        change = await last_change(stored)
+        while not (await at_work.purging.confirmed(change, "s2")).is_confirmed:
+            pass  # it waits for half a second each time
         assert await told(at_work) == 5
 
 
@@ -151,7 +157,7 @@ async def test_troubles_pass(stored: Stored) -> None:
 
 async def test_batches_are_as_large_as_a_target_takes(stored: Stored) -> None:
     small, large = Recorded("small", Limits(keys_per_call=7)), Recorded("large")
-    section = msgspec.structs.replace(QUICK, batch_keys=100)
+    section = msgspec.structs.replace(STEADY, batch_keys=100)
     async with working(stored.dsn, {"small": small, "large": large}, section) as at_work:
         await until(lambda: bool(small.batches and large.batches))
         await stored.sql(_INSERT, 1, 300)
@@ -177,7 +183,7 @@ async def test_hot_pastes_are_pushed(stored: Stored) -> None:
 
 async def test_an_edge_that_lost_its_memory_is_told_again(stored: Stored) -> None:
     """One that goes on from an older state gets what it lacks; one that knows nothing is flushed."""
-    async with edges(1) as places, reaching(places) as targets, working(stored.dsn, targets) as at_work:
+    async with edges(1) as places, reaching(places) as targets, working(stored.dsn, targets, STEADY) as at_work:
         (edge,) = places
         await until(lambda: edge.is_held)
         await stored.sql(_INSERT, 1, 10)
@@ -193,7 +199,7 @@ async def test_an_edge_that_lost_its_memory_is_told_again(stored: Stored) -> Non
 
 
 async def test_who_was_away_longer_than_the_log_is_flushed(stored: Stored) -> None:
-    async with edges(1) as places, reaching(places) as targets, working(stored.dsn, targets) as at_work:
+    async with edges(1) as places, reaching(places) as targets, working(stored.dsn, targets, STEADY) as at_work:
         (edge,) = places
         await until(lambda: edge.is_held)
         edge.away = True
@@ -219,12 +225,11 @@ async def test_edges_hear_nothing_while_the_database_is_silent(stored: Stored) -
         await until(lambda: edge.is_held)
         async with stored.database.primary() as connection, connection.transaction():
             await connection.execute("lock table feed_state in access exclusive mode")
-            heard_at = edge.feed.heard_at
+            locked_at = asyncio.get_running_loop().time()
             calls = edge.calls
             await until(lambda: edge.calls > calls + 3)
             asked_at = at_work.desk.heads.latest.asked_at if at_work.desk.heads.latest else 0.0
-            assert edge.feed.heard_at - heard_at < 1.0
-            assert edge.feed.heard_at <= asked_at
+            assert edge.feed.heard_at <= asked_at <= locked_at
         await until(lambda: edge.feed.heard_at > asked_at)
 
 
@@ -278,5 +283,5 @@ async def test_a_worker_that_cannot_renew_its_claims_tells_nobody_any_more(store
         await until(lambda: len(at_work.worker._held) == 1)
         async with stored.database.primary() as connection, connection.transaction():
             await connection.execute("lock table feed_workers in exclusive mode")
-            await until(lambda: not at_work.worker._held, seconds=3.0)
+            await until(lambda: not at_work.worker._held, seconds=15.0)
         await until(lambda: len(at_work.worker._held) == 1)

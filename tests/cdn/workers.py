@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aiohttp
+import msgspec
 
 from pastebin.cdn.senders import Desk, Heads
 from pastebin.cdn.targets import Equipment, Target
@@ -28,8 +29,10 @@ from tests.cdn.receivers import SECRET, EdgeProcess
 from tests.stored import SECTION
 
 QUICK = CdnSection(
-    lease_seconds=0.5, poll_seconds=0.1, request_timeout_seconds=0.5, retry_max_seconds=0.2, confirm_seconds=5.0
+    lease_seconds=0.5, poll_seconds=0.1, request_timeout_seconds=0.5, retry_max_seconds=0.2, confirm_seconds=30.0
 )
+# of a worker that loses no claim because the machine stands still for a moment, and says nothing twice
+STEADY = msgspec.structs.replace(QUICK, lease_seconds=15.0)
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ async def working(
 
 
 @asynccontextmanager
-async def reaching(edges: list[EdgeProcess], seconds: float = 0.5) -> AsyncIterator[dict[str, EdgeTarget]]:
-    """Targets for these edges, over HTTP."""
+async def reaching(edges: list[EdgeProcess], seconds: float = 3.0) -> AsyncIterator[dict[str, EdgeTarget]]:
+    """Targets for these edges, over HTTP. What takes an edge longer than `seconds` it is told again."""
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as client:
         equipment = Equipment(client, Loops(tasks), seconds, "node", "", SECRET)
         yield {

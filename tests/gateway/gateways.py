@@ -42,7 +42,7 @@ class Gateway:
         async with self.http.get(f"{self.running.url('internal')}{path}") as response:
             return response.status, await response.read()
 
-    async def raw(self, data: bytes, seconds: float = 15.0) -> bytes:
+    async def raw(self, data: bytes, seconds: float = 60.0) -> bytes:
         """Everything that comes back on a connection of its own until it is closed."""
         reader, writer = await asyncio.open_connection(*self.address)
         try:

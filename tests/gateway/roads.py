@@ -120,7 +120,7 @@ async def exchanged(gateway: Gateway, pieces: list[bytes]) -> bytes:
     reader, writer = await asyncio.open_connection(*gateway.address)
     got = b""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for piece in pieces:
                 writer.write(piece)
                 await asyncio.sleep(0)

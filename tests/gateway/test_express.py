@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pastebin.gateway import grammar
+from pastebin.gateway import express, grammar
 from pastebin.gateway.express import Passage
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
 from tests.gateway.roads import LAST, Node, exchanged, listening
@@ -36,6 +36,12 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed over is not so for having taken long."""
+    monkeypatch.setattr(express, "_LONGEST_SECONDS", 60.0)
+
+
 async def came(is_so: Callable[[], Awaitable[bool]]) -> None:
     """Return when it is so."""
     async with asyncio.timeout(60):
@@ -50,6 +56,7 @@ async def answered(gateway: Gateway, data: bytes) -> bytes:
 X = b"GET /x HTTP/1.1\r\nHost: p\r\n\r\n"
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_small_answers_take_the_fast_road(gateway: Gateway, node: Node, taken: Counter[str]) -> None:
     await gateway.get("/warm")
     before = await gateway.figure('pastebin_http_request_duration_seconds_count{door="gateway"')
@@ -61,6 +68,7 @@ async def test_small_answers_take_the_fast_road(gateway: Gateway, node: Node, ta
     assert await gateway.figure('pastebin_http_requests_in_flight{door="gateway"}') == 0
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_an_answer_of_any_other_kind_is_taken_over(gateway: Gateway, node: Node, taken: Counter[str]) -> None:
     await gateway.get("/warm")
     node.answer = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwell\r\n", b"0\r\n\r\n"]
@@ -134,6 +142,7 @@ async def test_a_second_node_is_asked_while_the_first_keeps_silent(tmp_path: Pat
             assert await gateway.figure('pastebin_gateway_hedges_total{won="second"}') >= 1
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_who_asks_is_announced_on_both_roads(node: Node, tmp_path: Path, taken: Counter[str]) -> None:
     addresses = bytes([192, 0, 2, 9]) + bytes(4)
     announced = b"\r\n\r\n\x00\r\nQUIT\n" + struct.pack(">BBH8sHH", 0x21, 0x11, 12, addresses, 1, 2)
@@ -162,7 +171,7 @@ async def end_of(gateway: Gateway, node: Node) -> None:
     more.write(X)
     await download.readuntil(b"x" * 1000)
     gateway.stopping.ask()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await stream.read() == b"0\r\n\r\n"
         for served in node.writers:
             served.write(b"x" * 100_000)

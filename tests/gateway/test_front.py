@@ -15,6 +15,7 @@ from tests.cdn.origins import NOTHING, Answer, Origin, answer, chunked, raw, scr
 from tests.cluster import until
 from tests.dns_server import DnsServer
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
+from tests.scenarios.processes import free_port
 
 
 @pytest.fixture
@@ -176,11 +177,7 @@ async def test_a_change_is_not_sent_twice(origin: Origin, other: Origin, tmp_pat
 
 async def test_a_change_of_which_nothing_was_sent_goes_to_another_node(origin: Origin, tmp_path: Path) -> None:
     origin.script("/", answer(201))
-    closed = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = closed.sockets[0].getsockname()[1]
-    closed.close()
-    await closed.wait_closed()
-    nodes = region(node_at(f"http://127.0.0.1:{port}", "one"), node_at(origin.url, "two"))
+    nodes = region(node_at(f"http://127.0.0.1:{free_port()}", "one"), node_at(origin.url, "two"))
     async with gateway_before(tmp_path, {"us": nodes}) as gateway:
         for _ in range(10):
             async with gateway.http.post(f"{gateway.url}/", data=b"x") as response:

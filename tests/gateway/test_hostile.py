@@ -141,7 +141,7 @@ async def test_no_read_fails_when_a_node_dies_under_load(tmp_path: Path) -> None
     async with scripted() as origin, TcpProxy.opened(_place(origin)) as one, TcpProxy.opened(_place(origin)) as two:
         origin.script("/", answer(body=b"w" * 20_000))
         nodes = region(*(node_at(f"http://127.0.0.1:{proxy.port}", f"n{proxy.port}") for proxy in (one, two)))
-        async with gateway_before(tmp_path, {"us": nodes}, gateway__try_timeout_seconds=2.0) as gateway:
+        async with gateway_before(tmp_path, {"us": nodes}, gateway__try_timeout_seconds=5.0) as gateway:
             statuses: list[int] = []
             stop = asyncio.Event()
             came = asyncio.Condition()

@@ -79,7 +79,7 @@ def subnet(text: str, length: int) -> dns.edns.ECSOption:
 async def ask(node: Node, query: dns.message.Message, *, tcp: bool = False) -> dns.message.Message:
     host, port = node.running.doors["dns"]
     send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
-    return await send(query, host, timeout=30, port=port)
+    return await send(query, host, timeout=60, port=port)
 
 
 def texts(answer: dns.message.Message) -> list[str]:

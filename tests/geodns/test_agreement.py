@@ -85,7 +85,7 @@ async def verdicts(path: Path, text: str) -> tuple[bool, bool]:
         *(program, "-q", "-i", "local", "p.example", str(path)), stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        theirs = await asyncio.wait_for(process.wait(), 20) == 0
+        theirs = await asyncio.wait_for(process.wait(), 60) == 0
     finally:
         if process.returncode is None:
             process.kill()

@@ -126,7 +126,7 @@ async def test_dnsperf_loses_nothing(server: Node, tmp_path: Path) -> None:
     asked = ["p.example SOA", "www.p.example A", "www.p.example AAAA", "chain.p.example A", "q.wild.p.example TXT"]
     queries = tmp_path / "queries"
     queries.write_text("\n".join(asked * 40))
-    common = ("-s", host, "-p", str(port), "-d", str(queries), "-n", "1")
+    common = ("-s", host, "-p", str(port), "-d", str(queries), "-n", "1", "-t", "60")
     for options in (("-m", "udp"), ("-m", "tcp"), ("-E", "8:000118000a0102"), ("-D",)):
         told = await run("dnsperf", *common, *options)
         assert re.search(r"Queries lost: +0 ", told), told

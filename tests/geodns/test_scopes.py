@@ -140,7 +140,7 @@ async def test_a_server_answers_with_wide_scopes_also_for_the_next_database(tmp_
     async with serving(regions=regions, geo__database=str(path)) as node:
 
         async def until(scope: int) -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     answer = await ask(node, question("www.p.example", options=[subnet("20.1.2.0", 24)]))
                     if answer.options[0].scopelen == scope:  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ from tests.lab.plan import Place, Ports
 _LABS = range(200, 240)
 _HELD_PORT = 7007
 _ROUTER = 254
-_SECONDS = 20.0
+_SECONDS = 60.0
 _HUB = "hub"
 _NETNS = Path("/etc/netns")
 

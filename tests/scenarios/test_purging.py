@@ -19,7 +19,7 @@ from pastebin.store.cursors import Cursors, TargetReport
 from pastebin.store.feed import Feed
 from tests.cdn.receivers import EdgeProcess, edges
 from tests.cdn.worker_process import WorkerProcess, worker_process
-from tests.cdn.workers import QUICK, reaching, until, working
+from tests.cdn.workers import QUICK, STEADY, reaching, until, working
 from tests.cluster import cluster
 from tests.nodes import SECRET, Node, directory, started
 from tests.stored import Stored, opened
@@ -116,7 +116,7 @@ async def test_a_worker_that_slept_past_its_lease_has_nothing_to_say(stored: Sto
 
 async def test_an_edge_that_nobody_reaches_costs_the_others_nothing(stored: Stored) -> None:
     """50,000 changes wait for it, in the database; then it gets every key, most of them once."""
-    section = msgspec.structs.replace(QUICK, request_timeout_seconds=0.5)
+    section = msgspec.structs.replace(STEADY, request_timeout_seconds=5.0)
     async with edges(4) as places, worker_process(stored.dsn, [edge.url for edge in places], section, "one") as worker:
         *well, ill = places
         await until(lambda: all(edge.is_held for edge in places))

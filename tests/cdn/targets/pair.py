@@ -80,5 +80,5 @@ def slug() -> str:
 @pytest.fixture
 async def pair(varnish: Varnish, origin: Provider, equipment: Equipment) -> AsyncIterator[Pair]:
     origin.reset(Reply())
-    async with aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=20)) as http:
+    async with aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60)) as http:
         yield Pair(varnish, origin, http, VarnishTarget(varnish.section(), equipment))

@@ -102,7 +102,7 @@ class Provider:
 
     async def heard(self, count: int) -> None:
         """Wait until there have been so many requests."""
-        async with asyncio.timeout(20), self._heard:
+        async with asyncio.timeout(60), self._heard:
             await self._heard.wait_for(lambda: len(self.asked) >= count)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -146,7 +146,7 @@ async def talking(said: bytes) -> AsyncIterator[str]:
 async def equipment() -> AsyncIterator[Equipment]:
     """What a node would give to its targets."""
     async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        yield Equipment(client, Loops(tasks), 2.0, "tests", "https://p.example", SECRET)
+        yield Equipment(client, Loops(tasks), 60.0, "tests", "https://p.example", SECRET)
 
 
 def section(kind: TargetKind, url: str, **options: Any) -> TargetSection:

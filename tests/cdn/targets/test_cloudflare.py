@@ -58,14 +58,14 @@ async def test_everything(provider: Provider, cloudflare: Cloudflare) -> None:
 
 
 async def test_the_limits_are_those_of_the_plan(provider: Provider, equipment: Equipment) -> None:
-    free = section("cloudflare", provider.url, calls_per_second=5 / 60, burst=2)
+    free = section("cloudflare", provider.url, calls_per_second=5 / 600, burst=2)
     async with opened(free, equipment) as target:
         assert target.limits.keys_per_call == 100
         await target.purge(batch("p-a"))
         await target.purge(batch("p-b"))
         with pytest.raises(TargetBusy) as caught:
             await target.purge(batch("p-c"))
-        assert 10 < caught.value.retry_after_seconds <= 12
+        assert 50 < caught.value.retry_after_seconds <= 120
     assert len(provider.asked) == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -107,10 +108,15 @@ async def test_everything_is_said_twice(provider: Provider, equipment: Equipment
         await repeated.purge_urls(["https://p.example/abc"])
         await repeated.purge(batch(flush=True))
         await provider.heard(7)
-    targets = [asked.target for asked in provider.asked]
+    # how soon it is repeated, and what comes in between, is a matter of how busy the machine is
+    said = Counter((asked.target, asked.body) for asked in provider.asked)
     keys, url, everything = "/service/some-id/purge", "/purge/p.example/abc", "/service/some-id/purge_all"
-    assert targets[:4] == [keys, keys, url, everything]
-    assert sorted(targets[4:]) == sorted([keys, url, everything])
+    assert {(target, b"never" in body): times for (target, body), times in said.items()} == {
+        (keys, True): 1,
+        (keys, False): 2,
+        (url, False): 2,
+        (everything, False): 2,
+    }
 
 
 async def test_again_for_shields_and_again_for_replicas(provider: Provider, equipment: Equipment) -> None:
@@ -122,7 +128,7 @@ async def test_again_for_shields_and_again_for_replicas(provider: Provider, equi
         await repeated.purge(batch("p-abc"))
         await repeated.purge(batch(flush=True))
         await provider.heard(4)
-    assert [asked.target.rpartition("/")[2] for asked in provider.asked] == ["purge", "purge_all", "purge", "purge"]
+    assert Counter(asked.target.rpartition("/")[2] for asked in provider.asked) == {"purge": 3, "purge_all": 1}
 
 
 async def test_as_configured(provider: Provider, equipment: Equipment) -> None:
