@@ -60,6 +60,7 @@ left join pastes p on p.slug = w.slug and {rows.LIVE}
 left join files f on f.paste_id = p.id and f.revision = p.revision
 """
 _NUMBER = rows.PASTE_COLUMNS + rows.FILE_COLUMNS
+_SECONDS_LEFT = -1
 
 
 class Wish(NamedTuple):
@@ -251,19 +252,16 @@ def strictest(positions: Sequence[Position]) -> Position | Literal["primary"] | 
 
 def _pastes(found: Sequence[asyncpg.Record], asked_at: float) -> dict[int, Paste]:
     """By number of the wish; the files of a paste come as rows of their own."""
-    files: dict[int, list[File]] = {}
     firsts: dict[int, asyncpg.Record] = {}
+    files: dict[int, list[File]] = {}
     for row in found:
         if row[0] is None:
             continue
         number = row[_NUMBER]
-        if number in firsts:
-            files[number].append(rows.file_of(row))
-        else:
-            firsts[number] = row
-            files[number] = [rows.file_of(row)]
+        firsts.setdefault(number, row)
+        files.setdefault(number, []).append(rows.file_of(row))
     return {
-        number: rows.paste_of(row, _in_order(files[number]), _ends_at(row["seconds_left"], asked_at))
+        number: rows.paste_of(row, _in_order(files[number]), _ends_at(row[_SECONDS_LEFT], asked_at))
         for number, row in firsts.items()
     }
 

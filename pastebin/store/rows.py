@@ -9,12 +9,14 @@ import asyncpg
 
 from pastebin.models import File, Paste
 
-PASTE = """p.id, p.slug, p.title, p.visibility, p.created_at, p.revised_at, p.expires_at, p.max_reads, p.reads,
-    p.parent, p.encryption, p.token_hash, p.password_hash, p.revision, p.version,
+# A moment takes longer to decode than ten numbers, and most pastes have never been revised.
+PASTE = """p.id, p.slug, p.title, p.visibility, p.created_at, nullif(p.revised_at, p.created_at) as revised_at,
+    p.expires_at, p.max_reads, p.reads, p.parent, p.encryption, p.token_hash, p.password_hash, p.revision, p.version,
     p.analytics, p.is_growing"""
 PASTE_COLUMNS = 17
-# Those that the model has behind its files.
-_BEHIND = 3
+_CREATED_AT, _REVISED_AT = 4, 5
+# Where the model has its files.
+_FILES = 14
 # The columns of FILE are followed by `body`, which not every statement takes from the same place.
 FILE = "f.position, f.name, f.media_type, f.syntax, f.size, f.sha256, f.blob_key"
 FILE_COLUMNS = 8
@@ -62,8 +64,8 @@ def bytes_of(files: Iterable[File]) -> int:
 
 def paste_of(row: asyncpg.Record, files: tuple[File, ...], ends_at: float | None = None) -> Paste:
     """A row that begins with the columns of PASTE."""
-    members = (*row[: PASTE_COLUMNS - _BEHIND], files, *row[PASTE_COLUMNS - _BEHIND : PASTE_COLUMNS], ends_at)
-    return Paste(*members)
+    first, revised_at = row[:_REVISED_AT], row[_REVISED_AT] or row[_CREATED_AT]
+    return Paste(*first, revised_at, *row[_REVISED_AT + 1 : _FILES], files, *row[_FILES:PASTE_COLUMNS], ends_at)
 
 
 def file_of(row: asyncpg.Record) -> File:
