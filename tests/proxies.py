@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.scenarios.processes import free_port
+
 _BLOCK = 64 * 1024
 
 
@@ -42,7 +44,7 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self.port = 0
+        self.port = free_port()  # nobody else's while it refuses
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self._server: asyncio.Server | None = None
@@ -67,9 +69,8 @@ class Proxy:
         self.faults.clear()
 
     async def open(self) -> None:
-        """Listen, on the same port as before if there was one."""
+        """Listen, on the same port every time."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=_BLOCK)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
         """Refuse new connections and reset those there are."""

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.scenarios.processes import free_port
+
 _CHUNK_BYTES = 65536
 
 
@@ -15,7 +17,7 @@ class TcpProxy:
     """Listens on a port of its own and forwards to a unix socket or an address, until told otherwise."""
 
     def __init__(self, upstream: Path | tuple[str, int]) -> None:
-        self.port = 0
+        self.port = free_port()  # nobody else's while it refuses
         self.delay_seconds = 0.0
         self.accepted = 0
         self._upstream = upstream
@@ -57,7 +59,6 @@ class TcpProxy:
         self._flows.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1

@@ -13,6 +13,7 @@ from pastebin.http.signing import Signer, Verifier
 from pastebin.sections import VisitsSection
 from pastebin.services import statistics
 from pastebin.services.statistics import Answer, Statistics
+from tests.scenarios.processes import free_port
 
 SECRET = b"s" * 32
 SIGNER = Signer(SECRET)
@@ -66,8 +67,8 @@ async def test_one_that_hangs_is_given_up() -> None:
         released.set()
 
 
-async def test_one_that_is_away_is_told_without_its_address(unused_tcp_port: int) -> None:
-    section = VisitsSection(url=f"http://127.0.0.1:{unused_tcp_port}")
+async def test_one_that_is_away_is_told_without_its_address() -> None:
+    section = VisitsSection(url=f"http://127.0.0.1:{free_port()}")
     async with Statistics.opened(section, SIGNER, lambda: None) as client:
         with pytest.raises(Unavailable) as told:
             await client.send("/a", b"x")
