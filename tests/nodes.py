@@ -41,7 +41,7 @@ class Node:
 
     async def sql(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """What the database itself says."""
-        connection = await asyncpg.connect(self.dsn, timeout=10)
+        connection = await asyncpg.connect(self.dsn, timeout=60)
         try:
             return await connection.fetch(query, *arguments)
         finally:
@@ -103,7 +103,7 @@ async def running(
 def plain_client() -> aiohttp.ClientSession:
     """Takes bytes as they are sent, and asks for no coding."""
     return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False, headers={"Accept-Encoding": "identity"}
+        timeout=aiohttp.ClientTimeout(total=120), auto_decompress=False, headers={"Accept-Encoding": "identity"}
     )
 
 

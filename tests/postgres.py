@@ -111,7 +111,7 @@ async def fresh_database(server: Server, template: str) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _connected(server: Server) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    connection = await asyncpg.connect(server.dsn_for("postgres"), timeout=10)
+    connection = await asyncpg.connect(server.dsn_for("postgres"), timeout=60)
     try:
         yield connection
     finally:

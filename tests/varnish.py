@@ -20,8 +20,8 @@ SECRET = "a-secret-between-worker-and-varnish"
 
 _VCL = Path(__file__).resolve().parent.parent / "scripts" / "varnish"
 _MODULES = ("xkey", "var")
-_START_SECONDS = 60.0  # it compiles the VCL with the C compiler
-_STOP_SECONDS = 20.0
+_START_SECONDS = 120.0  # it compiles the VCL with the C compiler
+_STOP_SECONDS = 60.0
 
 
 @dataclass
