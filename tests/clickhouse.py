@@ -28,7 +28,7 @@ KEY = "a-secret of the tests/?#"
 
 _BRIDGE = str(Path(__file__).with_name("chdb_server.py"))
 _START_SECONDS = 120.0
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 60.0
 _CONFIG = """<?xml version="1.0"?>
 <yandex>
   <logger><level>warning</level><log>{place}/log</log><errorlog>{place}/errors</errorlog></logger>

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Generator, Sequence
 from itertools import groupby
 from typing import TypeVar
@@ -16,6 +18,7 @@ from tests.nodes import Node, directory, started
 
 _T = TypeVar("_T")
 _CROWD = pytest.StashKey[int]()  # the lock of the worker that runs a file of many processes
+_DAY_SECONDS, _DAY_ENDS_SECONDS = 86_400.0, 120.0
 _MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
 # Of the nodes below nothing is far away or gone: where they are late the machine is busy, and that is no answer.
 _PATIENT = {
@@ -115,6 +118,14 @@ async def node(session_database_dsn: str) -> AsyncIterator[Node]:
 def node_url(node: Node) -> str:
     """Where the shared node is."""
     return node.url
+
+
+@pytest.fixture
+async def whole_day() -> None:
+    """What counts by days (UTC) does not begin right before midnight: one reader would be two."""
+    left = _DAY_SECONDS - time.time() % _DAY_SECONDS
+    if left < _DAY_ENDS_SECONDS:
+        await asyncio.sleep(left + 1.0)
 
 
 @pytest.fixture

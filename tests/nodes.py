@@ -103,7 +103,7 @@ async def running(
 def plain_client() -> aiohttp.ClientSession:
     """Takes bytes as they are sent, and asks for no coding."""
     return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False, headers={"Accept-Encoding": "identity"}
+        timeout=aiohttp.ClientTimeout(total=120), auto_decompress=False, headers={"Accept-Encoding": "identity"}
     )
 
 

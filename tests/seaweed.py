@@ -135,6 +135,10 @@ class Seaweed:
             "access_key": ACCESS_KEY,
             "secret_key": SECRET_KEY,
             "addressing": "path",
+            # it is not away unless a test sees to that, the machine may be busy
+            "connect_timeout_seconds": 30.0,
+            "read_timeout_seconds": 60.0,
+            "part_timeout_seconds": 240.0,
             **options,
         }
         return {f"blobs__{name}": value for name, value in given.items()}
@@ -147,7 +151,7 @@ async def client(endpoint: str, **options: Any) -> AsyncIterator[Any]:
         s3={"addressing_style": "path", "payload_signing_enabled": False},
         retries={"total_max_attempts": 1},
         request_checksum_calculation="when_required",
-        **{"read_timeout": 20, **options},
+        **{"read_timeout": 60, **options},
     )
     async with get_session().create_client(
         "s3",

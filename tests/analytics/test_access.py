@@ -106,10 +106,10 @@ async def test_whoever_listens_is_let_go_when_the_node_ends(postgres: Server, se
             return told + await live.content.read()
 
     async with asyncio.TaskGroup() as tasks:
-        async with visited(postgres, session_database_dsn, visits=0, node__shutdown_seconds=60.0) as site:
+        async with visited(postgres, session_database_dsn, visits=0, node__shutdown_seconds=300.0) as site:
             began = asyncio.Event()
             listening = tasks.create_task(listen(site, began))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await began.wait()
                 site.node.stopping.ask()
                 assert b"data: " in await listening

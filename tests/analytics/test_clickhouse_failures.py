@@ -270,7 +270,7 @@ async def test_replaced_generations_are_swept(either_clickhouse: Server, monkeyp
                 await engine.roll(UNTIL)
             await engine.retain(UNTIL)
             generations = f"select count(distinct generation) from {name}.sums"
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while await server.told(generations) != "1\n":  # noqa: ASYNC110  (a server tells nobody)
                     await asyncio.sleep(0.05)
             assert (await engine.totals(WHOLE, Filter())).visits == 3

@@ -181,7 +181,7 @@ async def test_a_browser_signs_in_and_out(site: Site) -> None:
 async def test_what_happens_is_told_every_second(site: Site) -> None:
     headers = {**AUTHORIZED, "Accept": "text/event-stream"}
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(90),
         site.node.http.get(f"{site.node.url}/api/v1/analytics/live", headers=headers) as live,
     ):
         assert live.content_type == "text/event-stream"

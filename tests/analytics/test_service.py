@@ -118,7 +118,7 @@ async def test_salts_are_handed_out_and_forgotten() -> None:
 
 async def test_too_many_batches_are_told_to_come_later() -> None:
     """Before anything is unpacked."""
-    section = AnalyticsSection(batches_per_second=1)
+    section = AnalyticsSection(batches_per_second=0.01)
     ingest = Ingest(Keeping(section, "", Metrics()), section, Metrics())
     with pytest.raises(Unavailable):
         await ingest.carry("POST", BATCHES, packed(of_today()))
@@ -154,14 +154,16 @@ async def test_a_node_with_nothing_else_to_do_does_not_start_without_it(database
 
 async def test_a_database_that_may_not_be_made_is_named(postgres: Server, database_dsn: str) -> None:
     async with postgres.connected() as connection:
-        await connection.execute("alter role pastebin set role to pg_monitor")  # who connects may do little
+        # who connects here may do little; whoever else opens a connection meanwhile stays what they are
+        here = f"alter role pastebin in database {urlsplit(database_dsn).path[1:]}"
+        await connection.execute(f"{here} set role to pg_monitor")
         try:
             keeping = Keeping(AnalyticsSection(), database_dsn, Metrics())
             with pytest.raises(ConfigError, match="run createdb test_"):
                 await keeping.open()
             await keeping.close()
         finally:
-            await connection.execute("alter role pastebin reset role")
+            await connection.execute(f"{here} reset role")
 
 
 async def test_a_database_that_goes_away_and_returns_is_used_again(postgres: Server, empty_database_dsn: str) -> None:

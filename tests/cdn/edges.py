@@ -31,6 +31,6 @@ async def edge_before(*origins: str, **settings: Any) -> AsyncIterator[Client]:
         config = load(None, overrides)
         async with (
             running(config) as (ready, _),
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False) as http,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120), auto_decompress=False) as http,
         ):
             yield Client(http, ready.url("edge"))

@@ -47,7 +47,7 @@ class WorkerProcess:
     async def kill(self) -> None:
         """kill -9, stopped or not."""
         self._process.kill()
-        await asyncio.to_thread(self._process.join, 10)
+        await asyncio.to_thread(self._process.join, 60)
         self._process.close()
 
 

@@ -8,18 +8,28 @@ import sys
 import pytest
 
 from pastebin.cli import main
+from tests import commands
 from tests.nodes import SECRET, directory, started
+
+
+def _with(dsn: str, *arguments: str) -> tuple[str, ...]:
+    options = {"database.primary": dsn, "node.secret": SECRET, "cdn.confirm_seconds": 30}
+    return ("admin", *arguments, *(f"--set={name}={value}" for name, value in options.items()))
 
 
 async def admin(*arguments: str, dsn: str) -> tuple[int, str]:
     """Exit code, and what was printed."""
+    return await commands.told(*_with(dsn, *arguments))
+
+
+async def started_admin(*arguments: str, dsn: str) -> tuple[int, str]:
+    """The same of a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pastebin", "admin", *arguments),
-        *(f"--set=database.primary={dsn}", f"--set=node.secret={SECRET}"),
+        *(sys.executable, "-m", "pastebin", *_with(dsn, *arguments)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode is not None
     return process.returncode, output.decode()
 
@@ -40,7 +50,7 @@ async def test_a_paste_is_taken_away_from_the_caches_too(database_dsn: str) -> N
                 assert response.status == 200
                 status = response.headers["Cache-Status"]
 
-        code, output = await admin("take-down", paste["slug"], "--reason=by law", dsn=database_dsn)
+        code, output = await started_admin("take-down", paste["slug"], "--reason=by law", dsn=database_dsn)
         assert (code, output) == (0, f"{paste['slug']} is taken down; 1 of 1 caches know it\n")
         async with node.http.get(f"{node.url}/{paste['slug']}/raw") as response:
             assert response.status == 451

@@ -111,8 +111,8 @@ async def test_a_reader_that_goes_away_ends_it_quietly(client, start_server) -> 
         await process.stdout.readexactly(10)
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
         assert process.stderr is not None
-        err = await asyncio.wait_for(process.stderr.read(), 30)
-        code = await asyncio.wait_for(process.wait(), 30)
+        err = await asyncio.wait_for(process.stderr.read(), 90)
+        code = await asyncio.wait_for(process.wait(), 90)
     finally:
         if process.returncode is None:
             process.kill()

@@ -122,7 +122,7 @@ async def test_commands_at_the_same_time_lose_nothing(ledger: Ledger, tmp_path: 
         await asyncio.create_subprocess_exec(sys.executable, "-c", ADDER, str(tmp_path / "state"), name)
         for name in ("aaa", "bbb", "ccc")
     ]
-    codes = await asyncio.wait_for(asyncio.gather(*(adder.wait() for adder in adders)), 60)
+    codes = await asyncio.wait_for(asyncio.gather(*(adder.wait() for adder in adders)), 120)
     assert codes == [0, 0, 0]
     expected = {f"{name}{number}" for name in ("aaa", "bbb", "ccc") for number in range(30) if number % 3}
     assert {found.slug for found in ledger.entries()} == expected

@@ -119,7 +119,7 @@ async def test_results_that_cannot_be_written_are_told(client) -> None:
             stderr=asyncio.subprocess.PIPE,
             env=client.environment(),
         )
-    _, err = await asyncio.wait_for(process.communicate(), 30)
+    _, err = await asyncio.wait_for(process.communicate(), 90)
     assert (process.returncode, err) == (4, b"pastebin: standard output: No space left on device\n")
 
 

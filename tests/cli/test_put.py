@@ -222,9 +222,9 @@ async def test_a_password_is_asked_for_on_the_terminal(client, start_server) -> 
         shown = b""
         for prompt in (b"Password: ", b"Password again: "):
             while prompt not in shown:
-                shown += await asyncio.wait_for(asyncio.to_thread(os.read, master, 1024), 30)
+                shown += await asyncio.wait_for(asyncio.to_thread(os.read, master, 1024), 90)
             os.write(master, b"correct horse\n")
-        _, err = await asyncio.wait_for(process.communicate(b"content"), 30)
+        _, err = await asyncio.wait_for(process.communicate(b"content"), 90)
     finally:
         os.close(master)
     assert (process.returncode, err) == (0, b"")
@@ -274,7 +274,7 @@ async def test_interrupting_is_quiet(client) -> None:
         while _unread(pipe.fileno()):  # noqa: ASYNC110  (no event tells when the client waits)
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = await asyncio.wait_for(process.communicate(), 30)
+        out, err = await asyncio.wait_for(process.communicate(), 90)
     finally:
         if process.returncode is None:
             process.kill()

@@ -14,6 +14,7 @@ import pytest
 from pastebin.cli import main
 from pastebin.embedded import running_dsn
 from pastebin.sections import EmbeddedSection
+from tests import commands
 from tests.nodes import SECRET, directory
 
 _TARGETS = """
@@ -34,16 +35,24 @@ union all select 'well', 'waiting', '{p-x}', 3, 'not now', 2
 """
 
 
-async def queue(*arguments: str, dsn: str | None = None, data_dir: Path | None = None) -> tuple[int, str]:
+def _on(dsn: str) -> list[str]:
+    return [f"--set=database.primary={dsn}", f"--set=node.secret={SECRET}"]
+
+
+async def queue(*arguments: str, dsn: str) -> tuple[int, str]:
     """Exit code, and what was printed."""
-    options = [f"--set=database.primary={dsn}", f"--set=node.secret={SECRET}"] if dsn else [f"--data-dir={data_dir}"]
+    return await commands.told("queue", *arguments, *_on(dsn))
+
+
+async def started(*arguments: str) -> tuple[int, str]:
+    """The same of a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pastebin", "queue", *arguments, *options),
+        *(sys.executable, "-m", "pastebin", "queue", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ},
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode is not None
     return process.returncode, output.decode()
 
@@ -58,7 +67,7 @@ async def execute(dsn: str, *statements: str) -> None:
 
 
 async def test_an_operator_sees_and_decides(database_dsn: str) -> None:
-    assert await queue("status", dsn=database_dsn) == (
+    assert await started("status", *_on(database_dsn)) == (
         0,
         "no targets: no worker has run with a configuration that names any\n",
     )
@@ -151,7 +160,7 @@ def test_what_no_letter_or_target_is_called_is_refused(
 
 async def test_an_embedded_database_must_be_running() -> None:
     async with directory() as path:
-        code, output = await queue("status", data_dir=path)
+        code, output = await started("status", f"--data-dir={path}")
         assert code == 69
         assert output.startswith(f"pastebin: no node runs on {path}: start it, or name the node")
         assert running_dsn(EmbeddedSection(), path) is None

@@ -10,7 +10,7 @@ from tests.cli.conftest import Client
 from tests.nodes import Node
 from tests.origin.test_live import writing
 
-_SECONDS = 20.0
+_SECONDS = 90.0
 
 
 async def line_of(process: asyncio.subprocess.Process) -> str:

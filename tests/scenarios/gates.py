@@ -13,7 +13,7 @@ Stop = Literal["before head", "after head", "mid-body"]
 STOPS: tuple[Stop, ...] = ("before head", "after head", "mid-body")
 
 _CHUNK_BYTES = 65536
-_SECONDS = 20.0
+_SECONDS = 60.0
 _TARGET = re.compile(rb"(?:GET|HEAD) (\S+) HTTP/1\.1\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 

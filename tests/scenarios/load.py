@@ -32,9 +32,9 @@ class Replies:
     def statuses(self, since: float = 0.0) -> Counter[int]:
         return Counter(reply.status for reply in self.made if reply.at >= since)
 
-    def percentile(self, share: float, since: float = 0.0) -> float:
+    def percentile(self, share: float, since: float = 0.0, until: float = float("inf")) -> float:
         """How long the slowest but the rest took, in seconds."""
-        taken = sorted(reply.seconds for reply in self.made if reply.at >= since)
+        taken = sorted(reply.seconds for reply in self.made if since <= reply.at < until)
         return taken[min(int(len(taken) * share), len(taken) - 1)]
 
     def longest_pause(self, status: int) -> float:
@@ -58,7 +58,7 @@ async def reading(urls: Sequence[str], clients: int = 8, pause_seconds: float = 
             replies.made.append(Reply(now, now - began, response.status, response.headers.get("Retry-After")))
             await asyncio.sleep(pause_seconds)
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http, asyncio.TaskGroup() as tasks:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as http, asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(client(http, number)) for number in range(clients)]
         yield replies
         for task in running:
@@ -102,10 +102,10 @@ async def writing(url: str, per_second: float = 50.0) -> AsyncIterator[Written]:
             await asyncio.sleep(1 / per_second)
 
     connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=120)
     async with (
         aiohttp.ClientSession(connector=connector, timeout=timeout) as http,
-        asyncio.timeout(90),
+        asyncio.timeout(240),
         asyncio.TaskGroup() as clients,
     ):
         clients.create_task(source(http, clients))

@@ -176,7 +176,9 @@ async def one_stream(http: aiohttp.ClientSession, node: NodeProcess, mib: int, r
     return Kept(slug, digest.hexdigest(), mib * MIB)
 
 
-async def highlight_undisturbed(http: aiohttp.ClientSession, node: NodeProcess, report: Report) -> None:
+async def highlight_undisturbed(
+    http: aiohttp.ClientSession, node: NodeProcess, report: Report, quiet_seconds: float
+) -> None:
     """First views of 100 KiB of Python beside raw reads: do the reads notice?"""
     source = b"".join(path.read_bytes() for path in library()[:60])[: 100 * 1024]
     async with http.post(f"{node.url}/api/v1/pastes", data=b"raw\n") as response:
@@ -204,8 +206,8 @@ async def highlight_undisturbed(http: aiohttp.ClientSession, node: NodeProcess, 
             latencies.append((time.perf_counter() - began) * 1000)
         return latencies
 
-    quiet = await reads(3)
-    busy, shown = await asyncio.gather(reads(6), views(12))
+    quiet = await reads(quiet_seconds)
+    busy, shown = await asyncio.gather(reads(2 * quiet_seconds), views(12))
     delay = statistics.quantiles(busy, n=100)[98] - statistics.quantiles(quiet, n=100)[98]
     report.add("first view of 100 KiB of Python, median", f"{statistics.median(shown):.0f} ms")
     report.add("  p99 of a raw read beside it (goal: + < 20 ms)", f"+{delay:.1f} ms ({len(busy)} reads)")
@@ -278,15 +280,15 @@ async def nothing_half_written(http: aiohttp.ClientSession, node: NodeProcess, r
 
 async def every_slug(node: NodeProcess) -> list[str]:
     """What the embedded database holds, asked as its owner."""
-    connection = await asyncpg.connect(node.dsn, timeout=10)
+    connection = await asyncpg.connect(node.dsn, timeout=60)
     try:
         return [row["slug"] for row in await connection.fetch("select slug from pastes where state = 'live'")]
     finally:
         await connection.close()
 
 
-async def run(data_dir: Path, *, limit: int | None, mib: int) -> Report:
-    """The whole job; `limit` files at most, a stream of `mib` MiB."""
+async def run(data_dir: Path, *, limit: int | None, mib: int, quiet_seconds: float = 3.0) -> Report:
+    """The whole job; `limit` files at most, a stream of `mib` MiB. Reads are measured for `quiet_seconds`."""
     report = Report()
     files = library()[:limit]
     node = NodeProcess(data_dir)
@@ -297,7 +299,7 @@ async def run(data_dir: Path, *, limit: int | None, mib: int) -> Report:
         report.add("idle memory of the node (goal: < 90 MiB)", f"{node.rss_bytes() / MIB:.0f} MiB")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600), headers=PLAIN) as http:
             kept = await paste_library(http, node, files, report)
-            await highlight_undisturbed(http, node, report)
+            await highlight_undisturbed(http, node, report, quiet_seconds)
             kept.append(await one_stream(http, node, mib, report))
         await kill_in_the_middle(node, files, kept, report)
     finally:

@@ -104,7 +104,7 @@ def client() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=30),
+        timeout=aiohttp.ClientTimeout(total=120),
         auto_decompress=False,
         skip_auto_headers={"Accept-Encoding"},
     )

@@ -38,6 +38,7 @@ _given: deque[int] = deque(maxlen=len(_BELOW) // 2 or 1000)
 def free_port() -> int:
     """One that nobody gets by chance before its server listens, nor while that is away for a moment."""
     while True:
+        port = secrets.choice(below) if below else 0
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", secrets.choice(_BELOW) if _BELOW else 0))
             port = int(listener.getsockname()[1])

@@ -90,10 +90,11 @@ async def site(place: Path) -> AsyncIterator[Site]:
     options = ("doors.trusted_proxies=['127.0.0.1']", "sweeping.interval_seconds=0.5", "blobs.min_free_bytes=0")
     async with node_process(place / "data", *(f"--set={option}" for option in options)) as node:
         admin = (place / "data" / "admin-token").read_text(encoding="ascii").strip()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)) as http:
             yield Site(node, http, admin)
 
 
+@pytest.mark.usefixtures("whole_day")
 async def test_reports_say_what_happened_and_nothing_says_to_whom() -> None:
     async with directory() as place:
         async with site(place) as running:
@@ -160,7 +161,7 @@ async def _readings(site: Site) -> dict[str, int]:
 async def _until_hit(site: Site, path: str) -> int:
     """How many readings were no hits before one was: an edge may not keep anything until it knows of all changes."""
     missed = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(_PATIENCE_SECONDS):
         while True:
             await site.read(path)
             if "; hit" in site.cache_status:
@@ -278,5 +279,5 @@ async def _take_down(node: NodeProcess, slug: str) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    out, _ = await asyncio.wait_for(process.communicate(), _PATIENCE_SECONDS)
     assert process.returncode == 0, out.decode()

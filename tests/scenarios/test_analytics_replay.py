@@ -128,7 +128,7 @@ async def test_replays_kills_and_cuts_change_nothing(analytics: Analytics, tmp_p
         analytics_process(tmp_path, analytics.url) as process,
         Cutting.opened(("127.0.0.1", process.port)) as proxy,
     ):
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as http:
             sending = Sending(f"http://127.0.0.1:{proxy.port}", http)
             await _send_all(sending, arriving, process, proxy)
     assert len(oracle.visits) + len(oracle.changes) >= EVENTS

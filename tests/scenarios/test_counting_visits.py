@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from pastebin.http.signing import Verifier
 from pastebin.visits import Batch, Visit
 from tests.nodes import SECRET, Node, directory, started
+from tests.scenarios.processes import free_port
 
 PAGE = {"Accept": "text/html"}
 BROWSER = {**PAGE, "User-Agent": "Mozilla/5.0 Firefox/140.0", "Referer": "https://news.example/x?y"}
@@ -43,7 +44,7 @@ class Analytics:
 
     async def until(self, count: int) -> list[Visit]:
         """All visits so far, when there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.visits) < count:
                 self._news.clear()
                 await self._news.wait()
@@ -110,7 +111,7 @@ async def test_an_edge_counts_hits_and_misses_and_its_origin_does_not(database_d
     roles = {"node__roles": ["web", "read", "write", "cdn-worker", "edge"]}
     async with counted(database_dsn, **roles) as (node, analytics):
         slug = (await node.paste("x" * 100))["slug"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             asked = 1
             while "hit" not in (await get(node, f"/{slug}/raw", BROWSER)).headers["Cache-Status"]:
                 asked += 1
@@ -168,10 +169,10 @@ async def test_where_nobody_counts_nothing_is_kept(database_dsn: str, settings: 
 
 
 async def test_a_node_whose_analytics_is_away_keeps_visits_for_the_next_start(
-    database_dsn: str, unused_tcp_port: int
+    database_dsn: str,
 ) -> None:
     async with directory() as path:
-        away = {"visits__url": f"http://127.0.0.1:{unused_tcp_port}"}
+        away = {"visits__url": f"http://127.0.0.1:{free_port()}"}
         async with started(database_dsn, path, **away) as node:
             slug = (await node.paste("x"))["slug"]
             await get(node, f"/{slug}/raw")

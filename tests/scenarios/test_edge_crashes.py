@@ -34,7 +34,7 @@ class Source:
 
     async def when_sent(self, pieces: int) -> None:
         """Return when it has sent so many pieces since it began."""
-        async with asyncio.timeout(30), self.moved:
+        async with asyncio.timeout(90), self.moved:
             await self.moved.wait_for(lambda: self.pieces >= pieces)
 
     async def send(self, request: web.Request) -> web.StreamResponse:
@@ -113,7 +113,7 @@ async def edge(source: Source, **options: int) -> AsyncIterator[EdgeProcess]:
 
 @asynccontextmanager
 async def crowd() -> AsyncIterator[aiohttp.ClientSession]:
-    timeout = aiohttp.ClientTimeout(total=60)
+    timeout = aiohttp.ClientTimeout(total=180)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http:
         yield http
 

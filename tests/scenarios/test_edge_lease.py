@@ -53,6 +53,11 @@ class Service:
         path = f"/{(await self.origin.paste('x'))['slug']}/raw"
         await until(lambda: _is_hit(at, path))
 
+    async def is_told(self) -> bool:
+        """Whether a change is acknowledged when the edge knows it: within the time that a busy machine may take."""
+        paste = await self.origin.paste("told")
+        return (await delete(self.origin, paste)).headers["Pastebin-Purge"].startswith("confirmed; edges=1")
+
 
 async def _is_hit(at: Point, path: str) -> bool:
     return is_hit(await at.get(path))
@@ -73,6 +78,7 @@ async def service() -> AsyncIterator[Service]:
             "database__replicas": [site.dsn for site in servers.replicas],
             "database__check_interval_seconds": 0.3,
             "database__slow_start_seconds": 0.0,
+            "database__max_lag_seconds": 120.0,
             "edge__lease_seconds": _LEASE_SECONDS,
             "cdn__confirm_seconds": 0.3,
             "cdn__poll_seconds": 0.1,
@@ -113,10 +119,9 @@ async def test_what_is_deleted_while_the_feed_is_cut(service: Service) -> None:
             await asyncio.sleep(0.2 * _LEASE_SECONDS)
         await service.feed.restore()
         await service.in_touch(at)
-        assert await _is_hit(at, paths[2])
+        await until(lambda: _is_hit(at, paths[2]))
         assert [(await at.get(path)).status for path in paths] == [404, 404, 200]
-        paste = await service.origin.paste("told again")
-        assert (await delete(service.origin, paste)).headers["Pastebin-Purge"].startswith("confirmed; edges=1")
+        await until(service.is_told)
 
 
 async def test_the_lease_is_the_bound_whatever_the_replica_lags(service: Service) -> None:
@@ -128,7 +133,7 @@ async def test_the_lease_is_the_bound_whatever_the_replica_lags(service: Service
         for path in paths:
             await until(lambda: _is_hit(at, path))  # noqa: B023  (awaited here)
         await service.servers.caught_up()
-        await lag(service.servers, "5s")
+        await lag(service.servers, "30s")
         try:
             service.feed.refuse()
             for paste in pastes:
@@ -237,10 +242,10 @@ async def test_an_edge_that_starts_with_a_warm_disk(is_told: bool, service: Serv
         await service.in_touch(at)
         for path in paths[:3]:
             await at.get(path)
-        await lag(service.servers, "5s")
+        await lag(service.servers, "30s")
         if is_told:
             await _change(service, gone, changed, unread)
-            assert not at.stored(gone["slug"])
+            await until(lambda: not at.stored(gone["slug"]))
         await asyncio.sleep(2.2)  # the feed's place is noted once a second
     try:
         if not is_told:

@@ -43,7 +43,7 @@ _OLD_LARGE, _NEW_LARGE = _OLD * 800, _NEW * 800
 
 @dataclass(frozen=True)
 class Service:
-    """An origin whose replica lags 5 s, edges before it with a gate between, and a node with every role."""
+    """An origin whose replica lags 30 s, edges before it with a gate between, and a node with every role."""
 
     servers: Servers
     origin: Node
@@ -75,8 +75,9 @@ async def service() -> AsyncIterator[Service]:
             "database__replicas": [site.dsn for site in servers.replicas],
             "database__check_interval_seconds": 0.3,
             "database__slow_start_seconds": 0.0,
+            "database__max_lag_seconds": 120.0,  # it is asked all the same
             "blobs__directory": str(path / "blobs"),
-            "cdn__confirm_seconds": 10.0,
+            "cdn__confirm_seconds": 30.0,
             "cdn__targets": [
                 {"name": f"edge-{number}", "kind": "edge", "url": f"http://127.0.0.1:{port}"}
                 for number, port in enumerate(ports)
@@ -102,7 +103,7 @@ async def service() -> AsyncIterator[Service]:
         stock = [await origin.paste(_OLD) for _ in range(160)]
         large = [await origin.paste(_OLD_LARGE) for _ in range(16)]
         await servers.caught_up()
-        await lag(servers, "5s")
+        await lag(servers, "30s")
         await _told(origin)
         yield Service(servers, origin, gate, tuple(points), whole, local, http, stock, large)
         await lag(servers, "0")

@@ -114,7 +114,7 @@ async def test_what_is_for_everybody_is_found_where_secrets_are_looked_for(servi
         for at in service.points:
             await at.get(f"/{paste['slug']}/raw")
             await at.get(f"/{paste['slug']}/raw", Accept_Encoding="gzip")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not at.stored(paste["slug"]):  # noqa: ASYNC110  (nothing announces it)
                     await asyncio.sleep(0.01)
             assert await at.holds(phrase.encode())

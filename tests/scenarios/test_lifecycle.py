@@ -150,7 +150,7 @@ async def test_a_schema_that_is_newer_than_the_code(place: Path) -> None:
 
 
 async def execute(node: NodeProcess, sql: str) -> None:
-    connection = await asyncpg.connect(node.dsn, timeout=10)
+    connection = await asyncpg.connect(node.dsn, timeout=60)
     try:
         await connection.execute(sql)
     finally:
@@ -297,7 +297,7 @@ async def test_a_database_without_room_for_its_log_says_so_and_comes_back(place:
                         break
             assert statuses - {201}
             ballast.unlink()
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(_SECONDS):
                 while True:
                     async with http.post(node.url, data=b"room again\n") as response:
                         if response.status == 201:

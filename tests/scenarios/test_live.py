@@ -19,8 +19,8 @@ from tests.scenarios.processes import NodeProcess, node_process
 
 pytestmark = pytest.mark.scenario
 
-_SECONDS = 30.0
-_LEASE = 2.0
+_SECONDS = 90.0
+_LEASE = 4.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ async def service(database_dsn: str) -> AsyncIterator[Service]:
                 node__roles=["edge"],
                 doors__edge="127.0.0.1:0",
                 edge__origin=reader.url,
-                edge__response_timeout_seconds=1.0,
+                edge__response_timeout_seconds=3.0,
                 edge__connections=2,
                 edge__lease_seconds=0,
                 **patience,
@@ -119,7 +119,7 @@ async def test_written_here_and_read_there(service: Service) -> None:
                 said = time.perf_counter()
                 assert await line_of(tail) == f"line {number}\n"
                 delays.append(time.perf_counter() - said)
-                await asyncio.sleep(1.5 if number == 3 else 0.1)  # longer than any hop waits for others
+                await asyncio.sleep(3.5 if number == 3 else 0.1)  # longer than any hop waits for others
             more = [await http.get(f"{service.edge}/{slug}/tail") for _ in range(5)]  # than it has connections
             for response in more:
                 assert await response.content.readexactly(7) == b"line 0\n"

@@ -12,5 +12,5 @@ pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
 
 async def test_the_standard_library_a_gigabyte_and_a_kill() -> None:
     async with directory() as path:
-        report = await main_job.run(path / "data", limit=None, mib=1024)
+        report = await main_job.run(path / "data", limit=None, mib=1024, quiet_seconds=0.3)
     assert report.lines[-1].endswith("exit code 0")

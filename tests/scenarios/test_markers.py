@@ -23,6 +23,10 @@ async def reader_and_writer(servers: Servers, **more: Any) -> AsyncIterator[tupl
         options = {
             "database__check_interval_seconds": 0.3,
             "database__slow_start_seconds": 0.0,
+            # nobody is away here, the machine may be busy
+            "database__connect_timeout_seconds": 30.0,
+            "database__replica_timeout_seconds": 30.0,
+            "database__max_lag_seconds": 120.0,
             "blobs__directory": str(path / "blobs"),
         }
         reader = await stack.enter_async_context(
@@ -39,7 +43,7 @@ async def reader_and_writer(servers: Servers, **more: Any) -> AsyncIterator[tupl
         settings: dict[str, Any] = {}
         if "database__markers" in more:
             target = {"name": "reader", "kind": "edge", "url": reader.internal}
-            settings = {"node__roles": ["write", "cdn-worker"], "cdn__targets": [target], "cdn__confirm_seconds": 5.0}
+            settings = {"node__roles": ["write", "cdn-worker"], "cdn__targets": [target], "cdn__confirm_seconds": 30.0}
         writer = started(servers.primary.dsn, path / "writer", node__name="writer", **options, **settings)
         yield reader, await stack.enter_async_context(writer)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.commands import told
 from tests.nodes import SECRET, Node, directory, started
 from tests.proxies import Proxy, proxied
 from tests.scenarios.processes import NodeProcess
@@ -24,29 +24,13 @@ pytestmark = pytest.mark.scenario
 
 MIB = 1024**2
 BODY = secrets.token_bytes(20 * MIB)
-_SECONDS = 60.0
+_SECONDS = 120.0
 
 
 @pytest.fixture
 async def place() -> AsyncIterator[Path]:
     async with directory() as path:
         yield path
-
-
-async def pastebin(*arguments: str) -> tuple[int, str]:
-    """Run a command to its end; exit code and everything it said."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "pastebin",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        stdin=asyncio.subprocess.DEVNULL,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
-    assert process.returncode is not None
-    return process.returncode, output.decode()
 
 
 def options_of(settings: dict[str, Any]) -> list[str]:
@@ -88,7 +72,7 @@ class Killed:
 
     async def check(self) -> None:
         """After the grace period: rows and objects match both ways, and every acknowledged paste is there."""
-        code, output = await pastebin("blobs", "sweep", *self.options)
+        code, output = await told("blobs", "sweep", *self.options)
         assert code == 0, output
         connection = await asyncpg.connect(self.dsn)
         try:
@@ -199,7 +183,7 @@ async def test_a_node_killed_at_every_step_of_an_upload(
 async def test_the_object_store_goes_away_and_comes_back(place: Path, database_dsn: str) -> None:
     """Large content fails cleanly, small content goes on, the node stays ready, nobody restarts anything."""
     async with running() as seaweed:
-        settings = seaweed.settings(connect_timeout_seconds=1, read_timeout_seconds=2, part_timeout_seconds=3)
+        settings = seaweed.settings(connect_timeout_seconds=5, read_timeout_seconds=20, part_timeout_seconds=30)
         async with started(database_dsn, place, **settings) as node:
             large = await node.paste(BODY)
             async with node.http.get(large["raw_url"]) as download:
@@ -257,6 +241,7 @@ async def test_many_slow_uploads_stay_within_their_memory(
     settings = seaweed.settings(prefix=prefix, upload_budget_bytes=budget) | {
         "database__primary": database_dsn,
         "node__secret": SECRET,
+        "doors__max_delay_seconds": 0.0,
     }
     node = NodeProcess(place / "data", *options_of(settings))
     await node.start()
@@ -295,11 +280,11 @@ async def test_an_embedded_node_moves_to_an_object_store_and_back(
     bodies = [BODY[: 5000 * (number + 1)] for number in range(7)] + [BODY]
     async with started(database_dsn, place, **(settings | {"blobs__store": "directory"})) as node:
         made = [await node.paste(body) for body in bodies]
-    assert await pastebin("blobs", "copy", "--from=directory", "--to=s3", *options) == (
+    assert await told("blobs", "copy", "--from=directory", "--to=s3", *options) == (
         0,
         "8 blobs copied, 0 there already, 0 failed\n",
     )
-    assert (await pastebin("blobs", "copy", "--from=directory", "--to=s3", *options))[1].startswith("0 blobs copied, 8")
+    assert (await told("blobs", "copy", "--from=directory", "--to=s3", *options))[1].startswith("0 blobs copied, 8")
     async with started(database_dsn, place, **settings) as node:
         for paste, body in zip(made, bodies, strict=True):
             path = paste["raw_url"][paste["raw_url"].index("/", 8) :]
@@ -307,7 +292,7 @@ async def test_an_embedded_node_moves_to_an_object_store_and_back(
         made.append(await node.paste(BODY[7:]))
     (damaged,) = [path for path in (place / "blobs").rglob("*") if path.is_file() and path.stat().st_size == 5000]
     damaged.unlink()
-    assert (await pastebin("blobs", "copy", "--from=s3", "--to=directory", *options))[1].startswith("2 blobs copied, 7")
+    assert (await told("blobs", "copy", "--from=s3", "--to=directory", *options))[1].startswith("2 blobs copied, 7")
 
 
 async def test_bytes_that_are_not_those_of_the_database_are_not_copied(
@@ -324,7 +309,7 @@ async def test_bytes_that_are_not_those_of_the_database_are_not_copied(
         path.write_bytes(BODY[1:5001])
         async with node.http.get(paste["raw_url"]) as response:
             assert response.status == 503
-    code, output = await pastebin("blobs", "copy", "--from=directory", "--to=s3", *options)
+    code, output = await told("blobs", "copy", "--from=directory", "--to=s3", *options)
     assert (code, "0 blobs copied, 0 there already, 1 failed" in output) == (1, True)
     assert (await seaweed_client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)).get("Contents", []) == []
 
@@ -341,6 +326,6 @@ async def test_a_sweep_by_hand(
     options = [f"--data-dir={place}", *options_of(settings)]
     await asyncio.sleep(1.1)  # stores tell whole seconds
     for dry, said in ((["--dry-run"], "would remove"), ([], "removed")):
-        code, output = await pastebin("blobs", "sweep", *dry, *options)
+        code, output = await told("blobs", "sweep", *dry, *options)
         assert (code, f"{said} {key}: 5 bytes" in output) == (0, True), output
     assert (await seaweed_client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)).get("Contents", []) == []

@@ -43,7 +43,7 @@ async def reports(stored: Stored) -> dict[str, TargetReport]:
 
 
 async def test_workers_that_are_killed_all_the_time_lose_nothing(stored: Stored) -> None:
-    """5,000 changes while one of three workers dies every 200 ms: everything arrives, key by key."""
+    """5,000 changes while one of three workers dies every 200 ms, at least eight: all arrives, key by key."""
     section = msgspec.structs.replace(QUICK, lease_seconds=1.0, request_timeout_seconds=5.0)
     chance = random.Random(1)  # noqa: S311  (a scenario, not a secret)
     async with edges(3) as places, AsyncExitStack() as stack:
@@ -64,12 +64,11 @@ async def test_workers_that_are_killed_all_the_time_lose_nothing(stored: Stored)
         flushes = [edge.remembered.flushes for edge in places]
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(_write(stored, 5000))
-            while not writing.done():
+            while not writing.done() or len(started_ever) <= 10:
                 await asyncio.sleep(0.2)
                 await workers.pop(chance.randrange(len(workers))).kill()
                 await start()
-        assert len(started_ever) > 10
-        await until(lambda: all(edge.keys >= keys(1, 5000) for edge in places), seconds=60)
+        await until(lambda: all(edge.keys >= keys(1, 5000) for edge in places), seconds=120)
         assert [edge.remembered.flushes for edge in places] == flushes  # each was told key by key
         rows = await stored.sql("select count(*), count(distinct outbox_id), max(sequence) from feed")
         assert tuple(rows[0]) == (5000, 5000, 5000)
@@ -85,7 +84,8 @@ async def _write(stored: Stored, count: int) -> None:
 
 async def test_a_worker_that_slept_past_its_lease_has_nothing_to_say(stored: Stored) -> None:
     """It is stopped in the middle of a call; another one takes over and goes on; then it wakes up."""
-    section = msgspec.structs.replace(QUICK, request_timeout_seconds=60.0)
+    # the successor is to keep its own
+    section = msgspec.structs.replace(QUICK, request_timeout_seconds=60.0, lease_seconds=3.0)
     async with edges(1) as (edge,), worker_process(stored.dsn, [edge.url], section, "sleeper") as sleeper:
         await until(lambda: edge.is_held)
         edge.away = True
@@ -124,7 +124,7 @@ async def test_an_edge_that_nobody_reaches_costs_the_others_nothing(stored: Stor
         ill.away = True
         for first in range(1, 50_000, 10_000):
             await stored.sql(_INSERT, first, first + 9_999)
-        await until(lambda: all(len(edge.keys) == 50_000 for edge in well), seconds=60)
+        await until(lambda: all(len(edge.keys) == 50_000 for edge in well), seconds=120)
         assert ill.keys == set()
         assert (await reports(stored))["edge-3"].depth == 50_000
         assert psutil.Process(worker.pid).memory_info().rss - memory < 64 * _MIB
@@ -134,7 +134,8 @@ async def test_an_edge_that_nobody_reaches_costs_the_others_nothing(stored: Stor
         assert await stored.count("feed") == 50_010
         assert await stored.count("dead_letters") == 0
         ill.away = False
-        await until(lambda: ill.keys >= keys(1, 50_010), seconds=60)
+        await until(lambda: len(ill.keys) >= 50_010, seconds=120)
+        assert ill.keys == keys(1, 50_010)
         await until(lambda: ill.is_held)
         assert len(ill.remembered.purges) < 60_000
 
@@ -156,7 +157,7 @@ async def delete(node: Node, made: dict[str, Any]) -> str:
 async def test_changes_wait_for_the_edges(database_dsn: str) -> None:
     """What was acknowledged is known everywhere, or the answer says how far it is."""
     async with edges(2, SECRET.encode()) as places, directory() as path:
-        settings = {"cdn__targets": aimed_at(*places), "cdn__confirm_seconds": 5.0, "cdn__retry_max_seconds": 0.2}
+        settings = {"cdn__targets": aimed_at(*places), "cdn__confirm_seconds": 30.0, "cdn__retry_max_seconds": 0.2}
         async with started(database_dsn, path, node__roles=ROLES, **settings) as node:
             await until(lambda: all(edge.is_held for edge in places))
             made = await node.paste("one")
@@ -182,8 +183,8 @@ async def test_changes_wait_for_the_edges(database_dsn: str) -> None:
 
 async def test_an_edge_that_does_not_answer_makes_it_partial(database_dsn: str) -> None:
     async with edges(2, SECRET.encode()) as places, directory() as path:
-        settings = {"cdn__targets": aimed_at(*places), "cdn__confirm_seconds": 0.3, "cdn__retry_max_seconds": 0.2}
-        async with started(database_dsn, path, node__roles=ROLES, cdn__request_timeout_seconds=0.2, **settings) as node:
+        settings = {"cdn__targets": aimed_at(*places), "cdn__confirm_seconds": 2.0, "cdn__retry_max_seconds": 0.2}
+        async with started(database_dsn, path, node__roles=ROLES, cdn__request_timeout_seconds=1.0, **settings) as node:
             await until(lambda: all(edge.is_held for edge in places))
             places[1].away = True
             made = await node.paste("one")
@@ -235,8 +236,8 @@ async def test_strangers_cannot_purge(database_dsn: str) -> None:
         async with started(database_dsn, path, node__roles=ROLES, **settings) as node:
             made = await node.paste("one")
             assert (await delete(node, made)).startswith("partial; edges=0/1; ms=")
-        refused = places[0].metrics.registry.get_sample_value
-        assert (refused("pastebin_purge_requests_refused_total", {"reason": "secret"}) or 0) > 0
+            refused = places[0].metrics.registry.get_sample_value
+            await until(lambda: bool(refused("pastebin_purge_requests_refused_total", {"reason": "secret"})))
         assert (places[0].keys, places[0].remembered.flushes) == (set(), 0)
         async with aiohttp.ClientSession() as http, http.post(f"{places[0].url}/cdn/purges", data=b"{}") as response:
             assert response.status == 403
@@ -269,14 +270,14 @@ async def test_a_failover_flushes_and_goes_on() -> None:
         (edge,), (new,) = places, servers.replicas
         section = servers.section()
         async with working(servers.primary.dsn, targets, database_section=section):
-            await until(lambda: edge.is_held, seconds=30)
+            await until(lambda: edge.is_held)
             await servers.primary.ask(_INSERT, 1, 3)
             await until(lambda: edge.keys == keys(1, 3))
             await servers.caught_up()
             epoch = edge.feed.epoch
             await servers.primary.server.stop()
             await new.server.promote()
-            await until(lambda: edge.feed.epoch != epoch, seconds=30)
+            await until(lambda: edge.feed.epoch != epoch)
             assert edge.remembered.flushes == 2
             await new.ask(_INSERT, 4, 6)
             await until(lambda: edge.keys == keys(1, 6))

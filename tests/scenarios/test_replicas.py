@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,8 @@ def options(servers: Servers, **more: Any) -> list[str]:
     """What a node on these servers is started with."""
     chosen = {
         "node.secret": SECRET,
+        # whom the machine keeps waiting, the database does not
+        "doors.max_delay_seconds": 0.0,
         "database.primary": servers.primary.dsn,
         "database.replicas": [site.dsn for site in servers.replicas],
         **{key.replace("__", "."): value for key, value in more.items()},
@@ -73,16 +75,22 @@ async def test_a_replica_that_fails_under_load(servers: Servers, failure: str) -
         await broken.proxy.restore()
         await until(lambda: _has_no_warnings(node))
         assert set(replies.statuses()) == {200}
-        # a read that meets the black hole takes half a second at least
-        assert replies.percentile(0.99, since=failed_at + 5.0) < 0.5
+        # a read that meets the black hole takes half a second at least; on a busy machine others are slow as well
+        usual = replies.percentile(0.99, until=failed_at)
+        assert replies.percentile(0.99, since=failed_at + 5.0) < max(0.5, 3 * usual)
 
 
 async def _has_no_warnings(node: NodeProcess) -> bool:
     return await warnings(node) == (200, [])
 
 
+async def _is_warned_of(node: NodeProcess, count: int) -> bool:
+    ready, said = await warnings(node)
+    return (ready, len(said)) == (200, count)
+
+
 async def test_all_replicas_away_under_load(servers: Servers) -> None:
-    rate = 40.0
+    rate = 5.0  # less than readers ask for on any machine: lookups of one moment are one statement
     async with node_on(servers, database__spill_reads_per_second=rate) as node:
         async with reading(await pastes(node, servers)) as replies:
             await asyncio.sleep(0.5)
@@ -91,14 +99,14 @@ async def test_all_replicas_away_under_load(servers: Servers) -> None:
             for site in servers.replicas:
                 site.proxy.refuse()
             await asyncio.sleep(3.0)
+            await until(lambda: replies.statuses()[503] > 0)
+            assert replies.statuses(since=began + 0.5)[200]
+            spilled = await served_by_primary(node) - before
             seconds = time.monotonic() - began
-            seen = replies.statuses(since=began + 0.5)
-            assert seen[200]
-            assert await served_by_primary(node) - before <= rate * (seconds + 1) + 1
+            assert spilled <= rate * (seconds + 1) + 1
             assert all(reply.retry_after for reply in replies.made if reply.status == 503)
             assert set(replies.statuses()) == {200, 503}
-            ready, said = await warnings(node)
-            assert (ready, len(said)) == (200, 3)
+            await until(lambda: _is_warned_of(node, len(servers.replicas)))
             for site in servers.replicas:
                 await site.proxy.restore()
             await until(lambda: _has_no_warnings(node))
@@ -108,31 +116,41 @@ async def test_all_replicas_away_under_load(servers: Servers) -> None:
 
 
 async def test_all_replicas_lagging_under_load(servers: Servers) -> None:
-    rate = 40.0
+    rate = 5.0
     limits = {"database__max_lag_seconds": 0.5, "database__max_lag_bytes": 0}
     async with node_on(servers, database__spill_reads_per_second=rate, **limits) as node:
         urls = await pastes(node, servers)
         for site in servers.replicas:
             await site.pause()
         await pastes_behind(node)
-        await asyncio.sleep(2.0)
+        await until(lambda: _is_known(node, lambda lag: lag > 0.5))
         began = time.monotonic()
         before = await served_by_primary(node)
         async with reading(urls) as replies:
             await asyncio.sleep(3.0)
+            await until(lambda: replies.statuses()[503] > 0)
+        spilled = await served_by_primary(node) - before
         seconds = time.monotonic() - began
         # lookups of one moment are one statement: the primary is spared more than the readers notice
         assert set(replies.statuses()) == {200, 503}
         assert replies.statuses()[200]
-        assert await served_by_primary(node) - before <= rate * (seconds + 1) + 1
+        assert spilled <= rate * (seconds + 1) + 1
         await pastes_behind(node)  # for which the primary has kept room
         for site in servers.replicas:
             await site.resume()
         await servers.caught_up()
-        await asyncio.sleep(2.0)
+        await until(lambda: _is_known(node, lambda lag: lag < 0.5))
         async with reading(urls) as replies:
             await asyncio.sleep(0.5)
         assert set(replies.statuses()) == {200}
+
+
+async def _is_known(node: NodeProcess, condition: Callable[[float], bool]) -> bool:
+    """Whether the node has seen such lags of all its replicas."""
+    async with aiohttp.ClientSession() as http, http.get(f"{node.internal}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    lags = [line.split()[-1] for line in lines if line.startswith("pastebin_database_replica_lag_seconds{")]
+    return sum(condition(float(lag)) for lag in lags) == 3  # that of the primary is no number
 
 
 async def pastes_behind(node: NodeProcess) -> None:

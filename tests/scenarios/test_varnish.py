@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cluster import Servers, cluster
+from tests.cluster import Servers, cluster, until
 from tests.nodes import Node, directory, started
 from tests.scenarios.processes import free_port
 from tests.varnish import SECRET, Varnish, varnish_before
@@ -132,20 +132,23 @@ async def test_a_name_that_was_asked_for_before_it_was_given(service: Service) -
 
 
 async def test_nobody_sees_what_was_before_an_acknowledged_change(service: Service) -> None:
-    """Readers that never stop, while a replica that lags by seconds answers what Varnish does not have."""
+    """Readers that never stop, while a replica that lags by seconds answers what Varnish does not have.
+
+    Whatever is new is kept: each version is changed again when it has come from there.
+    """
     pastes = [await service.create(f"0 {number}\n") for number in range(10)]
     await service.servers.caught_up()  # what a replica has never heard of is looked up on the primary
     acknowledged = [0] * len(pastes)
-    reads, hits, stale = 0, 0, list[tuple[int, int, bytes]]()
+    shown = [-1] * len(pastes)  # by the cache itself
+    stale = list[tuple[int, int, bytes]]()
     is_over = asyncio.Event()
 
     async def read(number: int) -> None:
-        nonlocal reads, hits
         while not is_over.is_set():
             least = acknowledged[number]
             status, how, body = await service.read(f"/{pastes[number]['slug']}/raw")
-            reads += 1
-            hits += how == "hit"
+            if how == "hit":
+                shown[number] = int(body.split()[0])
             if status != 200 or int(body.split()[0]) < least:
                 stale.append((number, least, body))
 
@@ -153,7 +156,7 @@ async def test_nobody_sees_what_was_before_an_acknowledged_change(service: Servi
         for version in range(1, 11):
             await service.revise(pastes[number], f"{version} {number}\n", service.node.url)
             acknowledged[number] = version
-            await asyncio.sleep(0.1)  # so that what is new is kept for a while
+            await until(lambda: shown[number] == version)  # noqa: B023  (awaited here)
 
     async with asyncio.TaskGroup() as readers:
         for number in range(len(pastes)):
@@ -163,7 +166,6 @@ async def test_nobody_sees_what_was_before_an_acknowledged_change(service: Servi
                 writers.create_task(revise(number))
         is_over.set()
     assert stale == []
-    assert hits > reads / 4
 
 
 async def test_what_is_secret_or_personal_is_not_kept(service: Service) -> None:
@@ -189,6 +191,6 @@ async def test_varnish_away_and_back(service: Service) -> None:
         assert "partial" in await service.delete(paste, node.url)
         async with varnish_before(int(node.url.rpartition(":")[2]), port=port):
             paste = await service.create("x\n")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 while "confirmed" not in await service.delete(paste, node.url):
                     paste = await service.create("x\n")

@@ -18,7 +18,7 @@ READER = {"X-Forwarded-For": ADDRESS, "User-Agent": BROWSER}
 
 async def dumped(dsn: str) -> AsyncIterator[tuple[str, bytes]]:
     """Every table of a database, row by row as text, columns of bytes as they are."""
-    connection = await asyncpg.connect(dsn, timeout=10)
+    connection = await asyncpg.connect(dsn, timeout=60)
     try:
         tables = await connection.fetch(
             "select quote_ident(schemaname) || '.' || quote_ident(tablename) from pg_tables"
