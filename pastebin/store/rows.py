@@ -64,8 +64,10 @@ def bytes_of(files: Iterable[File]) -> int:
 
 def paste_of(row: asyncpg.Record, files: tuple[File, ...], ends_at: float | None = None) -> Paste:
     """A row that begins with the columns of PASTE."""
-    first, revised_at = row[:_REVISED_AT], row[_REVISED_AT] or row[_CREATED_AT]
-    return Paste(*first, revised_at, *row[_REVISED_AT + 1 : _FILES], files, *row[_FILES:PASTE_COLUMNS], ends_at)
+    revised_at = row[_REVISED_AT] or row[_CREATED_AT]
+    ahead, behind = row[_REVISED_AT + 1 : _FILES], row[_FILES:PASTE_COLUMNS]
+    members = (*row[:_REVISED_AT], revised_at, *ahead, files, *behind, ends_at)
+    return Paste(*members)
 
 
 def file_of(row: asyncpg.Record) -> File:

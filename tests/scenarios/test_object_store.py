@@ -241,7 +241,6 @@ async def test_many_slow_uploads_stay_within_their_memory(
     settings = seaweed.settings(prefix=prefix, upload_budget_bytes=budget) | {
         "database__primary": database_dsn,
         "node__secret": SECRET,
-        "doors__max_delay_seconds": 0.0,
     }
     node = NodeProcess(place / "data", *options_of(settings))
     await node.start()

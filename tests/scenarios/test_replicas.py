@@ -24,8 +24,6 @@ def options(servers: Servers, **more: Any) -> list[str]:
     """What a node on these servers is started with."""
     chosen = {
         "node.secret": SECRET,
-        # whom the machine keeps waiting, the database does not
-        "doors.max_delay_seconds": 0.0,
         "database.primary": servers.primary.dsn,
         "database.replicas": [site.dsn for site in servers.replicas],
         **{key.replace("__", "."): value for key, value in more.items()},
