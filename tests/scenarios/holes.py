@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.nodes import SECRET
-from tests.scenarios.processes import NodeProcess, analytics_process, node_process
+from tests.scenarios.processes import CALM, NodeProcess, analytics_process, node_process
 from tests.tcp_proxy import TcpProxy
 
 
@@ -49,5 +49,5 @@ async def divided(directory: Path, dsn: str, analytics: str, *visits: str) -> As
             f'[blobs]\nmin_free_bytes = 0\n[doors]\ntrusted_proxies = ["127.0.0.1"]\n[visits]\nurl = "http://127.0.0.1:{proxy.port}"\n'
             + "\n".join(visits)
         )
-        async with node_process(directory / "serving", f"--config={config}") as node:
+        async with node_process(directory / "serving", CALM, f"--config={config}") as node:
             yield Divided(node, proxy)

@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from tests.scenarios.processes import NodeProcess
+from tests.scenarios.processes import CALM, NodeProcess
 
 MIB = 1024 * 1024
 _CONNECTIONS = 24
@@ -291,7 +291,7 @@ async def run(data_dir: Path, *, limit: int | None, mib: int, quiet_seconds: flo
     """The whole job; `limit` files at most, a stream of `mib` MiB. Reads are measured for `quiet_seconds`."""
     report = Report()
     files = library()[:limit]
-    node = NodeProcess(data_dir)
+    node = NodeProcess(data_dir, CALM)
     report.add("first start, with initdb (goal: < 8 s)", f"{await node.start():.2f} s")
     try:
         report.add("stop", f"exit code {await node.stop()}")

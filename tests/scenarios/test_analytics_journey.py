@@ -16,7 +16,7 @@ import pytest
 
 from pastebin.analytics.keeping import beside
 from tests.nodes import directory
-from tests.scenarios.processes import NodeProcess, node_process
+from tests.scenarios.processes import CALM, NodeProcess, node_process
 from tests.scenarios.traces import ADDRESS_6, BOT, READER, assert_no_trace, dumped
 
 pytestmark = pytest.mark.scenario
@@ -88,7 +88,7 @@ async def until(expected: object, ask: Callable[[], Awaitable[object]]) -> None:
 @asynccontextmanager
 async def site(place: Path) -> AsyncIterator[Site]:
     options = ("doors.trusted_proxies=['127.0.0.1']", "sweeping.interval_seconds=0.5", "blobs.min_free_bytes=0")
-    async with node_process(place / "data", *(f"--set={option}" for option in options)) as node:
+    async with node_process(place / "data", CALM, *(f"--set={option}" for option in options)) as node:
         admin = (place / "data" / "admin-token").read_text(encoding="ascii").strip()
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)) as http:
             yield Site(node, http, admin)

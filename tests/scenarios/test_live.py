@@ -15,7 +15,7 @@ import pytest
 from tests.gateway.gateways import gateway_before, node_at, region
 from tests.nodes import SECRET, directory, started
 from tests.programs import require
-from tests.scenarios.processes import NodeProcess, node_process
+from tests.scenarios.processes import CALM, NodeProcess, node_process
 
 pytestmark = pytest.mark.scenario
 
@@ -49,10 +49,10 @@ async def service(database_dsn: str) -> AsyncIterator[Service]:
             "doors.min_body_bytes_per_second": 1_000_000,
         }
         options = [f"--set={name}={json.dumps(value)}" for name, value in shared.items()]
-        writer = NodeProcess(path / "one", "--role=read,write", *options)
+        writer = NodeProcess(path / "one", "--role=read,write", CALM, *options)
         await writer.start()
         stack.push_async_callback(writer.stop)
-        reader = await enter(node_process(path / "two", "--role=web,read,write", *options))
+        reader = await enter(node_process(path / "two", "--role=web,read,write", CALM, *options))
         patience = {"doors__body_idle_seconds": 1.0, "doors__min_body_bytes_per_second": 1_000_000}
         edge = await enter(
             started(

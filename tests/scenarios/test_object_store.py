@@ -17,7 +17,7 @@ import pytest
 from tests.commands import told
 from tests.nodes import SECRET, Node, directory, started
 from tests.proxies import Proxy, proxied
-from tests.scenarios.processes import NodeProcess
+from tests.scenarios.processes import CALM, NodeProcess
 from tests.seaweed import BUCKET, Seaweed, running
 
 pytestmark = pytest.mark.scenario
@@ -158,7 +158,7 @@ async def test_a_node_killed_at_every_step_of_an_upload(
             "sweeping__interval_seconds": 3600,
         }
         options = options_of(settings)
-        node = NodeProcess(place / "data", *options)
+        node = NodeProcess(place / "data", CALM, *options)
         # the node's own sweep, when it starts, must not take an upload under way for abandoned
         sweep = [f"--data-dir={place / 'data'}", *options, "--set=sweeping.abandoned_seconds=0.01"]
         killed = Killed(node, proxy, database_dsn, sweep, seaweed_client, prefix)
@@ -242,7 +242,7 @@ async def test_many_slow_uploads_stay_within_their_memory(
         "database__primary": database_dsn,
         "node__secret": SECRET,
     }
-    node = NodeProcess(place / "data", *options_of(settings))
+    node = NodeProcess(place / "data", CALM, *options_of(settings))
     await node.start()
     try:
         before = node.rss_bytes()

@@ -15,7 +15,7 @@ from tests.cdn.edges import edge_before
 from tests.cluster import Servers, Site, until
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
 from tests.nodes import SECRET, directory
-from tests.scenarios.processes import NodeProcess
+from tests.scenarios.processes import CALM, NodeProcess
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
@@ -60,7 +60,7 @@ def options(name: str, roles: str, **settings: Any) -> list[str]:
         "database.replica_timeout_seconds": 20.0,
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
-    return [f"--role={roles}", *(f"--set={key}={json.dumps(value)}" for key, value in chosen.items())]
+    return [CALM, f"--role={roles}", *(f"--set={key}={json.dumps(value)}" for key, value in chosen.items())]
 
 
 @asynccontextmanager

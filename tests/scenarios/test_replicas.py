@@ -15,7 +15,7 @@ import pytest
 from tests.cluster import Servers, until
 from tests.nodes import SECRET, directory
 from tests.scenarios.load import reading
-from tests.scenarios.processes import NodeProcess
+from tests.scenarios.processes import CALM, NodeProcess
 
 pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
 
@@ -35,7 +35,7 @@ def options(servers: Servers, **more: Any) -> list[str]:
 async def node_on(servers: Servers, **more: Any) -> AsyncIterator[NodeProcess]:
     async with directory() as path:
         # what an edge has would never reach the database
-        process = NodeProcess(path / "data", "--role=web,read,write", *options(servers, **more))
+        process = NodeProcess(path / "data", "--role=web,read,write", CALM, *options(servers, **more))
         await process.start()
         try:
             yield process
