@@ -81,8 +81,12 @@ class TcpProxy:
                 if end is not None:
                     end.transport.abort()
 
+    def look_at(self, data: bytes) -> None:
+        """What arrives, from either side: raising an OSError breaks its connection."""
+
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(_CHUNK_BYTES):
+            self.look_at(data)
             if self.delay_seconds:
                 await asyncio.sleep(self.delay_seconds)
             await self._flows.wait()
