@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.nodes import Node, directory, started
 
 _T = TypeVar("_T")
-_CROWD = pytest.StashKey[int]()  # the lock of the worker that runs a file of many processes
 _DAY_SECONDS, _DAY_ENDS_SECONDS = 86_400.0, 120.0
 _MOST_WORKERS = 4  # each has servers and a browser of its own: two gigabytes
 # Of the nodes below nothing is far away or gone: where they are late the machine is busy, and that is no answer.
@@ -27,6 +27,24 @@ _PATIENT = {
     "cdn__confirm_seconds": 30.0,
     "search__timeout_seconds": 30.0,
 }
+
+# Dozens of processes under load, each: two at once would show what a small machine does, and not what we do.
+_CROWDS = tuple(
+    f"tests/scenarios/test_{name}.py"
+    for name in (
+        "planet",
+        "main_job",
+        "lab",
+        "lab_command",
+        "analytics_replay",
+        "regions",
+        "replicas",
+        "failover",
+        "consistency",
+        "edge_races",
+        "edge_sessions",
+    )
+)
 
 # How long an example takes says something about the machine, and nothing about the program.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,6 +74,18 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(cores, _MOST_WORKERS) if cores > 1 else 0
 
 
+class _Turns(LoadFileScheduling):
+    """Files as they come, but for crowds: one worker takes them all, first and one after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "crowds" if nodeid.startswith(_CROWDS) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return _Turns(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes much of the machine is spread over the run, so that workers seldom do it at once; see --planet-all."""
     if not config.getoption("planet_all"):
@@ -75,8 +105,9 @@ def _spread(items: list[pytest.Item]) -> list[list[pytest.Item]]:
     for _, found in groupby(items, key=lambda item: item.path):
         file = list(found)
         marks = {mark.name for item in file for mark in item.iter_markers()}
-        (crowds if "crowd" in marks else heavy if marks & {"scenario", "browser"} else light).append(file)
-    return _woven(_woven(crowds, heavy), light)
+        is_crowd = file[0].nodeid.startswith(_CROWDS)
+        (crowds if is_crowd else heavy if marks & {"scenario", "browser"} else light).append(file)
+    return [*crowds, *_woven(heavy, light)]
 
 
 def _woven(few: Sequence[_T], many: Sequence[_T]) -> list[_T]:
@@ -86,25 +117,6 @@ def _woven(few: Sequence[_T], many: Sequence[_T]) -> list[_T]:
     for number, one in enumerate(few):
         out += [one, *many[number * step : (number + 1) * step]]
     return [*out, *many[len(few) * step :]]
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Dozens of processes under load beside dozens of others show what a small machine does, not what we do.
-
-    So one such file waits for the end of another, before the time that its first test may take begins.
-    """
-    stash = item.config.stash
-    if item.get_closest_marker("crowd") is not None and _CROWD not in stash:
-        stash[_CROWD] = lock = os.open(__file__, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    try:
-        return (yield)
-    finally:
-        if _CROWD in stash and (nextitem is None or nextitem.path != item.path):
-            fcntl.flock(stash[_CROWD], fcntl.LOCK_UN)  # whoever else may have inherited it
-            os.close(stash[_CROWD])
-            del stash[_CROWD]
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from tests.nodes import SECRET
 from tests.scenarios.processes import AnalyticsProcess, analytics_process
 from tests.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 EVENTS = 100_000
 _SENDERS = 6

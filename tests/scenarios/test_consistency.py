@@ -13,7 +13,7 @@ import pytest
 from tests.cluster import Servers, cluster
 from tests.nodes import Node, directory, started
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 TOKEN = "Pastebin-Consistency"
 

@@ -32,7 +32,7 @@ from tests.scenarios.points import (
 )
 from tests.scenarios.processes import free_port
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 TOKEN = "Pastebin-Consistency"
 _EDGES = 4

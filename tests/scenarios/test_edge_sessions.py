@@ -25,7 +25,7 @@ from tests.scenarios.points import ORIGIN_ROLES, Point, client, lag, local_point
 from tests.scenarios.processes import free_port
 from tests.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 TOKEN = "Pastebin-Consistency"
 _EDGES = 3

@@ -14,7 +14,7 @@ from tests.scenarios.load import Written, reading, writing
 from tests.scenarios.processes import NodeProcess
 from tests.scenarios.test_replicas import node_on, pastes
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 
 async def replicate_synchronously(servers: Servers, name: str) -> None:

@@ -17,7 +17,7 @@ from tests.lab.plan import Plan
 from tests.postgres import reachable_directory
 from tests.programs import lack, require
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 # Where many processes share few cores all of them are slow at times: that is no loss, which alone is to move anybody.
 _PATIENCE_SECONDS = 25.0

@@ -22,7 +22,7 @@ from tests.lab.lab import ROOT, Lab
 from tests.lab.plan import Plan
 from tests.postgres import reachable_directory
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 
 class Command:

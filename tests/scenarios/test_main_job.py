@@ -7,7 +7,7 @@ import pytest
 from tests.nodes import directory
 from tests.scenarios import main_job
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 
 async def test_the_standard_library_a_gigabyte_and_a_kill() -> None:

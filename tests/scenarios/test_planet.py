@@ -24,7 +24,7 @@ from tests.scenarios import aftermath
 from tests.scenarios.planet import READY_SECONDS, Planet, planet
 
 # as long as it is told to: the lab and the faults have limits of their own
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(0)]
 
 _WARM_SECONDS = 12.0
 _CALM_SECONDS = 8.0

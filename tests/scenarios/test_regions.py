@@ -18,7 +18,7 @@ from tests.nodes import SECRET, directory
 from tests.scenarios.processes import CALM, NodeProcess
 from tests.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 TOKEN = "Pastebin-Consistency"
 

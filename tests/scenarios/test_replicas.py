@@ -17,7 +17,7 @@ from tests.nodes import SECRET, directory
 from tests.scenarios.load import reading
 from tests.scenarios.processes import CALM, NodeProcess
 
-pytestmark = [pytest.mark.scenario, pytest.mark.crowd]
+pytestmark = pytest.mark.scenario
 
 
 def options(servers: Servers, **more: Any) -> list[str]:
