@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -59,6 +60,7 @@ class _Loose(msgspec.Struct):
     changes: list[Any] = []
 
 
+_AT, _PERIOD = attrgetter("at_ms"), attrgetter("period")
 _STRICT_DECODER = msgspec.json.Decoder(Batch)
 _LOOSE_DECODER = msgspec.json.Decoder(_Loose)
 
@@ -114,15 +116,14 @@ def _is_plain(text: bytes) -> bool:
 
 
 def _is_timely(batch: Batch, window: Window) -> bool:
-    times = [event.at_ms for events in (batch.visits, batch.changes) for event in events]
+    times = list(map(_AT, (*batch.visits, *batch.changes)))
     if not times:
         return True
     earliest, latest = min(times), max(times)
     if earliest < window.since_ms or latest > window.now_ms:
         return False
-    periods = {visit.period for visit in batch.visits if visit.visitor}
-    # for batches within a day; others are looked at one by one
-    return all(latest // _DAY_MS - 1 <= period <= earliest // _DAY_MS + 1 for period in periods)
+    # for batches within a day; others are looked at one by one, as are those of visits without a visitor's period
+    return all(latest // _DAY_MS - 1 <= period <= earliest // _DAY_MS + 1 for period in set(map(_PERIOD, batch.visits)))
 
 
 @dataclass(frozen=True, slots=True)
