@@ -122,7 +122,7 @@ def _is_timely(batch: Batch, window: Window) -> bool:
     earliest, latest = min(times), max(times)
     if earliest < window.since_ms or latest > window.now_ms:
         return False
-    # for batches within a day; others are looked at one by one, as are those of visits without a visitor's period
+    # for batches within a day; others are looked at one by one
     return all(latest // _DAY_MS - 1 <= period <= earliest // _DAY_MS + 1 for period in set(map(_PERIOD, batch.visits)))
 
 
