@@ -26,6 +26,7 @@ from aiohttp.test_utils import TestServer
 
 from pastebin.store import schema
 from tests.bench.harness import Contest, WrongAnswer, as_client, durable_postgres, pin_server
+from tests.bench.nodes import whole_node
 from tests.nodes import SECRET
 from tests.scenarios.processes import NodeProcess, free_port, node_process
 
@@ -121,22 +122,17 @@ async def contest(directory: Path, traffic: Traffic) -> AsyncIterator[Contest]:
     for program in ("nginx", "wrk"):
         if shutil.which(program) is None:
             raise WrongAnswer(f"{program} is not installed: apt-get install nginx-light wrk")
-    async with durable_postgres(directory) as server:
-        await schema.migrate(server.dsn)
-        config = directory / "node.toml"
-        config.write_text(f'[node]\nsecret = "{SECRET}"\n[database]\nprimary = "{server.dsn}"\n', encoding="utf-8")
-        config.chmod(0o600)
-        async with node_process(directory / "node", f"--config={config}") as node:
-            targets = await _publish(node, traffic)
-            answers = await _warm(node, targets)
-            async with nginx(directory / "nginx", answers) as reference:
-                pin_server(node.pid)
-                sides = Sides(directory, traffic, answers)
-                yield Contest(
-                    lambda seconds: sides.measure(node.port, seconds),
-                    lambda seconds: sides.measure(reference, seconds),
-                    lambda: sides.check(node.port, reference),
-                )
+    async with whole_node(directory) as node:
+        targets = await _publish(node, traffic)
+        answers = await _warm(node, targets)
+        async with nginx(directory / "nginx", answers) as reference:
+            pin_server(node.pid)
+            sides = Sides(directory, traffic, answers)
+            yield Contest(
+                lambda seconds: sides.measure(node.port, seconds),
+                lambda seconds: sides.measure(reference, seconds),
+                lambda: sides.check(node.port, reference),
+            )
 
 
 @asynccontextmanager

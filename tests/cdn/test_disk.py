@@ -7,7 +7,6 @@ import hashlib
 import random
 import stat
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from pastebin.cdn.arena import Held
 from pastebin.cdn.spool import BLOCK_BYTES
 from pastebin.errors import DataDirectoryUnusable, StoredDamaged
 from tests.cdn.caches import HOUR, Shelf, opened, path_of
+from tests.descriptors import held_open
 
 BODY = random.Random(1).randbytes(5 * BLOCK_BYTES + 1234)  # noqa: S311  (no secret)
 NEW = CIMultiDictProxy(CIMultiDict({"Content-Type": "text/html"}))
@@ -329,8 +329,4 @@ async def test_a_delivery_may_be_given_up_at_any_moment(tmp_path: Path) -> None:
         assert await shelf.body(stored) == BODY * 3
     path = path_of(stored)
     assert path.exists()
-    held = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed by others meanwhile
-            held.append(link.readlink())
-    assert path not in held
+    assert not held_open(path)

@@ -243,8 +243,6 @@ class _Seconds:
         same = self._NUMBER.sub("", self.value) == self._NUMBER.sub("", other.value)
         return same and all(abs(int(one) - int(two)) <= self.passed for one, two in zip(mine, others, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 async def _answer(reader: asyncio.StreamReader, method: str) -> tuple[int, list[tuple[str, str]], bytes]:
     head = (await reader.readuntil(b"\r\n\r\n"))[:-4].decode("utf-8", "surrogateescape")

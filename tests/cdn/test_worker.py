@@ -12,6 +12,7 @@ import msgspec
 from pastebin import surrogates
 from pastebin.cdn.targets import Batch, Limits, Target, TargetBusy, TargetRefused, TargetUnreachable
 from pastebin.models import Changes
+from pastebin.store.cursors import TargetReport
 from pastebin.store.partitions import Partitions
 from tests.cdn.receivers import EdgeProcess, Remembered, edges, feed
 from tests.cdn.workers import QUICK, STEADY, Working, reaching, until, working
@@ -94,12 +95,14 @@ async def test_a_target_that_stands_still_stops_nobody(stored: Stored) -> None:
         change = await stored.pastes.delete(await stored.paste())
         at_work.worker.wake()
         await until(lambda: len(well.keys) == 401)
-        while True:  # a call that took too long was a failure until the next one was taken
-            reports = {report.name: report for report in await at_work.cursors.report()}
-            if reports["edge-0"].failure is None:
-                break
-            await asyncio.sleep(0.05)
-        assert reports["edge-1"].depth == 2001
+
+        async def reported(name: str) -> TargetReport:
+            return next(report for report in await at_work.cursors.report() if report.name == name)
+
+        async with asyncio.timeout(60):  # a call that took too long is a failure until the next one is taken
+            while (await reported("edge-0")).failure is not None:  # noqa: ASYNC110  (nobody announces it)
+                await asyncio.sleep(0.05)
+        assert (await reported("edge-1")).depth == 2001
         assert ill.keys == set()
         ill.away = False
         assert (await at_work.purging.confirmed(change, "x")).is_confirmed
@@ -130,8 +133,9 @@ async def test_what_a_target_refuses_stops_nothing_and_ends_with_the_dead(stored
         while [one.keys for one in await letters.list(waiting=True)] != [("p-s3",)]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         change = await last_change(stored)
-        while not (await at_work.purging.confirmed(change, "s2")).is_confirmed:
-            pass  # it waits for half a second each time
+        async with asyncio.timeout(120):
+            while not (await at_work.purging.confirmed(change, "s2")).is_confirmed:
+                pass  # it waits for as long as a DELETE would
         assert await told(at_work) == 5
 
 

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import pytest
 from pastebin.errors import BlobMissing, DataDirectoryUnusable, StorageFull, Unavailable
 from pastebin.store.blobs import CHUNK_BYTES, new_key
 from pastebin.store.directory import DirectoryBlobs
+from tests.descriptors import held_open
 
 MIB = 1024**2
 
@@ -43,15 +44,6 @@ async def whole(blobs: DirectoryBlobs, key: str) -> bytes:
 
 def files_in(directory: Path) -> list[Path]:
     return [path for path in directory.rglob("*") if path.is_file()]
-
-
-def descriptors(directory: Path) -> list[Path]:
-    """The files below it that this process holds open, removed ones too; of others nothing is known here."""
-    held = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            held.append(link.readlink())
-    return [path for path in held if path.is_relative_to(directory)]
 
 
 @contextmanager
@@ -242,17 +234,17 @@ class TestBrokenDisk:
 class TestDescriptors:
     async def test_none_is_left_open(self, blobs: DirectoryBlobs, tmp_path: Path) -> None:
         key = await stored(blobs, bytes(8 * CHUNK_BYTES))
-        assert not descriptors(tmp_path)
+        assert not held_open(tmp_path)
         await asyncio.gather(*(self.trouble(blobs, key, turns) for turns in range(60)))
         async for _ in blobs.read(key):
-            assert descriptors(tmp_path)
+            assert held_open(tmp_path)
             break  # nobody closes this generator but the collector
         gc.collect()
         for _ in range(200):
             await whole(blobs, key)
-            if not descriptors(tmp_path):
+            if not held_open(tmp_path):
                 break
-        assert not descriptors(tmp_path)
+        assert not held_open(tmp_path)
 
     async def trouble(self, blobs: DirectoryBlobs, key: str, turns: int) -> None:
         """Cancel a reader and a writer after so many turns of the loop."""
@@ -267,9 +259,9 @@ class TestDescriptors:
         async with DirectoryBlobs.opened(tmp_path, min_free_bytes=0) as blobs:
             chunks = blobs.read(await stored(blobs, bytes(8 * CHUNK_BYTES)))
             await anext(chunks)
-        assert descriptors(tmp_path)
+        assert held_open(tmp_path)
         await chunks.aclose()
-        assert not descriptors(tmp_path)
+        assert not held_open(tmp_path)
 
 
 WRITING = """
