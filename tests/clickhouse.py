@@ -19,9 +19,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.ports import free_port
 from tests.postgres import reachable_directory
 from tests.programs import lack, require
-from tests.scenarios.processes import free_port
 
 USER = "tests"
 KEY = "a-secret of the tests/?#"

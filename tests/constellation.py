@@ -13,7 +13,7 @@ import pytest
 from pastebin.services import watching
 from tests.analytics.traffic import TOKEN
 from tests.nodes import Node, started
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 ROLES = {
     "us-web": ["web", "read", "write"],

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 _BLOCK = 64 * 1024
 

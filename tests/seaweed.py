@@ -30,9 +30,9 @@ from pastebin.store.directory import DirectoryBlobs
 from pastebin.store.s3 import S3Blobs
 from pastebin.store.s3_bucket import Bucket
 from pastebin.store.s3_failures import Patience
+from tests.ports import free_port
 from tests.postgres import place
 from tests.programs import require
-from tests.scenarios.processes import free_port
 
 ACCESS_KEY = "tests"
 SECRET_KEY = "secret-of-the-tests"

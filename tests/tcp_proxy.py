@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 _CHUNK_BYTES = 65536
 

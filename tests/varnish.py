@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pastebin.sections import Secret, TargetSection
+from tests.ports import free_port
 from tests.postgres import reachable_directory
 from tests.programs import lack, require
-from tests.scenarios.processes import free_port
 
 SECRET = "a-secret-between-worker-and-varnish"
 

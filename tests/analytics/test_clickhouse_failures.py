@@ -21,7 +21,7 @@ from pastebin.visits import Batch
 from tests.analytics.contract import SINCE, UNTIL, WHOLE, one_batch
 from tests.analytics.oracle import MIDNIGHT, visit
 from tests.clickhouse import Server, fresh_database, running
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 _Answering = Callable[[web.Request, str], Awaitable[web.Response]]
 

@@ -28,7 +28,8 @@ from pastebin.store import schema
 from tests.bench.harness import Contest, WrongAnswer, as_client, durable_postgres, pin_server
 from tests.bench.nodes import whole_node
 from tests.nodes import SECRET
-from tests.scenarios.processes import NodeProcess, free_port, node_process
+from tests.ports import free_port
+from tests.scenarios.processes import NodeProcess, node_process
 
 BINARY = "application/octet-stream"
 TEXT = "text/plain; charset=utf-8"

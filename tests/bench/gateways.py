@@ -22,7 +22,7 @@ from tests.bench import edges
 from tests.bench.edges import BROWSER, Answer, Sides, Traffic
 from tests.bench.harness import Contest, WrongAnswer, pin_client, pin_server
 from tests.nodes import SECRET
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 _START_SECONDS = 60.0
 _PROXY = """

@@ -26,7 +26,7 @@ from netaddr import IPSet
 
 from tests.bench.harness import WrongAnswer, pin_server
 from tests.nodes import SECRET
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 ZONE = """
 $TTL 300

@@ -11,7 +11,7 @@ import aiohttp
 
 from tests.cdn.receivers import EdgeProcess
 from tests.nodes import SECRET
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 _START_SECONDS = 60.0
 

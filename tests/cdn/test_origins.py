@@ -14,7 +14,7 @@ from tests.cdn.clauses import Client
 from tests.cdn.edges import edge_before
 from tests.cdn.origins import NOTHING, Origin, answer, chunked, raw, scripted
 from tests.cluster import until
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"a"'}
 HEAD = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n"

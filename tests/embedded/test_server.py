@@ -20,7 +20,7 @@ from pastebin.embedded.server import Server, primary
 from pastebin.errors import DataDirectoryUnusable, ResourceUnavailable, SchemaMismatch
 from pastebin.sections import EmbeddedSection, Secret
 from tests.embedded.servers import eventually, execute, fetchval, until
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 
 async def test_a_first_start_makes_a_database(section: EmbeddedSection, reachable_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.cdn.origins import NOTHING, Answer, Origin, answer, chunked, raw, scr
 from tests.cluster import until
 from tests.dns_server import DnsServer
 from tests.gateway.gateways import Gateway, gateway_before, node_at, region
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import dns.exception
 import dns.message
 
 from tests.nodes import directory
+from tests.ports import free_port
 from tests.programs import lack, require
-from tests.scenarios.processes import free_port
 
 _CONF = Path(__file__).resolve().parents[2] / "scripts" / "powerdns" / "pdns.conf"
 _MODULES = "usr/lib/*/pdns/libremotebackend.so"

@@ -22,7 +22,7 @@ from tests.geodns.dns_client import REGIONS, ZONE, ask, question, serving, subne
 from tests.geodns.powerdns import powerdns
 from tests.geodns.responders import responder
 from tests.nodes import Node
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 NAMES = {
     "p.example": ("A", "AAAA", "NS", "SOA", "TXT", "CAA", "MX"),

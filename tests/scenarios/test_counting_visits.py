@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from pastebin.http.signing import Verifier
 from pastebin.visits import Batch, Visit
 from tests.nodes import SECRET, Node, directory, started
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 PAGE = {"Accept": "text/html"}
 BROWSER = {**PAGE, "User-Agent": "Mozilla/5.0 Firefox/140.0", "Referer": "https://news.example/x?y"}

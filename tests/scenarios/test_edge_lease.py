@@ -18,9 +18,9 @@ from pastebin.positions import Position
 from tests.cdn.origins import answer, scripted
 from tests.cluster import Servers, cluster, until
 from tests.nodes import SECRET, Node, directory, started
+from tests.ports import free_port
 from tests.scenarios.gates import STOPS, Gate, Stop
 from tests.scenarios.points import ORIGIN_ROLES, Answer, Point, delete, lag, point, reaching, revise
-from tests.scenarios.processes import free_port
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.scenario

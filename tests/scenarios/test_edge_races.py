@@ -17,6 +17,7 @@ from pastebin.positions import Position
 from tests.cdn import origins
 from tests.cluster import Servers, cluster, until
 from tests.nodes import SECRET, Node, directory, started
+from tests.ports import free_port
 from tests.scenarios.gates import STOPS, Gate, Stop
 from tests.scenarios.points import (
     ORIGIN_ROLES,
@@ -30,7 +31,6 @@ from tests.scenarios.points import (
     reaching,
     revise,
 )
-from tests.scenarios.processes import free_port
 
 pytestmark = pytest.mark.scenario
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.nodes import Node, directory, started
+from tests.ports import free_port
 from tests.postgres import Server, fresh_database
 from tests.scenarios.points import ORIGIN_ROLES, Point, client, local_point, point
-from tests.scenarios.processes import free_port
 
 pytestmark = pytest.mark.scenario
 

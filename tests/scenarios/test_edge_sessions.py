@@ -21,8 +21,8 @@ from tests.histories.clients import Ledger
 from tests.histories.playing import Play
 from tests.histories.telling import summary, told
 from tests.nodes import Node, directory, started
+from tests.ports import free_port
 from tests.scenarios.points import ORIGIN_ROLES, Point, client, lag, local_point, point, revise
-from tests.scenarios.processes import free_port
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.scenario

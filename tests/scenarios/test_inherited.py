@@ -15,8 +15,8 @@ import dns.message
 import pytest
 
 from tests.geodns.dns_client import ZONE
+from tests.ports import free_port
 from tests.programs import require
-from tests.scenarios.processes import free_port
 
 _PATIENCE = 120.0
 _COMMON = """

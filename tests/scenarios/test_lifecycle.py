@@ -19,8 +19,9 @@ import pytest
 
 from tests.cdn.origins import answer, scripted
 from tests.nodes import SECRET, directory
+from tests.ports import free_port
 from tests.programs import lack
-from tests.scenarios.processes import NodeProcess, free_port, node_process
+from tests.scenarios.processes import NodeProcess, node_process
 
 pytestmark = pytest.mark.scenario
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster import Servers, cluster, until
 from tests.nodes import Node, directory, started
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 from tests.varnish import SECRET, Varnish, varnish_before
 
 pytestmark = pytest.mark.scenario

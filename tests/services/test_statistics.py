@@ -13,7 +13,7 @@ from pastebin.http.signing import Signer, Verifier
 from pastebin.sections import VisitsSection
 from pastebin.services import statistics
 from pastebin.services.statistics import Answer, Statistics
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 SECRET = b"s" * 32
 SIGNER = Signer(SECRET)

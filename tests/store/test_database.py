@@ -16,7 +16,7 @@ from pastebin.store.connections import Connection
 from pastebin.store.database import LSN, Database, position_at, shown_by
 from pastebin.store.members import Member
 from tests.cluster import Servers, Site, until
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 from tests.store.readers import everybody, served, state, who, write
 
 

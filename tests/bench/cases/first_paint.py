@@ -17,7 +17,8 @@ from tests.bench import browsers, edges
 from tests.bench.cases import edge_page
 from tests.bench.harness import Case, Contest, WrongAnswer, pin_server
 from tests.bench.nodes import whole_node
-from tests.scenarios.processes import NodeProcess, free_port
+from tests.ports import free_port
+from tests.scenarios.processes import NodeProcess
 
 MOST_BYTES = 60 * 1024
 MOST_SECONDS = 0.3

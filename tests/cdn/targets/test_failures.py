@@ -18,7 +18,7 @@ from pastebin.cdn.targets import Equipment, Target, TargetBusy, TargetError, Tar
 from pastebin.cdn.targets.calls import divided, retry_after_seconds
 from pastebin.sections import TargetKind
 from tests.cdn.targets.provider import TOKEN, Provider, Reply, batch, equipment, section, talking
-from tests.scenarios.processes import free_port
+from tests.ports import free_port
 
 __all__ = ["equipment"]
 
